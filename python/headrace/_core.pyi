@@ -1,0 +1,304 @@
+"""The C++ engine as the Python package sees it. Private: import nothing from here in user code.
+
+Arrow objects cross without a copy. Errors raise what users expect: `FileNotFoundError`, `ValueError`,
+`KeyError`, or the user's own exception. Long calls release the GIL and answer Ctrl-C.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+__version__: str
+
+OptionValue = None | bool | int | float | str | list[str]
+
+class Expr:
+    """An expression over the columns of a block; immutable."""
+
+    @staticmethod
+    def column(name: str) -> Expr: ...
+    @staticmethod
+    def literal(value: pa.Scalar) -> Expr: ...
+    @staticmethod
+    def call(
+        function: str, arguments: Sequence[Expr], options_type: str = "", options: bytes = b""
+    ) -> Expr: ...
+    @staticmethod
+    def cast(input: Expr, type: pa.DataType, safe: bool = True) -> Expr: ...
+    @staticmethod
+    def is_in(input: Expr, values: pa.Array) -> Expr: ...
+    @staticmethod
+    def case(branches: Sequence[tuple[Expr, Expr]], otherwise: Expr | None) -> Expr: ...
+    def equals(self, other: Expr) -> bool: ...
+    def columns(self) -> list[str]: ...
+    def evaluate(self, table: pa.Table) -> pa.ChunkedArray: ...
+    def __str__(self) -> str: ...
+
+class Function:
+    """A Python function of the user as the plan knows it (FunctionSpec)."""
+
+    def __init__(
+        self,
+        *,
+        kind: str,  # "map_batches", "map_rows", "flat_map_rows", "filter_rows", "read", "write"
+        name: str,
+        payload: bytes,  # what `runtime.resolve` in the worker gets to unpickle
+        is_class: bool = False,
+        batch_rows: int = 0,
+        batch_format: str = "numpy",
+        zero_copy_batch: bool = True,
+    ) -> None: ...
+    @property
+    def id(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def payload(self) -> bytes: ...
+    @property
+    def batch_rows(self) -> int: ...
+    @property
+    def batch_format(self) -> str: ...
+    @property
+    def zero_copy_batch(self) -> bool: ...
+    @property
+    def is_class(self) -> bool: ...
+
+class Resources:
+    """Amounts: cpus, gpus (fractions allowed), heap bytes, named resources."""
+
+    def __init__(
+        self, cpu: float = 0, gpu: float = 0, memory: int = 0, custom: dict[str, float] | None = None
+    ) -> None: ...
+    cpu: float
+    gpu: float
+    memory: int
+    custom: dict[str, float]
+
+class Placement:
+    """Where an operator's tasks run. Unset: one cpu a task; tasks, or one actor for a class."""
+
+    def __init__(
+        self,
+        cost: Resources | None = None,
+        max_tasks: int | None = None,
+        actors: tuple[int, int, int] | None = None,  # (min, max, initial)
+        max_tasks_in_flight: int = 2,
+    ) -> None: ...
+
+class Source:
+    """Something to read (ReadSource)."""
+
+    @property
+    def format(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def schema(self) -> pa.Schema | None: ...
+    @property
+    def paths(self) -> list[str]: ...
+    @property
+    def num_units(self) -> int: ...
+    def shuffled(self, seed: int) -> Source:
+        """The same source with its units in an order drawn from `seed` (shuffle="files")."""
+
+def file_source(
+    format: str,
+    paths: Sequence[str],
+    *,
+    filesystem: pa.fs.FileSystem | None = None,
+    options: dict[str, OptionValue] = ...,
+    file_extensions: Sequence[str] | None = None,
+    ignore_missing_paths: bool = False,
+    include_paths: bool = False,
+    partitioning_base: str | None = None,
+    partition_schema: pa.Schema | None = None,
+    schema: pa.Schema | None = None,
+) -> Source:
+    """Lists files now; a missing path raises FileNotFoundError. See data/read/source.h."""
+
+def range_source(rows: int, tensor_shape: Sequence[int] = ()) -> Source: ...
+def python_source(
+    name: str,
+    function: Function,  # kind "read"
+    units: Sequence[
+        tuple[bytes, int, int, list[str]]
+    ],  # per ReadTask: (pickled task, num_rows or -1, num_bytes or -1, input files)
+    schema: pa.Schema | None = None,
+) -> Source: ...
+
+class BlockRef:
+    """A counted reference to a block in the object store; the last one frees it."""
+
+    def get(self) -> pa.Table: ...
+    @property
+    def num_rows(self) -> int: ...
+    @property
+    def num_bytes(self) -> int: ...
+    @property
+    def schema(self) -> pa.Schema: ...
+    @property
+    def input_files(self) -> list[str]: ...
+    @property
+    def position(self) -> tuple[int, ...]: ...
+
+def put(table: pa.Table) -> BlockRef: ...
+
+class WriteTarget:
+    def __init__(
+        self,
+        *,
+        format: str,  # "parquet", "csv", "json", "numpy", "python"
+        name: str,
+        directory: str = "",
+        run_id: str = "",
+        filesystem: pa.fs.FileSystem | None = None,
+        options: dict[str, OptionValue] = ...,
+        function: Function | None = None,  # kind "write", for format "python"
+    ) -> None: ...
+
+class Plan:
+    """A node of a logical plan; immutable."""
+
+    @staticmethod
+    def read(
+        source: Source,
+        *,
+        columns: Sequence[str] | None = None,
+        filter: Expr | None = None,
+        parallelism: int = -1,
+        placement: Placement | None = None,
+    ) -> Plan: ...
+    @staticmethod
+    def input_data(blocks: Sequence[BlockRef], name: str = "InputData") -> Plan: ...
+    @staticmethod
+    def union(plans: Sequence[Plan]) -> Plan: ...
+    def map(
+        self, function: Function, placement: Placement | None = None, min_bundle_rows: int = -1
+    ) -> Plan: ...
+    def filter(self, predicate: Expr, placement: Placement | None = None) -> Plan: ...
+    def project(
+        self,
+        *,
+        keep_rest: bool,
+        drop: Sequence[str] = (),
+        rename: Sequence[tuple[str, str]] = (),
+        exprs: Sequence[tuple[str, Expr]] = (),
+        label: str = "Project",
+        placement: Placement | None = None,
+    ) -> Plan: ...
+    def limit(self, rows: int) -> Plan: ...
+    def write(
+        self, target: WriteTarget, placement: Placement | None = None, min_bundle_rows: int = 0
+    ) -> Plan: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str:
+        """ "read", "input_data", "map", "filter", "project", "limit", "union", "write"."""
+    @property
+    def inputs(self) -> list[Plan]: ...
+    def blocks(self) -> list[BlockRef] | None:
+        """The blocks of an input_data plan, else None."""
+    def source(self) -> Source | None:
+        """The source of a read plan, else None."""
+    def infer_schema(self) -> pa.Schema | None: ...
+    def infer_row_count(self) -> int | None: ...
+    def validate(self) -> None: ...
+    def explain(self, options: ExecutionOptions) -> list[tuple[str, str]]:
+        """(title, text) of the four stages: "Logical Plan", "Logical Plan (Optimized)",
+        "Physical Plan", "Physical Plan (Optimized)"."""
+    def execute(self, options: ExecutionOptions) -> Execution: ...
+
+class ExecutionOptions:
+    """Every attribute has the default of control/plan/physical_plan.h."""
+
+    def __init__(self) -> None: ...
+    resource_limits: Resources | None
+    exclude_resources: Resources
+    object_store_bytes: int
+    reservation_ratio: float
+    preserve_order: bool
+    target_min_block_bytes: int
+    target_max_block_bytes: int
+    read_op_min_num_blocks: int
+    max_errored_blocks: int
+    max_task_attempts: int
+    event_log_path: str
+    inline_mode: bool  # everything in the calling thread
+
+class OperatorState:
+    """As in control/schedule/scheduler.h, all attributes read-only."""
+
+    def __getattr__(self, name: str) -> Any: ...
+
+class Execution:
+    """One run of a plan. Iterating it early and dropping it stops the run and returns all memory."""
+
+    def next(self, prefetch: int = 1) -> BlockRef | None:
+        """Waits for the next block; None at the end. Raises what failed."""
+    def poll(self, timeout_seconds: float, prefetch: int = 1) -> tuple[BlockRef | None, bool]:
+        """(block or None, ended)."""
+    def stop(self) -> None: ...
+    def snapshot(self) -> list[OperatorState]: ...
+    @property
+    def elapsed_seconds(self) -> float: ...
+    @property
+    def peak_charged_bytes(self) -> int: ...
+
+class Batch:
+    """What a worker-side function gets: rows, and where they came from."""
+
+    @property
+    def table(self) -> pa.Table: ...
+    @property
+    def files(self) -> list[str]: ...
+    @property
+    def first_row(self) -> int: ...
+    @property
+    def payload(self) -> bytes | None:
+        """Of a read unit; None for rows."""
+
+def run_worker(fd: int, runtime: Any) -> int:
+    """The worker's loop. `runtime` is headrace._internal.worker.Runtime:
+    `resolve(function: Function) -> Callable[[Iterator[Batch]], Iterator[pa.Table]]`,
+    `unpickle_filesystem(data: bytes) -> pa.fs.FileSystem`,
+    `describe_failure(error: BaseException, function: Function, batch: Batch | None) -> dict`
+    with keys message, context, traceback (str) and exception (bytes)."""
+
+def configure(
+    *,
+    cpus: float = 0,
+    gpus: float = 0,
+    memory: int = 0,
+    custom: dict[str, float] | None = None,
+    object_store_bytes: int = 0,
+    spill_directory: str = "",
+    template_command: Sequence[str] = (),
+    environment: Sequence[str] = (),
+) -> None:
+    """Sets what the process's runtime is made of. Raises RuntimeError once it exists."""
+
+def warm_up() -> None:
+    """Starts the worker template now, without waiting for it."""
+
+def set_worker_setup(payload: bytes) -> None: ...
+def set_inline_runtime(runtime: Any) -> None:
+    """The Runtime that serves functions in inline mode."""
+
+def capacity() -> Resources: ...
+def object_store_bytes() -> int: ...
+def store_stats() -> dict[str, int]: ...
+def worker_pids() -> list[int]: ...
+def shutdown() -> None:
+    """Ends workers and frees the store; for atexit and tests. The next use starts anew."""
+
+def rows_of(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """Rows as dictionaries of Python scalars, numpy arrays for tensors, and the user's objects."""
+
+def add_rule(name: str, rewrite: Callable[[Plan], Plan]) -> None:
+    """Adds a logical rule after the default ones, for all later executions."""
+
+def remove_rule(name: str) -> bool: ...

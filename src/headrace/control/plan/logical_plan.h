@@ -1,0 +1,133 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "headrace/base/resources.h"
+#include "headrace/base/status.h"
+#include "headrace/block/block.h"
+#include "headrace/control/plan/physical_plan.h"
+#include "headrace/protocol/program.h"
+
+// What the user asked for: an immutable tree of plain values.
+//
+// Plans share subtrees. A rewrite makes new operators and keeps the untouched ones, so "nothing
+// changed" is pointer equality. One struct per operator: a new operator is a new struct here,
+// and the compiler then lists every std::visit that has to learn it.
+
+namespace headrace {
+
+class LogicalOperator;
+using LogicalPtr = std::shared_ptr<const LogicalOperator>;
+
+namespace logical {
+
+/// Resources and workers for the tasks of one operator, as the user asked.
+struct Placement {
+  std::optional<Resources> cost;     // Unset: 1 cpu.
+  std::optional<Compute> compute;    // Unset: tasks, or one actor for a class.
+  bool operator==(const Placement&) const = default;
+};
+
+struct Read {
+  std::shared_ptr<const ReadSource> source;
+  std::optional<std::vector<std::string>> columns;  // As in ReadStep.
+  ExprPtr filter;
+  std::int64_t row_limit = -1;
+  std::int64_t parallelism = -1;  // Number of blocks asked for (override_num_blocks). -1: auto.
+  Placement placement;
+};
+
+/// Blocks that exist: from_items, from_arrow, materialize. `keep_alive` holds them.
+struct InputData {
+  std::vector<BlockHandle> blocks;
+  std::shared_ptr<const void> keep_alive;
+  std::string name = "InputData";
+};
+
+/// map, map_batches, flat_map, filter(fn): the function's kind tells which.
+struct Map {
+  FunctionPtr function;
+  Placement placement;
+  std::int64_t min_bundle_rows = 0;  // Default: the function's batch_rows.
+};
+
+struct Filter {
+  ExprPtr predicate;
+  Placement placement;
+};
+
+/// select, drop, rename, with_column; see ProjectStep.
+struct Project {
+  ProjectStep projection;
+  std::string label;  // As shown: "Project" or e.g. "WithColumn(x)".
+  Placement placement;
+};
+
+struct Limit {
+  std::int64_t rows = 0;
+};
+
+struct Union {};
+
+struct Write {
+  std::shared_ptr<const WriteTarget> target;
+  Placement placement;
+  std::int64_t min_bundle_rows = 0;  // min_rows_per_file.
+};
+
+}  // namespace logical
+
+using LogicalKind = std::variant<logical::Read, logical::InputData, logical::Map, logical::Filter,
+                                 logical::Project, logical::Limit, logical::Union, logical::Write>;
+
+/// One node of a logical plan: what it does and where its input comes from.
+class LogicalOperator {
+ public:
+  /// Makes a node. Requires: the number of inputs that the kind takes (Read and InputData none,
+  /// Union one or more, all others one).
+  static LogicalPtr Make(LogicalKind kind, std::vector<LogicalPtr> inputs = {});
+
+  const LogicalKind& kind() const { return kind_; }
+  const std::vector<LogicalPtr>& inputs() const { return inputs_; }
+  /// The first input. Requires: there is one.
+  const LogicalPtr& input() const { return inputs_.front(); }
+
+  /// Returns the payload if this operator is a `T`, else null.
+  template <class T>
+  const T* As() const {
+    return std::get_if<T>(&kind_);
+  }
+
+  /// Returns the operator's name as ray.data users know it: "ReadParquet", "MapBatches(f)",
+  /// "Filter(f)", "limit=5", "Union", "Write".
+  std::string name() const;
+
+  /// Returns this operator over other inputs, or itself when they are the same pointers.
+  static LogicalPtr WithInputs(const LogicalPtr& op, std::vector<LogicalPtr> inputs);
+
+ private:
+  LogicalOperator(LogicalKind kind, std::vector<LogicalPtr> inputs)
+      : kind_(std::move(kind)), inputs_(std::move(inputs)) {}
+
+  LogicalKind kind_;
+  std::vector<LogicalPtr> inputs_;
+};
+
+/// Returns the schema that `plan` yields if it follows from the plan alone, else null: a user
+/// function hides it, and so does a source without schema.
+std::shared_ptr<arrow::Schema> InferSchema(const LogicalPtr& plan);
+
+/// Returns the number of rows that `plan` yields if it follows from the plan alone, else unset.
+std::optional<std::int64_t> InferRowCount(const LogicalPtr& plan);
+
+/// Checks what can be known before running: with a known schema, that each verb's columns exist;
+/// the error names the verb, the missing column and those there are.
+Status Validate(const LogicalPtr& plan);
+
+}  // namespace headrace

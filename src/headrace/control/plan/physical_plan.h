@@ -1,0 +1,97 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "headrace/base/id.h"
+#include "headrace/base/resources.h"
+#include "headrace/base/status.h"
+#include "headrace/block/block.h"
+#include "headrace/protocol/program.h"
+
+// What the scheduler runs: operators and edges after lowering, as plain values.
+
+namespace headrace {
+
+/// Stateless tasks on any worker of the program's lane.
+struct TaskPool {
+  std::optional<std::int32_t> max_tasks;  // At once. Unset: as resources allow.
+};
+
+/// Tasks on workers that keep the user's instance.
+struct ActorPool {
+  std::int32_t min_size = 1;
+  std::int32_t max_size = 1;
+  std::int32_t initial_size = 1;
+  std::int32_t max_tasks_in_flight = 2;  // Per actor: running, and sent ahead.
+};
+
+using Compute = std::variant<TaskPool, ActorPool>;
+
+/// Blocks that exist already. The backend holds one reference for the scheduler on each.
+struct InputOperator {
+  std::vector<BlockHandle> blocks;
+};
+
+/// A fused chain, run once per bundle of input or, without an input, per group of read units.
+struct TaskOperator {
+  ProgramPtr program;
+  std::vector<std::vector<std::uint32_t>> unit_groups;  // Sources: the units of each task.
+  Compute compute = TaskPool{};
+  Resources cost{.cpu_milli = 1000};  // Of one task, or of one actor.
+  std::int64_t min_bundle_rows = 0;   // Input blocks are joined in order up to this. 0: one each.
+  std::int32_t max_attempts = 4;      // Of a task whose worker was lost.
+};
+
+/// Passes the first rows in order of position; cuts a block by a task of `cut_program`, whose
+/// only step's rows the scheduler replaces.
+struct LimitOperator {
+  std::int64_t rows = 0;
+};
+
+/// All inputs' blocks; in order of the inputs when order is kept. Positions get the input's
+/// number as first part.
+struct UnionOperator {};
+
+struct OperatorSpec {
+  std::string name;
+  std::variant<InputOperator, TaskOperator, LimitOperator, UnionOperator> kind;
+  std::vector<OperatorId> inputs;
+  bool keep_order = false;  // Outputs leave in order of position.
+
+  template <class T>
+  const T* As() const {
+    return std::get_if<T>(&kind);
+  }
+};
+
+/// Operators in topological order; an OperatorId is the index here. The last one is the output.
+struct PhysicalPlan {
+  std::vector<OperatorSpec> operators;
+  std::int64_t max_errored_blocks = 0;  // Tasks that may fail by user error. -1: any number.
+};
+
+/// How a plan is to run. Names follow ray.data's ExecutionOptions.
+struct ExecutionOptions {
+  std::optional<Resources> resource_limits;    // Unset amounts: what the backend has.
+  Resources exclude_resources;                 // Left to others.
+  std::int64_t object_store_bytes = 0;         // Budget for blocks. 0: the backend's default.
+  double reservation_ratio = 0.5;              // Share of the budget divided over the operators.
+  bool preserve_order = false;
+  bool verbose_progress = false;
+  std::int64_t target_min_block_bytes = 1 << 20;
+  std::int64_t target_max_block_bytes = 128 << 20;
+  std::int64_t read_op_min_num_blocks = 200;   // See control/plan/lower.h: read parallelism.
+  std::int64_t max_errored_blocks = 0;
+  std::int32_t max_task_attempts = 4;
+  std::string event_log_path;                  // Record the run here. "": do not.
+};
+
+/// Checks, before anything starts, that every operator can run at least one task (or its minimum
+/// of actors) in `total`; the error says which operator, what it asks and what there is.
+Status CheckFeasible(const PhysicalPlan& plan, const Resources& total);
+
+}  // namespace headrace

@@ -1,0 +1,102 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "headrace/base/resources.h"
+#include "headrace/base/status.h"
+#include "headrace/base/time.h"
+#include "headrace/control/plan/physical_plan.h"
+#include "headrace/protocol/event.h"
+
+// Decides what runs: a pure state machine. Events in, actions out.
+//
+// One step: take an event → credit finished and yielded work to its operator → move outputs to
+// the next operator → update the ledger → while some operator may run: choose, submit, charge.
+//
+// The scheduler does no I/O, starts no thread, reads no clock, takes no lock and makes no random
+// number: equal events give equal actions. It holds references to blocks, never blocks.
+
+namespace headrace {
+
+/// What the scheduler must know of the backend that will perform its actions.
+struct BackendTraits {
+  Resources total;                        // What there is, less what the options exclude.
+  std::int64_t object_store_bytes = 0;    // The budget for blocks.
+  bool parks_waiting_tasks = true;        // A task without credit gives its cpu back.
+};
+
+/// Why an operator does not start work now. Shown to users; every "no" has one.
+enum class WaitReason : std::uint8_t {
+  kNone,
+  kNoInput,
+  kNoCpu,
+  kNoGpu,
+  kNoMemory,
+  kNoCustomResource,
+  kNoActor,          // All actors of the pool are busy or starting.
+  kConcurrencyCap,
+  kNoCredit,         // No object-store budget.
+  kConsumer,         // The consumer does not ask for more.
+  kFinished,
+};
+std::string_view ToString(WaitReason reason);
+
+/// What one operator did and holds; for progress, statistics and tests.
+struct OperatorState {
+  std::string name;
+  std::int64_t tasks_started = 0, tasks_running = 0, tasks_parked = 0, tasks_done = 0,
+               tasks_failed = 0, tasks_retried = 0, tasks_total = -1;  // -1: not known yet.
+  std::int64_t actors_ready = 0, actors_starting = 0;
+  std::int64_t input_blocks = 0, input_bytes = 0;    // Waiting in its input queue.
+  std::int64_t output_blocks = 0, output_rows = 0, output_bytes = 0;  // Yielded so far.
+  std::int64_t held_bytes = 0;                       // Charged to it in the ledger now.
+  std::int64_t wall_nanos = 0, cpu_nanos = 0, function_nanos = 0;
+  std::int64_t peak_heap_bytes = 0;
+  WaitReason waits_for = WaitReason::kNone;
+  std::int64_t wait_nanos[11] = {};                  // By WaitReason, while no task could start.
+};
+
+class SchedulerImpl;
+
+/// Runs one physical plan. Threads: one.
+class Scheduler {
+ public:
+  /// Fails if the plan cannot run with what there is (see CheckFeasible).
+  static Result<std::unique_ptr<Scheduler>> Make(PhysicalPlan plan, ExecutionOptions options,
+                                                 BackendTraits traits);
+  ~Scheduler();
+
+  /// Takes in one event that happened at `now`. Time must not go back.
+  /// An event about a task or object that the scheduler does not know is ignored, and its object
+  /// released.
+  void Step(Event event, Instant now);
+
+  /// Returns the next action to perform, or nothing until the next Step(). The first actions are
+  /// there before any Step().
+  [[nodiscard]] std::optional<Action> Poll();
+
+  /// Returns when to send TimePassed if no event comes before.
+  std::optional<Instant> NextDeadline() const;
+
+  /// True once Finish was polled.
+  bool finished() const;
+
+  std::vector<OperatorState> Snapshot() const;
+
+  /// Bytes charged in the ledger, against the budget; the most there ever were.
+  std::int64_t charged_bytes() const;
+  std::int64_t peak_charged_bytes() const;
+
+  /// Stops the process if the books disagree: sums of the accounts against live references.
+  void CheckInvariants() const;
+
+ private:
+  explicit Scheduler(std::unique_ptr<SchedulerImpl> impl);
+  std::unique_ptr<SchedulerImpl> impl_;
+};
+
+}  // namespace headrace

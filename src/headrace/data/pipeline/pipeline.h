@@ -1,0 +1,58 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "headrace/base/status.h"
+#include "headrace/block/block.h"
+#include "headrace/data/transform/function.h"
+#include "headrace/protocol/event.h"
+#include "headrace/protocol/program.h"
+
+namespace headrace {
+
+/// What one task works on.
+struct TaskInput {
+  std::vector<Block> blocks;      // With their infos, in order.
+  std::vector<BlockInfo> infos;
+  std::vector<ReadUnit> units;
+  Position position;
+};
+
+/// What a task may use of the place where it runs. Outlives the pipeline.
+struct TaskContext {
+  arrow::MemoryPool* pool = nullptr;            // For outputs and scratch. Null: the default pool.
+  FunctionRuntime* functions = nullptr;         // Null: C++ functions only.
+  const std::atomic<bool>* cancelled = nullptr; // Checked between batches. Null: never.
+};
+
+/// One finished output block of a task.
+struct PipelineOutput {
+  Block block;
+  BlockInfo info;  // Complete: rows, bytes, schema, position, files.
+};
+
+/// Runs one task program over one input: a pull iterator over shaped output blocks.
+///
+/// Between two calls of Next() the task is paused; it holds its state but no thread, so a task
+/// without credit can wait as long as it must. Output is deterministic: equal program, input and
+/// position give equal blocks. Threads: one at a time, not always the same one.
+class Pipeline {
+ public:
+  /// Builds the chain. Does no I/O and calls no user code yet.
+  static Result<std::unique_ptr<Pipeline>> Make(ProgramPtr program, TaskInput input,
+                                                TaskContext context);
+  virtual ~Pipeline() = default;
+
+  /// Returns the next output block, or nothing at the end. An empty task yields nothing, or one
+  /// block without rows if a schema is known. Errors carry a FailureDetail whose context names
+  /// operator, file and rows.
+  virtual Result<std::optional<PipelineOutput>> Next() = 0;
+
+  /// What it has cost so far; wall and cpu time count the calls of Next() only.
+  virtual TaskStats stats() const = 0;
+};
+
+}  // namespace headrace

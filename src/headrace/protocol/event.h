@@ -1,0 +1,196 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "headrace/base/id.h"
+#include "headrace/base/resources.h"
+#include "headrace/base/status.h"
+#include "headrace/base/time.h"
+#include "headrace/block/block.h"
+
+// The whole language between the scheduler and the world.
+//
+// Events say what happened, actions say what to do. Both are plain values that hold no
+// reference and no live thing, so a run can be printed, stored, compared and replayed.
+//
+// Credit. A task yields blocks one by one. It may yield while the bytes that it has yielded are
+// below its credit; the block that reaches or passes the credit is its last until more is
+// granted, so no block is too large to pass. A task without credit parks: it gives its cpu back,
+// keeps its state, and goes on after GrantCredit. Credit is a running total over the task's
+// life, so a grant that crosses a TaskParked on the way is not lost or counted twice.
+
+namespace headrace {
+
+class WireReader;
+class WireWriter;
+struct TaskProgram;
+
+/// Everything that a backend needs to start one task.
+struct TaskOrder {
+  std::shared_ptr<const TaskProgram> program;
+  std::vector<ObjectId> inputs;       // Blocks to process, in order.
+  std::vector<std::uint32_t> units;   // Read units of the program's source, in order.
+  Position position;                  // Of the task; its outputs are its children.
+  Resources cost;
+  std::optional<ActorId> actor;       // Unset: any worker of the program's lane.
+  std::int64_t credit_bytes = 0;      // Initial credit.
+  std::uint32_t skip_outputs = 0;     // A retry: outputs [0, n) were taken; do not yield them.
+};
+
+/// Everything that a backend needs to start one actor. The actor's instance is that of the
+/// functions with `is_class` in the program.
+struct ActorOrder {
+  std::shared_ptr<const TaskProgram> program;
+  Resources cost;
+};
+
+enum class FailureKind : std::uint8_t {
+  kUserError,   // The user's function raised or returned garbage.
+  kDataError,   // Input or output could not be read, converted or written.
+  kWorkerLost,  // The process died. Retried by default.
+  kCancelled,
+  kSystem,      // The engine's own: out of disk, out of memory, plan cannot run.
+};
+
+/// Why a task, an actor or a run failed, ready to be shown.
+struct Failure {
+  FailureKind kind = FailureKind::kSystem;
+  arrow::StatusCode code = arrow::StatusCode::UnknownError;
+  std::string message;    // What failed, first line first; without operator and traceback.
+  std::string context;    // Operator, file and row range, the offending row cut short.
+  std::string traceback;  // Of user code, "" if none.
+  std::shared_ptr<const std::string> exception;  // The pickled Python exception, or null.
+
+  /// Returns the status to show where no Python exception can be raised.
+  Status ToStatus() const;
+  static Failure FromStatus(FailureKind kind, const Status& status, std::string context = "");
+};
+
+/// What a task cost. Times in nanoseconds.
+struct TaskStats {
+  std::int64_t wall_nanos = 0;      // From start to end, less the time parked.
+  std::int64_t cpu_nanos = 0;
+  std::int64_t function_nanos = 0;  // Inside the user's functions.
+  std::int64_t rows_in = 0;
+  std::int64_t peak_heap_bytes = 0; // Of the worker process during the task; 0 in the thread lane.
+};
+
+namespace event {
+
+/// Output `index` (from 0) of `task` is in the store. The scheduler now owns one reference.
+struct BlockYielded {
+  TaskId task;
+  std::uint32_t index = 0;
+  BlockHandle block;
+};
+/// `task` has used up its credit, which was `credit_bytes`, and gave its slot back.
+struct TaskParked {
+  TaskId task;
+  std::int64_t credit_bytes = 0;
+};
+/// No more from `task`. Comes once for each started task, after its blocks.
+struct TaskEnded {
+  TaskId task;
+  std::optional<Failure> failure;
+  TaskStats stats;
+};
+struct ActorReady {
+  ActorId actor;
+};
+/// The actor could not start or died. Its tasks end with kWorkerLost, before or after this.
+struct ActorLost {
+  ActorId actor;
+  Failure failure;
+};
+/// The consumer of an output will take `bundles` more.
+struct OutputWanted {
+  std::int32_t output = 0;
+  std::int64_t bundles = 1;
+};
+/// The consumer let go of delivered blocks of this many bytes.
+struct OutputConsumed {
+  std::int32_t output = 0;
+  std::int64_t bytes = 0;
+};
+struct CapacityChanged {
+  Resources total;
+};
+/// Nothing happened, but NextDeadline() is reached.
+struct TimePassed {};
+/// The consumer wants no more: cancel, release, finish.
+struct StopRequested {};
+
+}  // namespace event
+
+using Event = std::variant<event::BlockYielded, event::TaskParked, event::TaskEnded,
+                           event::ActorReady, event::ActorLost, event::OutputWanted,
+                           event::OutputConsumed, event::CapacityChanged, event::TimePassed,
+                           event::StopRequested>;
+
+namespace action {
+
+struct StartTask {
+  TaskId task;
+  TaskOrder order;
+};
+/// Raises the task's credit to this total. Harmless after the task ended.
+struct GrantCredit {
+  TaskId task;
+  std::int64_t credit_bytes = 0;
+};
+/// Asks `task` to end soon; TaskEnded still follows. Harmless after the task ended.
+struct CancelTask {
+  TaskId task;
+};
+struct StartActor {
+  ActorId actor;
+  ActorOrder order;
+};
+/// Ends the actor after its running tasks. Harmless if it is lost.
+struct StopActor {
+  ActorId actor;
+};
+struct ReleaseObjects {
+  std::vector<ObjectId> objects;
+};
+/// Hands blocks, and the references to them, to the consumer.
+struct DeliverOutput {
+  std::int32_t output = 0;
+  std::vector<BlockHandle> blocks;
+};
+/// The run is over. Comes once, last, when no task runs and the scheduler holds nothing.
+struct Finish {
+  std::optional<Failure> failure;
+};
+
+}  // namespace action
+
+using Action = std::variant<action::StartTask, action::GrantCredit, action::CancelTask,
+                            action::StartActor, action::StopActor, action::ReleaseObjects,
+                            action::DeliverOutput, action::Finish>;
+
+/// One line, for transcripts: "yield 1#4 [0] o17 rows=100 bytes=800 at 4.0".
+std::string ToString(const Event& event);
+std::string ToString(const Action& action);
+
+/// Writes a block's info; the schema as Arrow IPC bytes.
+void WriteBlockInfo(const BlockInfo& info, WireWriter* out);
+Result<BlockInfo> ReadBlockInfo(WireReader* in);
+
+void WriteFailure(const Failure& failure, WireWriter* out);
+Failure ReadFailure(WireReader* in);
+
+void WriteTaskStats(const TaskStats& stats, WireWriter* out);
+TaskStats ReadTaskStats(WireReader* in);
+
+/// The event log's record of one event. Schemas are left out: no decision depends on them.
+void WriteEvent(const Event& event, WireWriter* out);
+Result<Event> ReadEvent(WireReader* in);
+
+}  // namespace headrace

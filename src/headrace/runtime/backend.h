@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "headrace/base/id.h"
+#include "headrace/base/resources.h"
+#include "headrace/base/status.h"
+#include "headrace/base/time.h"
+#include "headrace/block/block.h"
+#include "headrace/protocol/event.h"
+
+namespace headrace {
+
+/// Where the work of one execution happens. Forms: local (threads and worker processes of this
+/// machine), inline (the calling thread, for debugging), sim (virtual time and faults, for
+/// tests), ray (Ray Core).
+///
+/// Orders return nothing. Their success and their failure both arrive as events, in one queue
+/// and in the order in which they happened, so there is one path for errors.
+///
+/// Threads: the driver thread calls everything; Wake() and Post() may be called from any thread,
+/// Get(), Put() and Release() by consumers too. Destroying a backend cancels what still runs,
+/// waits for it, and releases every object that it reported and nobody released.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string_view name() const = 0;
+
+  // ---- Tasks: see protocol/event.h for credit.
+
+  virtual void StartTask(TaskId task, const TaskOrder& order) = 0;
+  virtual void GrantCredit(TaskId task, std::int64_t credit_bytes) = 0;
+  virtual void CancelTask(TaskId task) = 0;
+
+  // ---- Actors.
+
+  virtual void StartActor(ActorId actor, const ActorOrder& order) = 0;
+  virtual void StopActor(ActorId actor) = 0;
+
+  // ---- Objects. Immutable once put. One reference is held for each id that the backend
+  // reported or returned, until Release(). An object may be spilled; Get() brings it back.
+
+  virtual Result<BlockHandle> Put(const Block& block) = 0;
+
+  /// Returns the block, zero-copy where it can: the block then pins the object's memory until it
+  /// is destroyed, even after Release(). May block on I/O.
+  virtual Result<Block> Get(ObjectId object) = 0;
+
+  /// Adds a reference to each of `objects`, which are held already.
+  virtual void Retain(std::span<const ObjectId> objects) = 0;
+
+  /// Gives up one reference to each of `objects`.
+  virtual void Release(std::span<const ObjectId> objects) = 0;
+
+  // ---- Time: the only clock, and the only place where the driver waits.
+
+  virtual Instant Now() const = 0;
+  virtual Resources capacity() const = 0;
+  virtual std::int64_t object_store_bytes() const = 0;
+  virtual bool parks_waiting_tasks() const = 0;
+
+  /// Waits until an event is there or `deadline` passes; appends what came to `events`.
+  virtual void Wait(Instant deadline, std::vector<Event>* events) = 0;
+
+  /// Adds an event from outside (the consumer's wishes) and wakes Wait(). From any thread.
+  virtual void Post(Event event) = 0;
+};
+
+}  // namespace headrace
