@@ -46,10 +46,11 @@ struct TaskOperator {
   std::int32_t max_attempts = 4;      // Of a task whose worker was lost.
 };
 
-/// Passes the first rows in order of position; cuts a block by a task of `cut_program`, whose
-/// only step's rows the scheduler replaces.
+/// Passes the first rows in order of position. To cut a block, the scheduler runs a task of a copy
+/// of `cut_program`, with the rows of its only step, a LimitStep, replaced by those to keep.
 struct LimitOperator {
   std::int64_t rows = 0;
+  ProgramPtr cut_program;
 };
 
 /// All inputs' blocks; in order of the inputs when order is kept. Positions get the input's
