@@ -36,7 +36,21 @@ class Expr:
     def __str__(self) -> str: ...
 
 class Function:
-    """A Python function of the user as the plan knows it (FunctionSpec)."""
+    """A Python function of the user as the plan knows it (FunctionSpec).
+
+    `payload` is cloudpickle of, by kind:
+    - "map_batches", "map_rows", "flat_map_rows", "filter_rows": a tuple
+      `(fn, fn_args, fn_kwargs, constructor_args, constructor_kwargs)`; `fn` is the user's class if
+      `is_class`. Each call is `fn(batch_or_row, *fn_args, **fn_kwargs)`.
+    - "read": a callable `read(unit_payload: bytes) -> Iterator[pa.Table]`.
+    - "write": a callable `write(tables: Iterator[pa.Table], position: tuple[int, ...] | None) ->
+      object`, called once a task; the position of the task's input where it is known. The result
+      block is `{result: binary}`, the pickled return value.
+
+    The package converts by `headrace._internal.convert`: `table_to_batch(table, batch_format,
+    zero_copy_batch)`, `batch_to_table(batch)` (dict of columns, DataFrame, pa.Table, RecordBatch)
+    and `rows_to_table(rows)` (dicts; other items become the column "item").
+    """
 
     def __init__(
         self,
@@ -297,6 +311,22 @@ def shutdown() -> None:
 
 def rows_of(table: pa.Table) -> Iterator[dict[str, Any]]:
     """Rows as dictionaries of Python scalars, numpy arrays for tensors, and the user's objects."""
+
+def commit_write(
+    filesystem: pa.fs.FileSystem | None,
+    directory: str,
+    run_id: str,
+    results_table: pa.Table,
+    mode: str,  # "append", "overwrite", ...: SaveMode.value
+) -> list[str]:
+    """Moves the files of a finished write (the rows of WriteStep's result blocks) to their final
+    names by way of a manifest; "overwrite" removes what stood there before, afterwards. Returns
+    the final paths."""
+
+def abort_write(
+    filesystem: pa.fs.FileSystem | None, directory: str, run_id: str
+) -> None:
+    """Removes the temporary files of a write that failed. Idempotent."""
 
 def add_rule(name: str, rewrite: Callable[[Plan], Plan]) -> None:
     """Adds a logical rule after the default ones, for all later executions."""
