@@ -1,0 +1,270 @@
+#include "headrace/engine/execution.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "headrace/runtime/backend.h"
+
+namespace headrace {
+namespace {
+
+template <class... Fs>
+struct Overloaded : Fs... {
+  using Fs::operator()...;
+};
+
+BackendTraits TraitsOf(const Backend& backend, const ExecutionOptions& options) {
+  BackendTraits traits;
+  traits.total = backend.capacity();
+  if (options.resource_limits) traits.total = *options.resource_limits;
+  traits.total -= options.exclude_resources;
+  traits.object_store_bytes =
+      options.object_store_bytes > 0 ? options.object_store_bytes : backend.object_store_bytes();
+  traits.parks_waiting_tasks = backend.parks_waiting_tasks();
+  return traits;
+}
+
+}  // namespace
+
+// Two threads meet here: the driver (the loop; alone with scheduler_ but for Snapshot) and the
+// consumer. They share the queue of delivered blocks under mutex_, and the consumer's wishes
+// reach the driver as posted events.
+class Execution::Impl {
+ public:
+  Impl(std::unique_ptr<Scheduler> scheduler, std::shared_ptr<Backend> backend)
+      : scheduler_(std::move(scheduler)), backend_(std::move(backend)), start_(backend_->Now()) {}
+
+  ~Impl() { Stop(); }
+
+  void Start() {
+    if (!backend_->runs_in_caller()) driver_ = std::thread([this] { Drive(); });
+  }
+
+  Result<Polled> Poll(Instant deadline, std::int64_t prefetch) {
+    AskForMore(prefetch);
+    if (backend_->runs_in_caller()) {
+      DriveUntil([this] { return !ready_.empty(); });
+    }
+    std::unique_lock lock(mutex_);
+    if (deadline == kNever) {
+      changed_.wait(lock, [this] { return !ready_.empty() || over_; });
+    } else {
+      const Duration left = deadline - backend_->Now();
+      changed_.wait_for(lock, std::chrono::nanoseconds(std::max<std::int64_t>(left.nanos, 0)),
+                        [this] { return !ready_.empty() || over_; });
+    }
+    if (over_ && failure_) return failure_->ToStatus();
+    Polled polled;
+    if (!ready_.empty()) {
+      polled.block = std::move(ready_.front());
+      ready_.pop_front();
+      ++taken_;
+      handed_out_bytes_ = polled.block->info.num_bytes;
+    } else {
+      polled.end = over_;
+    }
+    return polled;
+  }
+
+  void Stop() {
+    if (!over()) backend_->Post(event::StopRequested{});
+    if (backend_->runs_in_caller()) {
+      DriveUntil([] { return false; });
+    } else if (driver_.joinable()) {
+      driver_.join();
+    }
+    ReleaseReady();
+  }
+
+  std::optional<Failure> failure() const {
+    std::lock_guard lock(mutex_);
+    return failure_;
+  }
+
+  std::vector<OperatorState> Snapshot() const {
+    std::lock_guard lock(scheduler_mutex_);
+    return scheduler_->Snapshot();
+  }
+
+  std::int64_t peak_charged_bytes() const {
+    std::lock_guard lock(scheduler_mutex_);
+    return scheduler_->peak_charged_bytes();
+  }
+
+  Duration elapsed() const {
+    std::lock_guard lock(mutex_);
+    return (over_ ? end_ : backend_->Now()) - start_;
+  }
+
+  Backend& backend() { return *backend_; }
+
+ private:
+  bool over() const {
+    std::lock_guard lock(mutex_);
+    return over_;
+  }
+
+  // Keeps the standing request at `1 + prefetch` blocks beyond those that were taken.
+  void AskForMore(std::int64_t prefetch) {
+    std::int64_t more = 0;
+    std::int64_t let_go = 0;
+    {
+      std::lock_guard lock(mutex_);
+      if (over_) return;
+      more = taken_ + 1 + std::max<std::int64_t>(prefetch, 0) - asked_;
+      if (more > 0) asked_ += more;
+      let_go = std::exchange(handed_out_bytes_, 0);
+    }
+    if (let_go > 0) backend_->Post(event::OutputConsumed{0, let_go});
+    if (more > 0) backend_->Post(event::OutputWanted{0, more});
+  }
+
+  void Drive() {
+    DriveUntil([] { return false; });
+  }
+
+  // The loop: perform what was decided, wait for what happens, let the scheduler decide.
+  template <class Done>
+  void DriveUntil(Done done) {
+    std::vector<Event> events;
+    Instant deadline = PerformAll();
+    while (!over() && !done()) {
+      events.clear();
+      backend_->Wait(deadline, &events);
+      if (events.empty()) events.push_back(event::TimePassed{});
+      {
+        const Instant now = backend_->Now();
+        std::lock_guard lock(scheduler_mutex_);
+        for (Event& event : events) scheduler_->Step(std::move(event), now);
+      }
+      deadline = PerformAll();
+    }
+  }
+
+  // Performs every action there is; returns until when to wait for the next event.
+  Instant PerformAll() {
+    std::lock_guard lock(scheduler_mutex_);
+    while (std::optional<Action> action = scheduler_->Poll()) Perform(*std::move(action));
+    return scheduler_->NextDeadline().value_or(kNever);
+  }
+
+  void Perform(Action action) {
+    std::visit(
+        Overloaded{
+            [this](action::StartTask& a) { backend_->StartTask(a.task, a.order); },
+            [this](action::GrantCredit& a) { backend_->GrantCredit(a.task, a.credit_bytes); },
+            [this](action::CancelTask& a) { backend_->CancelTask(a.task); },
+            [this](action::StartActor& a) { backend_->StartActor(a.actor, a.order); },
+            [this](action::StopActor& a) { backend_->StopActor(a.actor); },
+            [this](action::ReleaseObjects& a) { backend_->Release(a.objects); },
+            [this](action::DeliverOutput& a) { Deliver(std::move(a.blocks)); },
+            [this](action::Finish& a) { Finish(std::move(a.failure)); },
+        },
+        action);
+  }
+
+  void Deliver(std::vector<BlockHandle> blocks) {
+    SpillOverflow();
+    {
+      std::lock_guard lock(mutex_);
+      // A bundle of several blocks counts as one wish; the rest was not asked for one by one.
+      asked_ += static_cast<std::int64_t>(blocks.size()) - 1;
+      for (BlockHandle& block : blocks) ready_.push_back(std::move(block));
+    }
+    changed_.notify_all();
+  }
+
+  // Delivered blocks that the consumer keeps (materialize) are no longer charged to this run;
+  // past the store's size they go to disk.
+  void SpillOverflow() {
+    const std::int64_t over = backend_->stored_bytes() - backend_->object_store_bytes();
+    if (over <= 0) return;
+    auto freed = backend_->Spill(over);
+    if (freed.ok()) return;
+    {
+      std::lock_guard lock(mutex_);
+      if (spill_failure_) return;
+      spill_failure_ = Failure::FromStatus(FailureKind::kSystem, freed.status());
+    }
+    backend_->Post(event::StopRequested{});
+  }
+
+  void Finish(std::optional<Failure> failure) {
+    {
+      std::lock_guard lock(mutex_);
+      over_ = true;
+      end_ = backend_->Now();
+      failure_ = spill_failure_ ? spill_failure_ : std::move(failure);
+    }
+    changed_.notify_all();
+  }
+
+  void ReleaseReady() {
+    std::vector<ObjectId> objects;
+    {
+      std::lock_guard lock(mutex_);
+      for (const BlockHandle& block : ready_) objects.push_back(block.object);
+      ready_.clear();
+    }
+    if (!objects.empty()) backend_->Release(objects);
+  }
+
+  mutable std::mutex scheduler_mutex_;
+  std::unique_ptr<Scheduler> scheduler_;
+  const std::shared_ptr<Backend> backend_;
+  const Instant start_;
+  std::thread driver_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<BlockHandle> ready_;
+  std::int64_t asked_ = 0;             // Blocks that the consumer asked for in all.
+  std::int64_t taken_ = 0;             // Of these, taken.
+  std::int64_t handed_out_bytes_ = 0;  // Of the block that the consumer looks at now.
+  bool over_ = false;
+  Instant end_;
+  std::optional<Failure> failure_;
+  std::optional<Failure> spill_failure_;
+};
+
+Execution::Execution(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Execution::~Execution() = default;
+
+Result<std::unique_ptr<Execution>> Execution::Start(PhysicalPlan plan, ExecutionOptions options,
+                                                    std::shared_ptr<Backend> backend) {
+  std::vector<ObjectId> inputs;
+  for (const OperatorSpec& op : plan.operators) {
+    const auto* input = op.As<InputOperator>();
+    if (input == nullptr) continue;
+    for (const BlockHandle& block : input->blocks) inputs.push_back(block.object);
+  }
+  BackendTraits traits = TraitsOf(*backend, options);
+  ARROW_ASSIGN_OR_RAISE(auto scheduler,
+                        Scheduler::Make(std::move(plan), std::move(options), std::move(traits)));
+  if (!inputs.empty()) backend->Retain(inputs);
+  auto impl = std::make_unique<Impl>(std::move(scheduler), std::move(backend));
+  impl->Start();
+  return std::unique_ptr<Execution>(new Execution(std::move(impl)));
+}
+
+Result<std::optional<BlockHandle>> Execution::Next(std::int64_t prefetch) {
+  ARROW_ASSIGN_OR_RAISE(Polled polled, impl_->Poll(kNever, prefetch));
+  return std::move(polled.block);
+}
+
+Result<Execution::Polled> Execution::Poll(Duration timeout, std::int64_t prefetch) {
+  return impl_->Poll(impl_->backend().Now() + timeout, prefetch);
+}
+
+void Execution::Stop() { impl_->Stop(); }
+std::optional<Failure> Execution::failure() const { return impl_->failure(); }
+std::vector<OperatorState> Execution::Snapshot() const { return impl_->Snapshot(); }
+Duration Execution::elapsed() const { return impl_->elapsed(); }
+std::int64_t Execution::peak_charged_bytes() const { return impl_->peak_charged_bytes(); }
+Backend& Execution::backend() { return impl_->backend(); }
+
+}  // namespace headrace

@@ -1,0 +1,100 @@
+#include "headrace/engine/session.h"
+
+#include <atomic>
+#include <utility>
+#include <vector>
+
+#include "headrace/runtime/backend.h"
+
+namespace headrace {
+namespace {
+
+/// Gives its objects back to the store when the last plan that reads them is gone.
+struct StoredBlocks {
+  std::shared_ptr<Backend> storage;
+  std::vector<ObjectId> objects;
+
+  ~StoredBlocks() {
+    if (!objects.empty()) storage->Release(objects);
+  }
+};
+
+}  // namespace
+
+std::uint64_t NextFunctionId() {
+  static std::atomic<std::uint64_t> next{1};
+  return next.fetch_add(1, std::memory_order_relaxed);
+}
+
+Session::Session(std::shared_ptr<LocalRuntime> runtime)
+    : runtime_(std::move(runtime)), storage_(runtime_->NewBackend()) {}
+
+Result<std::shared_ptr<Session>> Session::Make(LocalRuntimeOptions options) {
+  ARROW_ASSIGN_OR_RAISE(auto runtime, LocalRuntime::Make(std::move(options)));
+  return std::shared_ptr<Session>(new Session(std::move(runtime)));
+}
+
+Result<std::shared_ptr<Session>> Session::Default() {
+  static Result<std::shared_ptr<Session>> session = Make({});
+  return session;
+}
+
+Result<PlanStages> Session::Plan(const LogicalPtr& plan, const ExecutionOptions& options) {
+  std::lock_guard lock(mutex_);
+  LoweringContext context;
+  context.options = options;
+  context.capacity = runtime_->options().total;
+  context.next_program_id = next_program_id_;
+  auto stages = PlanQuery(plan, optimizer_, &context);
+  next_program_id_ = context.next_program_id;
+  return stages;
+}
+
+Result<std::unique_ptr<Execution>> Session::Run(const LogicalPtr& plan,
+                                                const ExecutionOptions& options,
+                                                std::shared_ptr<Backend> backend) {
+  ARROW_ASSIGN_OR_RAISE(PlanStages stages, Plan(plan, options));
+  return Execution::Start(std::move(stages.optimized_physical), options, std::move(backend));
+}
+
+Result<std::unique_ptr<Execution>> Session::Execute(const LogicalPtr& plan,
+                                                    const ExecutionOptions& options) {
+  return Run(plan, options, runtime_->NewBackend());
+}
+
+Result<std::unique_ptr<Execution>> Session::ExecuteInline(const LogicalPtr& plan,
+                                                          const ExecutionOptions& options,
+                                                          FunctionRuntime* functions) {
+  return Run(plan, options, runtime_->NewInlineBackend(functions));
+}
+
+Result<logical::InputData> Session::Store(const std::vector<Block>& blocks) {
+  auto stored = std::make_shared<StoredBlocks>();
+  stored->storage = storage_;
+  logical::InputData input;
+  for (const Block& block : blocks) {
+    ARROW_ASSIGN_OR_RAISE(BlockHandle handle, storage_->Put(block));
+    stored->objects.push_back(handle.object);
+    handle.info.position = Position{{static_cast<std::uint32_t>(input.blocks.size())}};
+    input.blocks.push_back(std::move(handle));
+  }
+  input.keep_alive = std::move(stored);
+  return input;
+}
+
+void Session::AddRule(std::shared_ptr<const Rule> rule) {
+  std::lock_guard lock(mutex_);
+  optimizer_.AddRule(std::move(rule));
+}
+
+void Session::AddRule(std::shared_ptr<const PhysicalRule> rule) {
+  std::lock_guard lock(mutex_);
+  optimizer_.AddRule(std::move(rule));
+}
+
+bool Session::RemoveRule(std::string_view name) {
+  std::lock_guard lock(mutex_);
+  return optimizer_.RemoveRule(name);
+}
+
+}  // namespace headrace

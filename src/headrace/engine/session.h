@@ -1,0 +1,60 @@
+#pragma once
+
+#include <memory>
+#include <mutex>
+
+#include "headrace/base/status.h"
+#include "headrace/control/optimize/optimizer.h"
+#include "headrace/control/plan/logical_plan.h"
+#include "headrace/engine/execution.h"
+#include "headrace/runtime/local/local_runtime.h"
+
+namespace headrace {
+
+/// What the executions of a process share: the runtime, the optimizer with the user's rules, the
+/// numbering of functions and programs. Threads: all methods from any thread.
+class Session {
+ public:
+  static Result<std::shared_ptr<Session>> Make(LocalRuntimeOptions options);
+
+  /// Returns the process's session for C++ users, made at the first call with default options.
+  static Result<std::shared_ptr<Session>> Default();
+
+  /// Takes `plan` through all its stages, without running it.
+  Result<PlanStages> Plan(const LogicalPtr& plan, const ExecutionOptions& options);
+
+  /// Plans and starts. `inline_functions`: null runs on threads and workers; else everything runs
+  /// in the consumer's thread, with Python functions called through it.
+  Result<std::unique_ptr<Execution>> Execute(const LogicalPtr& plan,
+                                             const ExecutionOptions& options);
+  Result<std::unique_ptr<Execution>> ExecuteInline(const LogicalPtr& plan,
+                                                   const ExecutionOptions& options,
+                                                   FunctionRuntime* functions);
+
+  /// Stores blocks for an input of a later plan. The result's `keep_alive` releases them.
+  Result<logical::InputData> Store(const std::vector<Block>& blocks);
+
+  void AddRule(std::shared_ptr<const Rule> rule);
+  void AddRule(std::shared_ptr<const PhysicalRule> rule);
+  bool RemoveRule(std::string_view name);
+
+  LocalRuntime& runtime() { return *runtime_; }
+  /// A backend that no execution uses, for objects that live between executions.
+  const std::shared_ptr<Backend>& storage() const { return storage_; }
+
+ private:
+  explicit Session(std::shared_ptr<LocalRuntime> runtime);
+  Result<std::unique_ptr<Execution>> Run(const LogicalPtr& plan, const ExecutionOptions& options,
+                                         std::shared_ptr<Backend> backend);
+
+  const std::shared_ptr<LocalRuntime> runtime_;
+  const std::shared_ptr<Backend> storage_;
+  std::mutex mutex_;  // Guards the two below.
+  Optimizer optimizer_;
+  std::uint64_t next_program_id_ = 1;
+};
+
+/// Returns a number that no other function of this process has.
+std::uint64_t NextFunctionId();
+
+}  // namespace headrace
