@@ -1,0 +1,428 @@
+#include "headrace/protocol/event.h"
+
+#include <arrow/type.h>
+
+#include "headrace/base/wire.h"
+#include "headrace/protocol/arrow_wire.h"
+#include "headrace/protocol/program.h"
+
+namespace headrace {
+namespace {
+
+template <class... F>
+struct Overloaded : F... {
+  using F::operator()...;
+};
+template <class... F>
+Overloaded(F...) -> Overloaded<F...>;
+
+// ---- Text.
+
+std::string Text(ActorId actor) {
+  return std::to_string(actor.op.value) + "@" + std::to_string(actor.ordinal);
+}
+
+std::string Text(ObjectId object) { return "o" + std::to_string(object.value); }
+
+template <class Id>
+std::string TextList(const std::vector<Id>& ids) {
+  std::string text;
+  for (const Id& id : ids) {
+    if (!text.empty()) text += ' ';
+    if constexpr (std::is_integral_v<Id>) {
+      text += std::to_string(id);
+    } else {
+      text += Text(id);
+    }
+  }
+  return "[" + text + "]";
+}
+
+std::string Text(const BlockHandle& block) {
+  return Text(block.object) + " rows=" + std::to_string(block.info.num_rows) +
+         " bytes=" + std::to_string(block.info.num_bytes) + " at " + block.info.position.ToString();
+}
+
+std::string_view Text(FailureKind kind) {
+  switch (kind) {
+    case FailureKind::kUserError:
+      return "user_error";
+    case FailureKind::kDataError:
+      return "data_error";
+    case FailureKind::kWorkerLost:
+      return "worker_lost";
+    case FailureKind::kCancelled:
+      return "cancelled";
+    case FailureKind::kSystem:
+      return "system";
+  }
+  return "unknown";
+}
+
+std::string Text(const Failure& failure) {
+  return std::string(Text(failure.kind)) + ": " +
+         failure.message.substr(0, failure.message.find('\n'));
+}
+
+std::string Text(const std::optional<Failure>& failure) {
+  return failure ? " failed " + Text(*failure) : "";
+}
+
+std::string Credit(std::int64_t bytes) { return " credit=" + std::to_string(bytes); }
+
+std::string Output(std::int32_t output) { return "output " + std::to_string(output); }
+
+std::string Text(const TaskOrder& order) {
+  std::string text = order.program == nullptr ? "?" : order.program->name;
+  if (!order.units.empty()) text += " units " + TextList(order.units);
+  if (!order.inputs.empty()) text += " inputs " + TextList(order.inputs);
+  text += " at " + order.position.ToString() + " cost " + order.cost.ToString();
+  if (order.actor) text += " actor " + Text(*order.actor);
+  text += Credit(order.credit_bytes);
+  if (order.skip_outputs > 0) text += " skip=" + std::to_string(order.skip_outputs);
+  return text;
+}
+
+// ---- Wire form of ids and small values.
+
+void WriteTaskId(TaskId task, WireWriter* out) {
+  out->I32(task.op.value);
+  out->U32(task.attempt);
+  out->U64(task.ordinal);
+}
+
+TaskId ReadTaskId(WireReader* in) {
+  TaskId task;
+  task.op.value = in->I32();
+  task.attempt = in->U32();
+  task.ordinal = in->U64();
+  return task;
+}
+
+void WriteActorId(ActorId actor, WireWriter* out) {
+  out->I32(actor.op.value);
+  out->U32(actor.ordinal);
+}
+
+ActorId ReadActorId(WireReader* in) {
+  ActorId actor;
+  actor.op.value = in->I32();
+  actor.ordinal = in->U32();
+  return actor;
+}
+
+void WriteResources(const Resources& resources, WireWriter* out) {
+  out->I64(resources.cpu_milli);
+  out->I64(resources.gpu_milli);
+  out->I64(resources.memory_bytes);
+  out->U64(resources.custom_milli.size());
+  for (const auto& [name, amount] : resources.custom_milli) {
+    out->Bytes(name);
+    out->I64(amount);
+  }
+}
+
+Resources ReadResources(WireReader* in) {
+  Resources resources;
+  resources.cpu_milli = in->I64();
+  resources.gpu_milli = in->I64();
+  resources.memory_bytes = in->I64();
+  resources.custom_milli.resize(in->Count());
+  for (auto& [name, amount] : resources.custom_milli) {
+    name = in->String();
+    amount = in->I64();
+  }
+  return resources;
+}
+
+void WriteInfoWithoutSchema(const BlockInfo& info, WireWriter* out) {
+  out->I64(info.num_rows);
+  out->I64(info.num_bytes);
+  out->U64(info.position.path.size());
+  for (std::uint32_t part : info.position.path) out->U32(part);
+  out->Bool(info.input_files != nullptr);
+  if (info.input_files != nullptr) WriteStrings(*info.input_files, out);
+}
+
+BlockInfo ReadInfoWithoutSchema(WireReader* in) {
+  BlockInfo info;
+  info.num_rows = in->I64();
+  info.num_bytes = in->I64();
+  info.position.path.resize(in->Count());
+  for (std::uint32_t& part : info.position.path) part = in->U32();
+  if (in->Bool()) {
+    info.input_files = std::make_shared<const std::vector<std::string>>(ReadStrings(in));
+  }
+  return info;
+}
+
+void WriteOptionalFailure(const std::optional<Failure>& failure, WireWriter* out) {
+  out->Bool(failure.has_value());
+  if (failure) WriteFailure(*failure, out);
+}
+
+std::optional<Failure> ReadOptionalFailure(WireReader* in) {
+  if (!in->Bool()) return std::nullopt;
+  return ReadFailure(in);
+}
+
+// ---- Events. The tag is the index in the variant; ReadBody's cases follow its order.
+
+struct WriteBody {
+  WireWriter* out;
+
+  void operator()(const event::BlockYielded& e) const {
+    WriteTaskId(e.task, out);
+    out->U32(e.index);
+    out->U64(e.block.object.value);
+    WriteInfoWithoutSchema(e.block.info, out);
+  }
+  void operator()(const event::TaskParked& e) const {
+    WriteTaskId(e.task, out);
+    out->I64(e.credit_bytes);
+  }
+  void operator()(const event::TaskEnded& e) const {
+    WriteTaskId(e.task, out);
+    WriteOptionalFailure(e.failure, out);
+    WriteTaskStats(e.stats, out);
+  }
+  void operator()(const event::ActorReady& e) const { WriteActorId(e.actor, out); }
+  void operator()(const event::ActorLost& e) const {
+    WriteActorId(e.actor, out);
+    WriteFailure(e.failure, out);
+  }
+  void operator()(const event::OutputWanted& e) const {
+    out->I32(e.output);
+    out->I64(e.bundles);
+  }
+  void operator()(const event::OutputConsumed& e) const {
+    out->I32(e.output);
+    out->I64(e.bytes);
+  }
+  void operator()(const event::CapacityChanged& e) const { WriteResources(e.total, out); }
+  void operator()(const event::TimePassed&) const {}
+  void operator()(const event::StopRequested&) const {}
+};
+
+template <class T>
+T ReadBody(WireReader* in);
+
+template <>
+event::BlockYielded ReadBody(WireReader* in) {
+  event::BlockYielded e;
+  e.task = ReadTaskId(in);
+  e.index = in->U32();
+  e.block.object.value = in->U64();
+  e.block.info = ReadInfoWithoutSchema(in);
+  return e;
+}
+
+template <>
+event::TaskParked ReadBody(WireReader* in) {
+  event::TaskParked e;
+  e.task = ReadTaskId(in);
+  e.credit_bytes = in->I64();
+  return e;
+}
+
+template <>
+event::TaskEnded ReadBody(WireReader* in) {
+  event::TaskEnded e;
+  e.task = ReadTaskId(in);
+  e.failure = ReadOptionalFailure(in);
+  e.stats = ReadTaskStats(in);
+  return e;
+}
+
+template <>
+event::ActorReady ReadBody(WireReader* in) {
+  return {ReadActorId(in)};
+}
+
+template <>
+event::ActorLost ReadBody(WireReader* in) {
+  event::ActorLost e;
+  e.actor = ReadActorId(in);
+  e.failure = ReadFailure(in);
+  return e;
+}
+
+template <>
+event::OutputWanted ReadBody(WireReader* in) {
+  event::OutputWanted e;
+  e.output = in->I32();
+  e.bundles = in->I64();
+  return e;
+}
+
+template <>
+event::OutputConsumed ReadBody(WireReader* in) {
+  event::OutputConsumed e;
+  e.output = in->I32();
+  e.bytes = in->I64();
+  return e;
+}
+
+template <>
+event::CapacityChanged ReadBody(WireReader* in) {
+  return {ReadResources(in)};
+}
+
+template <>
+event::TimePassed ReadBody(WireReader*) {
+  return {};
+}
+
+template <>
+event::StopRequested ReadBody(WireReader*) {
+  return {};
+}
+
+// Reads the alternative of number `tag`.
+template <std::size_t I = 0>
+Result<Event> ReadTagged(std::size_t tag, WireReader* in) {
+  if constexpr (I == std::variant_size_v<Event>) {
+    return Status::Invalid("malformed event: unknown kind ", tag);
+  } else {
+    if (tag == I) return Event(ReadBody<std::variant_alternative_t<I, Event>>(in));
+    return ReadTagged<I + 1>(tag, in);
+  }
+}
+
+}  // namespace
+
+Status Failure::ToStatus() const {
+  std::string text = message;
+  if (!context.empty()) text += "\n" + context;
+  if (!traceback.empty()) text += "\n" + traceback;
+  const bool known = code != arrow::StatusCode::OK;
+  return Status(known ? code : arrow::StatusCode::UnknownError, std::move(text));
+}
+
+Failure Failure::FromStatus(FailureKind kind, const Status& status, std::string context) {
+  Failure failure;
+  failure.kind = kind;
+  failure.code = status.code();
+  failure.message = status.message();
+  failure.context = std::move(context);
+  return failure;
+}
+
+std::string ToString(const Event& event) {
+  return std::visit(
+      Overloaded{
+          [](const event::BlockYielded& e) {
+            return "yield " + e.task.ToString() + " [" + std::to_string(e.index) + "] " +
+                   Text(e.block);
+          },
+          [](const event::TaskParked& e) {
+            return "park " + e.task.ToString() + Credit(e.credit_bytes);
+          },
+          [](const event::TaskEnded& e) { return "end " + e.task.ToString() + Text(e.failure); },
+          [](const event::ActorReady& e) { return "actor ready " + Text(e.actor); },
+          [](const event::ActorLost& e) {
+            return "actor lost " + Text(e.actor) + " " + Text(e.failure);
+          },
+          [](const event::OutputWanted& e) {
+            return "want " + Output(e.output) + " bundles=" + std::to_string(e.bundles);
+          },
+          [](const event::OutputConsumed& e) {
+            return "consumed " + Output(e.output) + " bytes=" + std::to_string(e.bytes);
+          },
+          [](const event::CapacityChanged& e) { return "capacity " + e.total.ToString(); },
+          [](const event::TimePassed&) { return std::string("time"); },
+          [](const event::StopRequested&) { return std::string("stop"); },
+      },
+      event);
+}
+
+std::string ToString(const Action& action) {
+  return std::visit(
+      Overloaded{
+          [](const action::StartTask& a) {
+            return "start " + a.task.ToString() + " " + Text(a.order);
+          },
+          [](const action::GrantCredit& a) {
+            return "grant " + a.task.ToString() + Credit(a.credit_bytes);
+          },
+          [](const action::CancelTask& a) { return "cancel " + a.task.ToString(); },
+          [](const action::StartActor& a) {
+            return "start actor " + Text(a.actor) + " " +
+                   (a.order.program == nullptr ? "?" : a.order.program->name) + " cost " +
+                   a.order.cost.ToString();
+          },
+          [](const action::StopActor& a) { return "stop actor " + Text(a.actor); },
+          [](const action::ReleaseObjects& a) { return "release " + TextList(a.objects); },
+          [](const action::DeliverOutput& a) {
+            std::string text = "deliver " + Output(a.output);
+            for (const BlockHandle& block : a.blocks) text += " " + Text(block);
+            return text;
+          },
+          [](const action::Finish& a) { return "finish" + Text(a.failure); },
+      },
+      action);
+}
+
+void WriteBlockInfo(const BlockInfo& info, WireWriter* out) {
+  WriteInfoWithoutSchema(info, out);
+  WriteSchema(info.schema, out);
+}
+
+Result<BlockInfo> ReadBlockInfo(WireReader* in) {
+  BlockInfo info = ReadInfoWithoutSchema(in);
+  ARROW_ASSIGN_OR_RAISE(info.schema, ReadSchema(in));
+  return info;
+}
+
+void WriteFailure(const Failure& failure, WireWriter* out) {
+  out->U8(static_cast<std::uint8_t>(failure.kind));
+  out->U8(static_cast<std::uint8_t>(failure.code));
+  out->Bytes(failure.message);
+  out->Bytes(failure.context);
+  out->Bytes(failure.traceback);
+  WriteSharedString(failure.exception, out);
+}
+
+Failure ReadFailure(WireReader* in) {
+  Failure failure;
+  failure.kind = static_cast<FailureKind>(in->U8());
+  failure.code = static_cast<arrow::StatusCode>(in->U8());
+  failure.message = in->String();
+  failure.context = in->String();
+  failure.traceback = in->String();
+  failure.exception = ReadSharedString(in);
+  return failure;
+}
+
+void WriteTaskStats(const TaskStats& stats, WireWriter* out) {
+  out->I64(stats.wall_nanos);
+  out->I64(stats.cpu_nanos);
+  out->I64(stats.function_nanos);
+  out->I64(stats.rows_in);
+  out->I64(stats.peak_heap_bytes);
+}
+
+TaskStats ReadTaskStats(WireReader* in) {
+  TaskStats stats;
+  stats.wall_nanos = in->I64();
+  stats.cpu_nanos = in->I64();
+  stats.function_nanos = in->I64();
+  stats.rows_in = in->I64();
+  stats.peak_heap_bytes = in->I64();
+  return stats;
+}
+
+void WriteEvent(const Event& event, WireWriter* out) {
+  out->U8(static_cast<std::uint8_t>(event.index()));
+  std::visit(WriteBody{out}, event);
+}
+
+Result<Event> ReadEvent(WireReader* in) {
+  const std::uint8_t tag = in->U8();
+  if (in->bad()) return TruncatedError("event");
+  ARROW_ASSIGN_OR_RAISE(Event event, ReadTagged(tag, in));
+  if (in->bad()) return TruncatedError("event");
+  return event;
+}
+
+}  // namespace headrace
