@@ -1,0 +1,204 @@
+# One command per intent. `make help` lists them.
+#
+#   make demo [DATA=dir] [PEER=ray]     make test
+#
+# Everything stands in this folder: .venv, .venv-ray, .venv-bench, build/. `make clean` removes it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PYTHON ?= python3
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+STEP := tools/step.sh
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := -m pip --disable-pip-version-check --no-input install --quiet
+export PYTHONDONTWRITEBYTECODE := 1
+export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
+
+# What an installed package is made of: a change here installs it again.
+PACKAGE_SOURCES := $(shell find src python cmake CMakeLists.txt pyproject.toml -type f \
+	! -name '*_test.cc' ! -name '*_bench.cc' ! -path '*/__pycache__/*' 2>/dev/null)
+CMAKE_ARGS := -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
+	-DPython_EXECUTABLE=$(abspath $(BIN))/python
+
+.PHONY: help
+help:
+	@echo "make demo [DATA=dir] [PEER=ray]  classify the files of a directory with a neural network"
+	@echo "make test                        everything below but bench"
+	@echo "make lint                        tidy, clang-format, ruff, mypy"
+	@echo "make cpp-test                    build and run the C++ tests"
+	@echo "make sanitize                    the same under ASan+UBSan and under TSan"
+	@echo "make sim [SEED=n] [PLANS=n]      the scheduler against random plans, machines and faults"
+	@echo "make python-test [ARGS=...]      pytest tests/python"
+	@echo "make package-test                install the C++ library, build and run a stranger's program"
+	@echo "make golden                      rewrite the golden transcripts; then read the diff"
+	@echo "make format                      clang-format and ruff format, in place"
+	@echo "make headers                     every header compiles alone"
+	@echo "make clang-tidy                  static analysis of all sources (slow)"
+	@echo "make bench [SCALE=x] [ARGS=...]  all workloads beside the peers; writes bench/RESULTS.md"
+	@echo "make wheel                       build a wheel into dist/"
+
+# ---- Environments ----------------------------------------------------------------------------
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+		|| { echo "Headrace needs Python 3.10 or newer; set PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(STEP) "virtual environment" $(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: tools/requirements/demo.txt | $(BIN)/python
+	@$(STEP) "packages of the demo" $(BIN)/python $(PIP) -r tools/requirements/demo.txt
+	@touch $@
+
+$(VENV)/.test: tools/requirements/test.txt tools/requirements/demo.txt | $(BIN)/python
+	@$(STEP) "packages of the tests" $(BIN)/python $(PIP) -r tools/requirements/test.txt
+	@touch $@ $(VENV)/.demo
+
+# Built with pip's isolation, as a user would.
+$(VENV)/.headrace: $(PACKAGE_SOURCES) | $(BIN)/python
+	@$(STEP) "pip install ." $(BIN)/python $(PIP) .
+	@touch $@
+
+.venv-ray/.ready: tools/requirements/peer.txt tools/requirements/demo.txt
+	@$(STEP) "virtual environment of ray.data" $(PYTHON) -m venv .venv-ray
+	@$(STEP) "packages of ray.data" .venv-ray/bin/python $(PIP) -r tools/requirements/peer.txt
+	@touch $@
+
+.venv-bench/.ready: tools/requirements/bench.txt
+	@$(STEP) "virtual environment of the peers" $(PYTHON) -m venv .venv-bench
+	@$(STEP) "packages of the peers" .venv-bench/bin/python $(PIP) -r tools/requirements/bench.txt
+	@touch $@
+
+.PHONY: system-packages
+system-packages:
+	@tools/system_packages.sh
+
+# ---- The demo --------------------------------------------------------------------------------
+
+.PHONY: demo
+DEMO := examples/classify_files.py $(if $(DATA),--data "$(DATA)")
+ifeq ($(PEER),)
+demo: $(VENV)/.demo $(VENV)/.headrace
+	@$(BIN)/python $(DEMO)
+else ifeq ($(PEER),ray)
+demo: $(VENV)/.demo $(VENV)/.headrace .venv-ray/.ready
+	@times=$$(mktemp -d); trap 'rm -rf "$$times"' EXIT; \
+	$(BIN)/python $(DEMO) --times "$$times/headrace"; \
+	.venv-ray/bin/python $(DEMO) --engine ray --times "$$times/ray"; \
+	echo; cat "$$times/headrace" "$$times/ray"
+else
+demo:
+	@echo "PEER=$(PEER): the only peer of the demo is ray" >&2; exit 1
+endif
+
+# ---- The tests -------------------------------------------------------------------------------
+
+.PHONY: test
+test:
+	@$(STEP) "make test" $(MAKE) test-steps
+
+.PHONY: test-steps
+test-steps:
+	@$(MAKE) system-packages
+	@$(MAKE) lint
+	@$(MAKE) cpp-test
+	@$(MAKE) sanitize
+	@$(MAKE) package-test
+	@$(MAKE) python-test
+
+CPP_FILES = $(shell git ls-files -co --exclude-standard '*.h' '*.cc')
+PYTHON_FOLDERS := python/headrace examples bench tools tests
+
+.PHONY: lint
+lint: $(VENV)/.test
+	@$(STEP) "tidy" $(BIN)/python tools/tidy.py
+	@$(STEP) "clang-format" $(BIN)/clang-format --dry-run --Werror $(CPP_FILES)
+	@$(STEP) "ruff check" $(BIN)/ruff check --quiet $(PYTHON_FOLDERS)
+	@$(STEP) "ruff format" $(BIN)/ruff format --check --quiet $(PYTHON_FOLDERS)
+	@$(STEP) "mypy" $(BIN)/mypy
+
+.PHONY: format
+format: $(VENV)/.test
+	@$(BIN)/clang-format -i $(CPP_FILES)
+	@$(BIN)/ruff check --fix --quiet $(PYTHON_FOLDERS)
+	@$(BIN)/ruff format --quiet $(PYTHON_FOLDERS)
+
+.PHONY: headers
+headers: $(VENV)/.test
+	@$(STEP) "headers" $(BIN)/python tools/tidy.py --headers --jobs $(JOBS) \
+		--pyarrow "$$($(BIN)/python -c 'import pyarrow; print(pyarrow.get_include())')"
+
+.PHONY: cpp-build cpp-test
+cpp-build: $(VENV)/.test $(VENV)/.headrace system-packages
+	@$(STEP) "configure" cmake -S . -B build/release $(CMAKE_ARGS) -DCMAKE_BUILD_TYPE=Release
+	@$(STEP) "build" cmake --build build/release --parallel $(JOBS)
+
+cpp-test: cpp-build
+	@$(STEP) "ctest" ctest --test-dir build/release --output-on-failure --parallel $(JOBS)
+
+.PHONY: sanitize asan tsan
+sanitize: asan tsan
+
+# The wheel's Arrow is not instrumented: TSan must not follow it, and a container's growth that
+# crosses the border is no overflow.
+asan: export ASAN_OPTIONS := detect_container_overflow=0:detect_leaks=0
+asan: export UBSAN_OPTIONS := halt_on_error=1:print_stacktrace=1
+tsan: export TSAN_OPTIONS := ignore_noninstrumented_modules=1:halt_on_error=1
+asan: SANITIZERS := address,undefined
+tsan: SANITIZERS := thread
+asan tsan: export HEADRACE_SIM_PLANS := 500
+asan tsan: $(VENV)/.test $(VENV)/.headrace system-packages
+	@$(STEP) "configure $@" cmake -S . -B build/$@ $(CMAKE_ARGS) -DCMAKE_BUILD_TYPE=None \
+		-DCMAKE_CXX_FLAGS="-O1" -DHEADRACE_SANITIZE=$(SANITIZERS) -DHEADRACE_EXAMPLES=OFF
+	@$(STEP) "build $@" cmake --build build/$@ --parallel $(JOBS)
+	@$(STEP) "ctest $@" ctest --test-dir build/$@ --output-on-failure --parallel $(JOBS)
+
+.PHONY: sim
+sim: export HEADRACE_SIM_SEED := $(SEED)
+sim: export HEADRACE_SIM_PLANS := $(PLANS)
+sim: cpp-build
+	@$(STEP) "sim" build/release/tests/sim_test
+
+.PHONY: golden
+golden: export HEADRACE_REWRITE_GOLDEN := 1
+golden: cpp-build
+	@$(STEP) "golden" ctest --test-dir build/release --output-on-failure
+	@git --no-pager diff --stat -- tests/golden
+
+.PHONY: python-test
+python-test: $(VENV)/.test $(VENV)/.headrace
+	@$(STEP) "pytest tests/python" $(BIN)/python -m pytest -q tests/python $(ARGS)
+
+.PHONY: package-test
+package-test: cpp-build
+	@$(STEP) "pytest tests/package" $(BIN)/python -m pytest -q tests/package $(ARGS)
+
+.PHONY: clang-tidy
+clang-tidy: cpp-build
+	@$(STEP) "clang-tidy" clang-tidy -p build/release --quiet \
+		$$(git ls-files -co --exclude-standard 'src/*.cc')
+
+# ---- Benchmarks and wheels -------------------------------------------------------------------
+
+SCALE ?= 1
+.PHONY: bench bench-cpp
+bench: $(VENV)/.test $(VENV)/.headrace .venv-bench/.ready bench-cpp
+	@$(STEP) "bench" $(BIN)/python bench/run.py --scale $(SCALE) --peers .venv-bench/bin/python $(ARGS)
+
+bench-cpp: $(VENV)/.test $(VENV)/.headrace
+	@tools/system_packages.sh bench
+	@$(STEP) "configure bench" cmake -S . -B build/bench $(CMAKE_ARGS) -DCMAKE_BUILD_TYPE=Release \
+		-DHEADRACE_BENCHMARKS=ON -DHEADRACE_TESTS=OFF -DHEADRACE_EXAMPLES=OFF
+	@$(STEP) "build bench" cmake --build build/bench --parallel $(JOBS)
+
+.PHONY: wheel
+wheel: | $(BIN)/python
+	@$(STEP) "wheel" $(BIN)/python -m pip --disable-pip-version-check wheel --no-deps -w dist .
+	@ls -lh dist/*.whl
+
+.PHONY: clean
+clean:
+	rm -rf .venv .venv-ray .venv-bench build dist bench/data .mypy_cache .ruff_cache .pytest_cache
