@@ -11,6 +11,7 @@
 #include "headrace/base/resources.h"
 #include "headrace/base/status.h"
 #include "headrace/control/plan/logical_plan.h"
+#include "headrace/engine/expression.h"
 #include "headrace/protocol/program.h"
 
 // The C++ API: a lazy handle on a plan.
@@ -34,42 +35,6 @@ namespace headrace {
 
 class Execution;
 class Session;
-
-/// An expression under construction: Col("a") + 1 > Col("b").
-class Expression {
- public:
-  Expression(ExprPtr expr) : expr_(std::move(expr)) {}  // NOLINT: conversions are the point.
-  Expression(bool value);                               // NOLINT
-  Expression(int value);                                // NOLINT
-  Expression(std::int64_t value);                       // NOLINT
-  Expression(double value);                             // NOLINT
-  Expression(const char* value);                        // NOLINT
-  Expression(std::string value);                        // NOLINT
-
-  const ExprPtr& expr() const { return expr_; }
-
- private:
-  ExprPtr expr_;
-};
-
-/// The column of this name.
-Expression Col(std::string name);
-/// An Arrow compute function by its name, with default options.
-Expression CallFunction(std::string function, std::vector<Expression> arguments);
-
-Expression operator+(Expression a, Expression b);
-Expression operator-(Expression a, Expression b);
-Expression operator*(Expression a, Expression b);
-Expression operator/(Expression a, Expression b);
-Expression operator==(Expression a, Expression b);
-Expression operator!=(Expression a, Expression b);
-Expression operator<(Expression a, Expression b);
-Expression operator<=(Expression a, Expression b);
-Expression operator>(Expression a, Expression b);
-Expression operator>=(Expression a, Expression b);
-Expression operator&&(Expression a, Expression b);
-Expression operator||(Expression a, Expression b);
-Expression operator!(Expression a);
 
 /// How to read files. Defaults read every file below the paths, all columns.
 struct ReadFilesOptions {

@@ -1,5 +1,6 @@
 #include "headrace/engine/session.h"
 
+#include <algorithm>
 #include <atomic>
 #include <utility>
 #include <vector>
@@ -77,6 +78,29 @@ Result<logical::InputData> Session::Store(const std::vector<Block>& blocks) {
     stored->objects.push_back(handle.object);
     handle.info.position = Position{{static_cast<std::uint32_t>(input.blocks.size())}};
     input.blocks.push_back(std::move(handle));
+  }
+  input.keep_alive = std::move(stored);
+  return input;
+}
+
+Result<logical::InputData> Session::Keep(Execution& execution) {
+  auto stored = std::make_shared<StoredBlocks>();
+  stored->storage = storage_;
+  logical::InputData input;
+  while (true) {
+    ARROW_ASSIGN_OR_RAISE(std::optional<BlockHandle> handle, execution.Next());
+    if (!handle) break;
+    storage_->Retain({&handle->object, 1});
+    execution.backend().Release({&handle->object, 1});
+    stored->objects.push_back(handle->object);
+    input.blocks.push_back(*std::move(handle));
+  }
+  std::sort(input.blocks.begin(), input.blocks.end(),
+            [](const BlockHandle& a, const BlockHandle& b) {
+              return a.info.position < b.info.position;
+            });
+  for (std::size_t i = 0; i < input.blocks.size(); ++i) {
+    input.blocks[i].info.position = Position{{static_cast<std::uint32_t>(i)}};
   }
   input.keep_alive = std::move(stored);
   return input;

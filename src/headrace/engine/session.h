@@ -34,6 +34,9 @@ class Session {
   /// Stores blocks for an input of a later plan. The result's `keep_alive` releases them.
   Result<logical::InputData> Store(const std::vector<Block>& blocks);
 
+  /// Runs `execution` to its end and keeps its blocks in the store, in order of position.
+  Result<logical::InputData> Keep(Execution& execution);
+
   void AddRule(std::shared_ptr<const Rule> rule);
   void AddRule(std::shared_ptr<const PhysicalRule> rule);
   bool RemoveRule(std::string_view name);

@@ -1,0 +1,46 @@
+#include "headrace/engine/consume.h"
+
+#include <arrow/table.h>
+
+#include "headrace/engine/execution.h"
+#include "headrace/runtime/backend.h"
+
+namespace headrace {
+
+Result<std::optional<Block>> NextBlock(Execution& execution, std::int64_t prefetch) {
+  ARROW_ASSIGN_OR_RAISE(std::optional<BlockHandle> handle, execution.Next(prefetch));
+  if (!handle) return std::nullopt;
+  Result<Block> block = execution.backend().Get(handle->object);
+  execution.backend().Release({&handle->object, 1});
+  ARROW_RETURN_NOT_OK(block.status());
+  return *std::move(block);
+}
+
+Status ForEachBlock(Execution& execution, const std::function<Status(const Block&)>& visit) {
+  while (true) {
+    ARROW_ASSIGN_OR_RAISE(std::optional<Block> block, NextBlock(execution));
+    if (!block) return Status::OK();
+    ARROW_RETURN_NOT_OK(visit(*block));
+  }
+}
+
+Status ForEachHandle(Execution& execution,
+                     const std::function<Status(const BlockHandle&)>& visit) {
+  while (true) {
+    ARROW_ASSIGN_OR_RAISE(std::optional<BlockHandle> handle, execution.Next());
+    if (!handle) return Status::OK();
+    const Status status = visit(*handle);
+    execution.backend().Release({&handle->object, 1});
+    ARROW_RETURN_NOT_OK(status);
+  }
+}
+
+Result<std::shared_ptr<arrow::Table>> JoinTables(
+    std::vector<std::shared_ptr<arrow::Table>> tables) {
+  if (tables.empty()) return arrow::Table::MakeEmpty(arrow::schema({}));
+  arrow::ConcatenateTablesOptions options = arrow::ConcatenateTablesOptions::Defaults();
+  options.unify_schemas = true;
+  return arrow::ConcatenateTables(tables, options);
+}
+
+}  // namespace headrace
