@@ -84,7 +84,11 @@ class Resources:
     """Amounts: cpus, gpus (fractions allowed), heap bytes, named resources."""
 
     def __init__(
-        self, cpu: float = 0, gpu: float = 0, memory: int = 0, custom: dict[str, float] | None = None
+        self,
+        cpu: float = 0,
+        gpu: float = 0,
+        memory: int = 0,
+        custom: dict[str, float] | None = None,
     ) -> None: ...
     cpu: float
     gpu: float
@@ -323,9 +327,7 @@ def commit_write(
     names by way of a manifest; "overwrite" removes what stood there before, afterwards. Returns
     the final paths."""
 
-def abort_write(
-    filesystem: pa.fs.FileSystem | None, directory: str, run_id: str
-) -> None:
+def abort_write(filesystem: pa.fs.FileSystem | None, directory: str, run_id: str) -> None:
     """Removes the temporary files of a write that failed. Idempotent."""
 
 def add_rule(name: str, rewrite: Callable[[Plan], Plan]) -> None:

@@ -1,0 +1,1 @@
+"""Expressions as the user builds them, and what they become: native expressions of the engine."""

@@ -1,0 +1,34 @@
+"""Errors that the package raises beside Python's own.
+
+A failing user function raises its own exception, with the user's frames; `UserCodeException` is a
+base of what is raised then, beside the exception's own type, so that both `except ValueError` and
+`except UserCodeException` work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class UserCodeException(Exception):
+    """A function of the user failed. `__cause__` is the function's own exception."""
+
+
+class RayDataUserCodeException(UserCodeException):
+    """The older name of `UserCodeException`."""
+
+
+class SystemException(Exception):
+    """The engine itself failed."""
+
+
+class ExecutionTimeoutError(TimeoutError):
+    """A run made no progress for `DataContext.execution_no_progress_timeout_s`."""
+
+
+def omit_traceback_stdout(fn: _F) -> _F:
+    """Returns `fn` unchanged: errors here carry no internal frames that would have to be hidden."""
+    return fn
