@@ -8,10 +8,12 @@
 namespace headrace {
 
 /// The one text form of plans: a line per operator, the output first, inputs indented below it
-/// by "+- ". "MapBatches(f)\n+- ReadParquet\n".
+/// by "+- ". Kinds and names are those of ray.data, then what the rules pushed into it:
+/// "MapBatches[MapBatches(f)]\n+- Read[ReadParquet] (columns=[a], filter=b > 1)\n".
 std::string Explain(const LogicalPtr& plan);
 
-/// Names as after fusion, with compute, cost and order.
+/// The same for lowered plans, with compute, cost, lane and order:
+/// "ActorPoolMapOperator[ReadParquet->MapBatches(C)] (tasks=2, actors=1, cpu=1, process)\n".
 std::string Explain(const PhysicalPlan& plan);
 
 }  // namespace headrace

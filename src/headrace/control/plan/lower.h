@@ -15,10 +15,13 @@ struct LoweringContext {
 };
 
 /// Makes one physical operator per logical one, without fusion (a rule of the physical optimizer).
+/// A subtree that occurs twice is lowered twice.
 ///
-/// Read parallelism: `parallelism` tasks if asked, else so many that a task reads between
-/// target_min and target_max bytes, at least two per cpu when the data allow it; units are
-/// grouped in order, and never split.
+/// Read parallelism: `parallelism` tasks if asked, else read_op_min_num_blocks, but not so many
+/// that a task reads less than target_min bytes nor so few that one reads more than target_max,
+/// and at least two per cpu; never more than there are units. Units are grouped in order, by
+/// equal bytes where these are known, and never split. With a row limit, units behind the first
+/// ones that surely hold so many rows are left out.
 Result<PhysicalPlan> Lower(const LogicalPtr& plan, LoweringContext* context);
 
 }  // namespace headrace

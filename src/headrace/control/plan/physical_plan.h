@@ -19,6 +19,7 @@ namespace headrace {
 /// Stateless tasks on any worker of the program's lane.
 struct TaskPool {
   std::optional<std::int32_t> max_tasks;  // At once. Unset: as resources allow.
+  friend bool operator==(const TaskPool&, const TaskPool&) = default;
 };
 
 /// Tasks on workers that keep the user's instance.
@@ -27,6 +28,7 @@ struct ActorPool {
   std::int32_t max_size = 1;
   std::int32_t initial_size = 1;
   std::int32_t max_tasks_in_flight = 2;  // Per actor: running, and sent ahead.
+  friend bool operator==(const ActorPool&, const ActorPool&) = default;
 };
 
 using Compute = std::variant<TaskPool, ActorPool>;
@@ -91,8 +93,9 @@ struct ExecutionOptions {
   std::string event_log_path;                  // Record the run here. "": do not.
 };
 
-/// Checks, before anything starts, that every operator can run at least one task (or its minimum
-/// of actors) in `total`; the error says which operator, what it asks and what there is.
+/// Checks, before anything starts, that every operator can run at least one task, or one actor, in
+/// `total`; the error says which operator, what it asks and what there is. A pool whose minimum
+/// does not fit is no error: it works with as many actors as fit.
 Status CheckFeasible(const PhysicalPlan& plan, const Resources& total);
 
 }  // namespace headrace

@@ -1,0 +1,75 @@
+#include "headrace/control/plan/derive.h"
+
+#include <algorithm>
+
+#include "headrace/base/check.h"
+
+namespace headrace {
+namespace {
+
+const FunctionSpec* FunctionOf(const Step& step) {
+  TaskProgram alone;
+  alone.steps = {step};
+  return FindFunction(alone);
+}
+
+template <class Test>
+bool AnyFunction(const std::vector<Step>& steps, const Test& test) {
+  return std::any_of(steps.begin(), steps.end(), [&](const Step& step) {
+    const FunctionSpec* function = FunctionOf(step);
+    return function != nullptr && test(*function);
+  });
+}
+
+OperatorSpec& At(PhysicalPlan* plan, OperatorId id) {
+  HEADRACE_CHECK(id.value >= 0 && id.value < static_cast<int>(plan->operators.size()));
+  return plan->operators[static_cast<std::size_t>(id.value)];
+}
+
+void SetShared(bool shared, ProgramPtr* program) {
+  if (*program == nullptr || (*program)->shared_output == shared) return;
+  auto copy = std::make_shared<TaskProgram>(**program);
+  copy->shared_output = shared;
+  *program = std::move(copy);
+}
+
+}  // namespace
+
+Lane LaneOf(const std::vector<Step>& steps) {
+  const bool python =
+      AnyFunction(steps, [](const FunctionSpec& function) { return function.payload != nullptr; });
+  return python ? Lane::kProcess : Lane::kThread;
+}
+
+bool HasClass(const std::vector<Step>& steps) {
+  return AnyFunction(steps, [](const FunctionSpec& function) { return function.is_class; });
+}
+
+void DeriveOrder(bool preserve_order, PhysicalPlan* plan) {
+  for (OperatorSpec& op : plan->operators) op.keep_order = preserve_order;
+  // Consumers come after what they consume, so one walk back carries every need to the sources.
+  for (auto op = plan->operators.rbegin(); op != plan->operators.rend(); ++op) {
+    const auto* task = op->As<TaskOperator>();
+    const bool joins = task != nullptr && task->min_bundle_rows > 0;
+    if (!op->keep_order && !joins && op->As<LimitOperator>() == nullptr) continue;
+    for (OperatorId input : op->inputs) At(plan, input).keep_order = true;
+  }
+}
+
+void DeriveSharedOutputs(PhysicalPlan* plan) {
+  std::vector<bool> shared(plan->operators.size(), false);
+  for (std::size_t i = plan->operators.size(); i-- > 0;) {
+    OperatorSpec& op = plan->operators[i];
+    bool reads_shared = shared[i];  // Limits and unions pass on what their consumer needs.
+    if (auto* task = std::get_if<TaskOperator>(&op.kind)) {
+      SetShared(shared[i], &task->program);
+      reads_shared = task->program->lane == Lane::kProcess;
+    } else if (auto* limit = std::get_if<LimitOperator>(&op.kind)) {
+      SetShared(shared[i], &limit->cut_program);
+    }
+    if (!reads_shared) continue;
+    for (OperatorId input : op.inputs) shared[static_cast<std::size_t>(input.value)] = true;
+  }
+}
+
+}  // namespace headrace

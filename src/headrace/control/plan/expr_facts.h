@@ -1,0 +1,28 @@
+#pragma once
+
+#include <memory>
+
+#include "headrace/protocol/expr.h"
+
+// What the planner can tell of an expression without evaluating it.
+
+namespace arrow {
+class DataType;
+class Schema;
+}  // namespace arrow
+
+namespace headrace {
+
+/// Returns the type that `e` has over columns of `schema`, or null if this table of the common
+/// functions does not know it.
+std::shared_ptr<arrow::DataType> InferType(const ExprPtr& e, const arrow::Schema& schema);
+
+/// Returns true if equal inputs may give different results ("random"): such an expression is
+/// neither copied nor moved past a filter.
+bool IsVolatile(const ExprPtr& e);
+
+/// Returns false if `e` has a result for every row of well-typed columns. True where that is not
+/// known: an unsafe guess would move "x / y" before the filter that drops the zeros.
+bool MayFail(const ExprPtr& e);
+
+}  // namespace headrace

@@ -1,0 +1,127 @@
+#include <arrow/type.h>
+
+#include <algorithm>
+
+#include "headrace/control/plan/columns.h"
+#include "headrace/control/plan/expr_facts.h"
+#include "headrace/control/plan/logical_plan.h"
+
+namespace headrace {
+namespace {
+
+using SchemaPtr = std::shared_ptr<arrow::Schema>;
+
+SchemaPtr SchemaOfRead(const logical::Read& read) {
+  const SchemaPtr& whole = read.source->schema;
+  if (whole == nullptr || !read.columns) return whole;
+  arrow::FieldVector fields;
+  for (const std::string& name : *read.columns) {
+    auto field = whole->GetFieldByName(name);
+    if (field == nullptr) return nullptr;
+    fields.push_back(std::move(field));
+  }
+  return arrow::schema(std::move(fields), whole->metadata());
+}
+
+// Returns the schema that all have, or null.
+template <class Items, class SchemaOf>
+SchemaPtr CommonSchema(const Items& items, const SchemaOf& schema_of) {
+  SchemaPtr common;
+  for (const auto& item : items) {
+    SchemaPtr schema = schema_of(item);
+    if (schema == nullptr || (common != nullptr && !common->Equals(*schema))) return nullptr;
+    common = std::move(schema);
+  }
+  return common;
+}
+
+SchemaPtr SchemaOfProject(const logical::Project& project, const LogicalPtr& input) {
+  const SchemaPtr from = InferSchema(input);
+  if (from == nullptr) return nullptr;
+  arrow::FieldVector fields;
+  for (const auto& [name, expr] : ExpandProjection(project.projection, from->field_names())) {
+    if (const auto* column = expr->As<expr::Column>()) {
+      auto field = from->GetFieldByName(column->name);
+      if (field == nullptr) return nullptr;
+      fields.push_back(field->WithName(name));
+      continue;
+    }
+    auto type = InferType(expr, *from);
+    if (type == nullptr) return nullptr;
+    fields.push_back(arrow::field(name, std::move(type)));
+  }
+  return arrow::schema(std::move(fields), from->metadata());
+}
+
+SchemaPtr SchemaOfWrite(const logical::Write& write) {
+  if (write.target->format == "python")
+    return arrow::schema({arrow::field("result", arrow::binary())});
+  return arrow::schema(
+      {arrow::field("path", arrow::utf8()), arrow::field("temporary_path", arrow::utf8()),
+       arrow::field("num_rows", arrow::int64()), arrow::field("num_bytes", arrow::int64())});
+}
+
+std::optional<std::int64_t> RowsOfRead(const logical::Read& read) {
+  if (read.filter != nullptr) return std::nullopt;
+  std::int64_t rows = 0;
+  for (const ReadUnit& unit : read.source->units) {
+    if (unit.num_rows < 0) return std::nullopt;
+    rows += unit.num_rows;
+  }
+  if (read.row_limit < 0 || rows <= read.row_limit) return rows;
+  // The limit is per task: exact only where there is but one.
+  if (read.source->units.size() == 1) return read.row_limit;
+  return std::nullopt;
+}
+
+std::optional<std::int64_t> RowsOfUnion(const std::vector<LogicalPtr>& inputs) {
+  std::int64_t all = 0;
+  for (const LogicalPtr& input : inputs) {
+    const auto rows = InferRowCount(input);
+    if (!rows) return std::nullopt;
+    all += *rows;
+  }
+  return all;
+}
+
+}  // namespace
+
+SchemaPtr InferSchema(const LogicalPtr& plan) {
+  if (const auto* read = plan->As<logical::Read>()) return SchemaOfRead(*read);
+  if (const auto* data = plan->As<logical::InputData>()) {
+    return CommonSchema(data->blocks, [](const BlockHandle& block) { return block.info.schema; });
+  }
+  if (const auto* map = plan->As<logical::Map>()) {
+    const bool keeps = map->function->kind == FunctionKind::kFilterRows;
+    return keeps ? InferSchema(plan->input()) : nullptr;
+  }
+  if (const auto* project = plan->As<logical::Project>()) {
+    return SchemaOfProject(*project, plan->input());
+  }
+  if (plan->As<logical::Union>() != nullptr) return CommonSchema(plan->inputs(), InferSchema);
+  if (const auto* write = plan->As<logical::Write>()) return SchemaOfWrite(*write);
+  return InferSchema(plan->input());  // Filter and Limit.
+}
+
+std::optional<std::int64_t> InferRowCount(const LogicalPtr& plan) {
+  if (const auto* read = plan->As<logical::Read>()) return RowsOfRead(*read);
+  if (const auto* data = plan->As<logical::InputData>()) {
+    std::int64_t rows = 0;
+    for (const BlockHandle& block : data->blocks) rows += block.info.num_rows;
+    return rows;
+  }
+  if (const auto* map = plan->As<logical::Map>()) {
+    if (map->function->kind != FunctionKind::kMapRows) return std::nullopt;
+    return InferRowCount(plan->input());
+  }
+  if (plan->As<logical::Project>() != nullptr) return InferRowCount(plan->input());
+  if (const auto* limit = plan->As<logical::Limit>()) {
+    if (limit->rows == 0) return 0;
+    const auto rows = InferRowCount(plan->input());
+    return rows ? std::optional(std::min(*rows, limit->rows)) : std::nullopt;
+  }
+  if (plan->As<logical::Union>() != nullptr) return RowsOfUnion(plan->inputs());
+  return std::nullopt;  // Filter, Write.
+}
+
+}  // namespace headrace

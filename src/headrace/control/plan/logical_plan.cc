@@ -1,0 +1,68 @@
+#include "headrace/control/plan/logical_plan.h"
+
+#include "headrace/base/check.h"
+
+namespace headrace {
+namespace {
+
+std::string_view Verb(FunctionKind kind) {
+  switch (kind) {
+    case FunctionKind::kMapBatches:
+      return "MapBatches";
+    case FunctionKind::kMapRows:
+      return "Map";
+    case FunctionKind::kFlatMapRows:
+      return "FlatMap";
+    case FunctionKind::kFilterRows:
+      return "Filter";
+    case FunctionKind::kRead:
+      return "Read";
+    case FunctionKind::kWrite:
+      return "Write";
+  }
+  return "Map";
+}
+
+struct NameOf {
+  std::string operator()(const logical::Read& read) const { return "Read" + read.source->name; }
+  std::string operator()(const logical::InputData& data) const { return data.name; }
+  std::string operator()(const logical::Map& map) const {
+    return std::string(Verb(map.function->kind)) + "(" + map.function->name + ")";
+  }
+  std::string operator()(const logical::Filter& filter) const {
+    return "Filter(" + ToString(filter.predicate) + ")";
+  }
+  std::string operator()(const logical::Project& project) const {
+    return project.label.empty() ? "Project" : project.label;
+  }
+  std::string operator()(const logical::Limit& limit) const {
+    return "limit=" + std::to_string(limit.rows);
+  }
+  std::string operator()(const logical::Union&) const { return "Union"; }
+  std::string operator()(const logical::Write&) const { return "Write"; }
+};
+
+// Returns true if an operator of this kind takes `count` inputs.
+bool TakesInputs(const LogicalKind& kind, std::size_t count) {
+  if (std::holds_alternative<logical::Read>(kind) ||
+      std::holds_alternative<logical::InputData>(kind)) {
+    return count == 0;
+  }
+  return std::holds_alternative<logical::Union>(kind) ? count >= 1 : count == 1;
+}
+
+}  // namespace
+
+LogicalPtr LogicalOperator::Make(LogicalKind kind, std::vector<LogicalPtr> inputs) {
+  HEADRACE_CHECK(TakesInputs(kind, inputs.size()));
+  return LogicalPtr(new LogicalOperator(std::move(kind), std::move(inputs)));
+}
+
+LogicalPtr LogicalOperator::WithInputs(const LogicalPtr& op, std::vector<LogicalPtr> inputs) {
+  if (inputs == op->inputs()) return op;
+  return Make(op->kind(), std::move(inputs));
+}
+
+std::string LogicalOperator::name() const { return std::visit(NameOf{}, kind_); }
+
+}  // namespace headrace

@@ -1,0 +1,17 @@
+#include "headrace/control/plan/physical_plan.h"
+
+namespace headrace {
+
+Status CheckFeasible(const PhysicalPlan& plan, const Resources& total) {
+  for (const OperatorSpec& op : plan.operators) {
+    const auto* task = op.As<TaskOperator>();
+    if (task == nullptr || task->cost.FitsIn(total)) continue;
+    const bool actors = std::holds_alternative<ActorPool>(task->compute);
+    return Status::Invalid(op.name, " cannot run: each ", actors ? "actor" : "task", " asks for ",
+                           task->cost.ToString(), ", but there is only ", total.ToString(),
+                           " (not enough ", task->cost.FirstShortage(total), ")");
+  }
+  return Status::OK();
+}
+
+}  // namespace headrace

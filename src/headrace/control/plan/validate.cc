@@ -1,0 +1,207 @@
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "headrace/control/plan/columns.h"
+#include "headrace/control/plan/logical_plan.h"
+
+namespace headrace {
+namespace {
+
+using Names = std::vector<std::string>;
+using MaybeNames = std::optional<Names>;
+
+bool Contains(const Names& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+std::string Lower(std::string text) {
+  for (char& c : text) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return text;
+}
+
+// The number of characters to insert, remove or change (Levenshtein), case aside.
+std::size_t EditDistance(const std::string& a, const std::string& b) {
+  const std::string from = Lower(a), to = Lower(b);
+  std::vector<std::size_t> row(to.size() + 1);
+  for (std::size_t j = 0; j < row.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= from.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= to.size(); ++j) {
+      const std::size_t change = diagonal + (from[i - 1] == to[j - 1] ? 0 : 1);
+      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, change}));
+    }
+  }
+  return row.back();
+}
+
+// Returns the name that was probably meant, or "". A third of the letters may be wrong.
+std::string CloseMatch(const std::string& name, const Names& names) {
+  std::string best;
+  std::size_t least = std::max<std::size_t>(1, name.size() / 3) + 1;
+  for (const std::string& candidate : names) {
+    const std::size_t distance = EditDistance(name, candidate);
+    if (distance < least) {
+      least = distance;
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+std::string QuotedList(const Names& names) {
+  constexpr std::size_t kShown = 100;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(names.size(), kShown); ++i) {
+    text += (i > 0 ? ", '" : "'") + names[i] + "'";
+  }
+  if (names.size() > kShown) text += ", ... " + std::to_string(names.size()) + " in all";
+  return "[" + text + "]";
+}
+
+// Fails if one of `wanted` is not in `there`.
+Status CheckColumns(const std::string& verb, const Names& wanted, const Names& there) {
+  Names missing;
+  for (const std::string& name : wanted) {
+    if (!Contains(there, name) && !Contains(missing, name)) missing.push_back(name);
+  }
+  if (missing.empty()) return Status::OK();
+  std::string text = verb + ": column(s) not found in dataset schema: " + QuotedList(missing) +
+                     ". Available columns: " + QuotedList(there);
+  const std::string meant = CloseMatch(missing.front(), there);
+  if (!meant.empty()) text += ". Did you mean '" + meant + "'?";
+  return Status::KeyError(text);
+}
+
+Status CheckUnique(const std::string& verb, Names names) {
+  std::sort(names.begin(), names.end());
+  const auto twice = std::adjacent_find(names.begin(), names.end());
+  if (twice == names.end()) return Status::OK();
+  return Status::Invalid(verb, ": column '", *twice, "' would appear twice");
+}
+
+Names ColumnsOf(const ExprPtr& e) {
+  Names names;
+  CollectColumns(e, &names);
+  return names;
+}
+
+Status CheckPlacement(const std::string& name, const logical::Placement& placement) {
+  if (placement.cost) {
+    const Resources& cost = *placement.cost;
+    if (cost.cpu_milli < 0 || cost.gpu_milli < 0 || cost.memory_bytes < 0) {
+      return Status::Invalid(name, ": resources must not be negative: ", cost.ToString());
+    }
+  }
+  if (!placement.compute) return Status::OK();
+  if (const auto* tasks = std::get_if<TaskPool>(&*placement.compute)) {
+    if (tasks->max_tasks && *tasks->max_tasks < 1) {
+      return Status::Invalid(name, ": concurrency must be at least 1, not ", *tasks->max_tasks);
+    }
+    return Status::OK();
+  }
+  const auto& actors = std::get<ActorPool>(*placement.compute);
+  if (actors.min_size < 1 || actors.max_size < actors.min_size) {
+    return Status::Invalid(name, ": an actor pool needs 1 <= min <= max, not min=", actors.min_size,
+                           " max=", actors.max_size);
+  }
+  if (actors.initial_size < actors.min_size || actors.initial_size > actors.max_size) {
+    return Status::Invalid(
+        name, ": the initial size of an actor pool must be between min=", actors.min_size,
+        " and max=", actors.max_size, ", not ", actors.initial_size);
+  }
+  if (actors.max_tasks_in_flight < 1) {
+    return Status::Invalid(name, ": max_tasks_in_flight must be at least 1, not ",
+                           actors.max_tasks_in_flight);
+  }
+  return Status::OK();
+}
+
+// Checks one operator; `input` is what its first input yields, if known.
+struct Check {
+  const LogicalOperator& op;
+  const MaybeNames& input;
+
+  Status operator()(const logical::Read& read) const {
+    if (read.parallelism == 0 || read.parallelism < -1) {
+      return Status::Invalid(op.name(), ": the number of blocks must be at least 1, not ",
+                             read.parallelism);
+    }
+    ARROW_RETURN_NOT_OK(CheckPlacement(op.name(), read.placement));
+    if (read.columns) ARROW_RETURN_NOT_OK(CheckUnique(op.name(), *read.columns));
+    const MaybeNames there = ColumnsOfSource(read);
+    if (!there) return Status::OK();
+    if (read.columns) ARROW_RETURN_NOT_OK(CheckColumns(op.name(), *read.columns, *there));
+    return CheckColumns(op.name(), ColumnsOf(read.filter), *there);
+  }
+  Status operator()(const logical::InputData&) const { return Status::OK(); }
+  Status operator()(const logical::Map& map) const {
+    const bool as_tasks =
+        map.placement.compute && std::holds_alternative<TaskPool>(*map.placement.compute);
+    if (map.function->is_class && as_tasks) {
+      return Status::Invalid(op.name(), ": a class needs an actor pool, not tasks");
+    }
+    return CheckPlacement(op.name(), map.placement);
+  }
+  Status operator()(const logical::Filter& filter) const {
+    ARROW_RETURN_NOT_OK(CheckPlacement(op.name(), filter.placement));
+    if (!input) return Status::OK();
+    return CheckColumns("filter", ColumnsOf(filter.predicate), *input);
+  }
+  Status operator()(const logical::Project& project) const;
+  Status operator()(const logical::Limit& limit) const {
+    if (limit.rows >= 0) return Status::OK();
+    return Status::Invalid("limit: the number of rows must not be negative, but is ", limit.rows);
+  }
+  Status operator()(const logical::Union&) const { return Status::OK(); }
+  Status operator()(const logical::Write& write) const {
+    return CheckPlacement(op.name(), write.placement);
+  }
+
+ private:
+  static MaybeNames ColumnsOfSource(const logical::Read& read) {
+    logical::Read whole = read;
+    whole.columns.reset();
+    return InferColumns(LogicalOperator::Make(std::move(whole)));
+  }
+};
+
+Status Check::operator()(const logical::Project& project) const {
+  ARROW_RETURN_NOT_OK(CheckPlacement(op.name(), project.placement));
+  const ProjectStep& step = project.projection;
+  const std::string makes = step.keep_rest ? "with_column" : "select_columns";
+  Names made, read, renamed;
+  for (const auto& [name, expr] : step.exprs) {
+    made.push_back(name);
+    CollectColumns(expr, &read);
+  }
+  for (const auto& [from, to] : step.rename) renamed.push_back(from);
+  ARROW_RETURN_NOT_OK(CheckUnique(makes, std::move(made)));
+  if (!input) return Status::OK();
+  ARROW_RETURN_NOT_OK(CheckColumns("drop_columns", step.drop, *input));
+  ARROW_RETURN_NOT_OK(CheckColumns("rename_columns", renamed, *input));
+  ARROW_RETURN_NOT_OK(CheckColumns(makes, read, *input));
+  Names output;
+  for (const auto& [name, expr] : ExpandProjection(step, *input)) output.push_back(name);
+  return CheckUnique(step.rename.empty() ? makes : "rename_columns", std::move(output));
+}
+
+// Checks the inputs first, so that the first wrong verb is the one reported.
+Result<MaybeNames> ValidateTree(const LogicalPtr& plan) {
+  std::vector<MaybeNames> inputs;
+  for (const LogicalPtr& input : plan->inputs()) {
+    ARROW_ASSIGN_OR_RAISE(inputs.emplace_back(), ValidateTree(input));
+  }
+  static const MaybeNames kNone;
+  const MaybeNames& first = inputs.empty() ? kNone : inputs.front();
+  ARROW_RETURN_NOT_OK(std::visit(Check{*plan, first}, plan->kind()));
+  return InferColumns(*plan, inputs);
+}
+
+}  // namespace
+
+Status Validate(const LogicalPtr& plan) { return ValidateTree(plan).status(); }
+
+}  // namespace headrace
