@@ -1,0 +1,96 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "headrace/runtime/store/arena.h"
+#include "headrace/runtime/store/block_codec.h"
+#include "headrace/runtime/store/object_store.h"
+#include "headrace/runtime/store/spill_directory.h"
+
+namespace headrace {
+
+struct LocalStoreOptions {
+  std::int64_t capacity_bytes = INT64_MAX;
+  std::string spill_directory;  // "": the system's temporary directory.
+};
+
+/// The object store of this machine's runtime.
+///
+/// States of an object, all with the same id and references:
+///
+///    Put ─▶ in this process ──Share──▶ in this process's arena ─┐
+///    PutShared ─▶ in a worker's arena ──────────────────────────┴─Spill──▶ on disk ──Share──▶ …
+///
+/// An object is pinned while anybody but the store holds its memory; pinned ones are not spilled.
+/// Above its capacity the store spills by itself, in a thread of its own: the last resort, since
+/// whoever keeps to the ledger's budget does not get there.
+class LocalStore : public ObjectStore {
+ public:
+  explicit LocalStore(LocalStoreOptions options);
+  /// Removes all spill files. Blocks that were handed out stay valid.
+  ~LocalStore() override;
+
+  BlockHandle Put(const Block& block, BlockInfo info) override;
+
+  /// Stores a block that lies in an arena, with one reference.
+  BlockHandle PutShared(SharedTable table, BlockInfo info);
+
+  Result<Block> Get(ObjectId object) override;
+  Result<BlockInfo> Info(ObjectId object) const override;
+
+  /// Returns the block for a worker process. One that lies elsewhere is moved into this process's
+  /// arena first; see IsShared(). The result pins it.
+  Result<SharedTable> Share(ObjectId object);
+
+  /// Returns true if Share() would neither copy nor read from disk.
+  bool IsShared(ObjectId object) const;
+
+  void Retain(std::span<const ObjectId> objects) override;
+  void Release(std::span<const ObjectId> objects) override;
+
+  Result<std::int64_t> Spill(std::int64_t bytes) override;
+
+  /// Returns an error if the store is above its capacity and could not spill.
+  Status CheckRoom() const;
+
+  StoreStats stats() const override;
+
+ private:
+  struct Entry {
+    BlockInfo info;
+    std::int64_t references = 1;
+    // Where it is: exactly one of these, but `shared` may come with a `table` in our own arena.
+    std::shared_ptr<arrow::Table> table;
+    std::optional<SharedTable> shared;
+    std::shared_ptr<SpillFile> file;
+    bool spilling = false;
+
+    bool pinned() const;
+  };
+
+  BlockHandle Insert(Entry entry);
+  Status SpillOne(ObjectId object, std::int64_t* freed);
+  std::vector<ObjectId> ChooseVictims(std::int64_t bytes);
+  void RunSpiller();
+
+  const LocalStoreOptions options_;
+  SpillDirectory directory_;
+  mutable std::mutex mutex_;  // Guards all below. No memory is freed under it.
+  std::unordered_map<ObjectId, Entry> entries_;
+  std::uint64_t next_id_ = 1;
+  StoreStats stats_;
+  Status spill_status_;
+  std::condition_variable over_capacity_;
+  bool stopping_ = false;
+  std::thread spiller_;  // Started when the capacity is first passed.
+};
+
+}  // namespace headrace

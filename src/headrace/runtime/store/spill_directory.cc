@@ -1,0 +1,139 @@
+#include "headrace/runtime/store/spill_directory.h"
+
+#include <arrow/io/file.h>
+#include <arrow/ipc/reader.h>
+#include <arrow/ipc/writer.h>
+#include <arrow/record_batch.h>
+#include <arrow/table.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <filesystem>
+#include <vector>
+
+#include "headrace/runtime/store/fork_guard.h"
+
+namespace headrace {
+
+namespace {
+
+constexpr const char* kPrefix = "headrace-";
+constexpr const char* kLock = "lock";
+// A younger directory without a locked file may still be in the making.
+constexpr std::time_t kYoungSeconds = 60;
+
+bool IsStale(const std::filesystem::path& directory) {
+  struct stat info {};
+  if (::stat(directory.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) return false;
+  if (std::time(nullptr) - info.st_mtime < kYoungSeconds) return false;
+  const int lock = ::open((directory / kLock).c_str(), O_RDWR | O_CLOEXEC);
+  if (lock < 0) return errno == ENOENT;
+  const bool stale = ::flock(lock, LOCK_EX | LOCK_NB) == 0;
+  ::close(lock);
+  return stale;
+}
+
+Status WriteFile(const arrow::Table& table, const std::string& path) {
+  ARROW_ASSIGN_OR_RAISE(auto file, arrow::io::FileOutputStream::Open(path));
+  ARROW_ASSIGN_OR_RAISE(auto writer, arrow::ipc::MakeFileWriter(file, table.schema()));
+  if (table.num_columns() == 0) {
+    // A batch writer splits by chunks, of which there are none here.
+    ARROW_RETURN_NOT_OK(writer->WriteRecordBatch(
+        *arrow::RecordBatch::Make(table.schema(), table.num_rows(), arrow::ArrayVector{})));
+  } else {
+    ARROW_RETURN_NOT_OK(writer->WriteTable(table));
+  }
+  ARROW_RETURN_NOT_OK(writer->Close());
+  return file->Close();
+}
+
+}  // namespace
+
+SpillFile::~SpillFile() { ::unlink(path_.c_str()); }
+
+Result<std::shared_ptr<arrow::Table>> SpillFile::Read() const {
+  ARROW_ASSIGN_OR_RAISE(auto file,
+                        arrow::io::MemoryMappedFile::Open(path_, arrow::io::FileMode::READ));
+  ARROW_ASSIGN_OR_RAISE(auto reader, arrow::ipc::RecordBatchFileReader::Open(file));
+  std::vector<std::shared_ptr<arrow::RecordBatch>> batches;
+  std::int64_t num_rows = 0;
+  for (int i = 0; i < reader->num_record_batches(); ++i) {
+    ARROW_ASSIGN_OR_RAISE(auto batch, reader->ReadRecordBatch(i));
+    num_rows += batch->num_rows();
+    batches.push_back(std::move(batch));
+  }
+  if (reader->schema()->num_fields() == 0) {
+    return arrow::Table::Make(reader->schema(), std::vector<std::shared_ptr<arrow::ChunkedArray>>{},
+                              num_rows);
+  }
+  return arrow::Table::FromRecordBatches(reader->schema(), batches);
+}
+
+SpillDirectory::SpillDirectory(std::string parent) : parent_(std::move(parent)) {
+  if (!parent_.empty()) return;
+  const char* temporary = std::getenv("TMPDIR");
+  parent_ = temporary != nullptr && *temporary != '\0' ? temporary : "/tmp";
+}
+
+SpillDirectory::~SpillDirectory() {
+  if (path_.empty()) return;
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+  ForgetInForkedChild(lock_);
+  ::close(lock_);
+}
+
+void SpillDirectory::RemoveStale() const {
+  std::error_code error;
+  std::filesystem::directory_iterator entries(parent_, error);
+  if (error) return;
+  for (const auto& entry : entries) {
+    if (entry.path().filename().string().rfind(kPrefix, 0) != 0) continue;
+    if (IsStale(entry.path())) std::filesystem::remove_all(entry.path(), error);
+  }
+}
+
+Status SpillDirectory::Create() {
+  std::error_code error;
+  std::filesystem::create_directories(parent_, error);
+  std::string path = parent_ + "/" + kPrefix + std::to_string(::getpid()) + "-XXXXXX";
+  if (error || ::mkdtemp(path.data()) == nullptr) {
+    return Status::IOError("cannot make a spill directory in ", parent_, ": ",
+                           error ? error.message() : std::strerror(errno));
+  }
+  lock_ = ::open((path + "/" + kLock).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (lock_ < 0 || ::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+    const int reason = errno;
+    if (lock_ >= 0) ::close(lock_);
+    std::filesystem::remove_all(path, error);
+    return Status::IOError("cannot lock the spill directory ", path, ": ", std::strerror(reason));
+  }
+  CloseInForkedChild(lock_);
+  path_ = path;
+  return Status::OK();
+}
+
+Result<std::string> SpillDirectory::NextPath() {
+  std::lock_guard lock(mutex_);
+  if (path_.empty()) ARROW_RETURN_NOT_OK(Create());
+  return path_ + "/" + std::to_string(next_++) + ".arrow";
+}
+
+Result<std::shared_ptr<SpillFile>> SpillDirectory::Write(const arrow::Table& table) {
+  ARROW_ASSIGN_OR_RAISE(const std::string path, NextPath());
+  const Status status = WriteFile(table, path);
+  struct stat info {};
+  if (!status.ok() || ::stat(path.c_str(), &info) != 0) {
+    ::unlink(path.c_str());
+    return Status::IOError("cannot spill a block to ", parent_, ": ", status.message());
+  }
+  return std::make_shared<SpillFile>(path, info.st_size);
+}
+
+}  // namespace headrace
