@@ -1,0 +1,125 @@
+#include "process.h"
+
+#include <nanobind/nanobind.h>
+
+#include <utility>
+#include <vector>
+
+#include "headrace/control/optimize/rule.h"
+#include "headrace/engine/execution.h"
+#include "headrace/engine/session.h"
+
+namespace nb = nanobind;
+
+namespace headrace::python {
+namespace {
+
+struct ProcessState {
+  LocalRuntimeOptions options;
+  SessionPtr current;
+  std::vector<std::shared_ptr<const Rule>> rules;  // The user's, in order.
+  std::vector<std::string> removed_rules;          // Default ones that the user took out.
+};
+
+// Never destroyed: objects of other modules may outlive static destruction.
+ProcessState& State() {
+  static ProcessState* state = new ProcessState();
+  return *state;
+}
+
+std::vector<std::string> DefaultTemplateCommand() {
+  nb::object executable = nb::module_::import_("sys").attr("executable");
+  if (!nb::isinstance<nb::str>(executable)) return {};
+  return {nb::cast<const char*>(executable), "-m", "headrace._internal.template"};
+}
+
+}  // namespace
+
+Result<Session*> SessionHandle::Get() const {
+  if (session == nullptr) {
+    return Status::Cancelled("headrace was shut down, and its blocks and runs with it");
+  }
+  return session.get();
+}
+
+Result<SessionPtr> CurrentSession() {
+  ProcessState& state = State();
+  if (state.current != nullptr) return state.current;
+  LocalRuntimeOptions options = state.options;
+  if (options.workers.template_command.empty()) {
+    options.workers.template_command = DefaultTemplateCommand();
+  }
+  auto handle = std::make_shared<SessionHandle>();
+  ARROW_ASSIGN_OR_RAISE(handle->session, Session::Make(std::move(options)));
+  for (const std::string& name : state.removed_rules) handle->session->RemoveRule(name);
+  for (const auto& rule : state.rules) handle->session->AddRule(rule);
+  state.current = handle;
+  return handle;
+}
+
+Status ConfigureSession(LocalRuntimeOptions options) {
+  ProcessState& state = State();
+  if (state.current != nullptr) {
+    return Status::AlreadyExists(
+        "headrace already runs in this process; call configure() before the first use, or "
+        "shutdown() first");
+  }
+  options.workers.setup_payload = std::move(state.options.workers.setup_payload);
+  state.options = std::move(options);
+  return Status::OK();
+}
+
+void SetWorkerSetup(std::string payload) {
+  ProcessState& state = State();
+  if (state.options.workers.setup_payload == payload) return;
+  state.options.workers.setup_payload = payload;
+  if (state.current != nullptr) {
+    state.current->session->runtime().SetWorkerSetup(std::move(payload));
+  }
+}
+
+void ShutdownSession() {
+  SessionPtr handle = std::move(State().current);
+  State().current = nullptr;
+  if (handle == nullptr) return;
+  std::vector<std::unique_ptr<Execution>> runs;
+  for (std::unique_ptr<Execution>* run : handle->runs) runs.push_back(std::move(*run));
+  handle->runs.clear();
+  std::shared_ptr<Session> session = std::move(handle->session);
+  nb::gil_scoped_release unlocked;
+  runs.clear();
+  session.reset();
+}
+
+void ForgetSession() {
+  SessionPtr handle = std::move(State().current);
+  State().current = nullptr;
+  if (handle == nullptr) return;
+  for (std::unique_ptr<Execution>* run : handle->runs) static_cast<void>(run->release());
+  handle->runs.clear();
+  static_cast<void>(new std::shared_ptr<Session>(std::move(handle->session)));
+}
+
+Status AddSessionRule(std::shared_ptr<const Rule> rule) {
+  ProcessState& state = State();
+  for (const auto& other : state.rules) {
+    if (other->name() == rule->name()) {
+      return Status::Invalid("there is a rule named '", rule->name(), "' already");
+    }
+  }
+  state.rules.push_back(rule);
+  if (state.current != nullptr) state.current->session->AddRule(std::move(rule));
+  return Status::OK();
+}
+
+Result<bool> RemoveSessionRule(const std::string& name) {
+  ARROW_ASSIGN_OR_RAISE(SessionPtr handle, CurrentSession());
+  if (!handle->session->RemoveRule(name)) return false;
+  ProcessState& state = State();
+  const std::size_t removed =
+      std::erase_if(state.rules, [&](const auto& rule) { return rule->name() == name; });
+  if (removed == 0) state.removed_rules.push_back(name);
+  return true;
+}
+
+}  // namespace headrace::python

@@ -1,0 +1,136 @@
+// The process's runtime as Python sees it: blocks in the store, capacities, starting and ending.
+
+#include "store.h"
+
+#include <arrow/table.h>
+#include <nanobind/stl/map.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+
+#include "arrow_casters.h"
+#include "bindings.h"
+#include "errors.h"
+#include "headrace/engine/session.h"
+#include "headrace/runtime/store/object_store.h"
+#include "resources.h"
+
+namespace headrace::python {
+namespace {
+
+nb::tuple PositionOf(const BlockRef& self) {
+  return nb::tuple(nb::cast(self.handle().info.position.path));
+}
+
+std::vector<std::string> FilesOf(const BlockRef& self) {
+  const FileList& files = self.handle().info.input_files;
+  return files == nullptr ? std::vector<std::string>{} : *files;
+}
+
+std::shared_ptr<arrow::Table> GetTable(const BlockRef& self) {
+  Result<std::shared_ptr<arrow::Table>> table = [&] {
+    nb::gil_scoped_release unlocked;
+    return self.Get();
+  }();
+  return Unwrap(std::move(table));
+}
+
+BlockRefPtr PutTable(std::shared_ptr<arrow::Table> table) {
+  SessionPtr handle = Unwrap(CurrentSession());
+  ObjectStore& store = Unwrap(handle->Get())->runtime().store();
+  BlockHandle stored;
+  {
+    nb::gil_scoped_release unlocked;
+    Block block(std::move(table));
+    BlockInfo info;
+    info.num_rows = block.num_rows();
+    info.num_bytes = block.num_bytes();
+    info.schema = block.table()->schema();
+    stored = store.Put(block, std::move(info));
+  }
+  return std::make_shared<BlockRef>(std::move(handle), std::move(stored));
+}
+
+LocalRuntime& CurrentRuntime() {
+  SessionPtr handle = Unwrap(CurrentSession());
+  return Unwrap(handle->Get())->runtime();
+}
+
+void Configure(double cpus, double gpus, std::int64_t memory,
+               std::optional<std::map<std::string, double>> custom, std::int64_t object_store_bytes,
+               std::string spill_directory, std::vector<std::string> template_command,
+               std::vector<std::string> environment) {
+  LocalRuntimeOptions options;
+  options.total =
+      ToResources({cpus, gpus, memory, custom.value_or(std::map<std::string, double>{})});
+  options.object_store_bytes = object_store_bytes;
+  options.spill_directory = std::move(spill_directory);
+  options.workers.template_command = std::move(template_command);
+  options.workers.environment = std::move(environment);
+  Status status = ConfigureSession(std::move(options));
+  if (!status.ok()) {
+    PyErr_SetString(PyExc_RuntimeError, status.message().c_str());
+    throw nb::python_error();
+  }
+}
+
+std::map<std::string, std::int64_t> Stats() {
+  const StoreStats stats = CurrentRuntime().store().stats();
+  return {{"objects", stats.objects},
+          {"memory_bytes", stats.memory_bytes},
+          {"shared_bytes", stats.shared_bytes},
+          {"spilled_bytes", stats.spilled_bytes},
+          {"spilled_bytes_total", stats.spilled_bytes_total},
+          {"restored_bytes_total", stats.restored_bytes_total}};
+}
+
+}  // namespace
+
+BlockRef::BlockRef(SessionPtr session, BlockHandle handle)
+    : session_(std::move(session)), handle_(std::move(handle)) {}
+
+BlockRef::~BlockRef() {
+  if (session_->session == nullptr) return;
+  const ObjectId objects[] = {handle_.object};
+  session_->session->runtime().store().Release(objects);
+}
+
+Result<std::shared_ptr<arrow::Table>> BlockRef::Get() const {
+  ARROW_ASSIGN_OR_RAISE(Session * session, session_->Get());
+  ARROW_ASSIGN_OR_RAISE(Block block, session->runtime().store().Get(handle_.object));
+  return block.table();
+}
+
+void BindStore(nb::module_& module) {
+  nb::class_<BlockRef>(module, "BlockRef", nb::is_weak_referenceable())
+      .def("get", &GetTable)
+      .def_prop_ro("num_rows", [](const BlockRef& self) { return self.handle().info.num_rows; })
+      .def_prop_ro("num_bytes", [](const BlockRef& self) { return self.handle().info.num_bytes; })
+      .def_prop_ro("schema", [](const BlockRef& self) { return self.handle().info.schema; })
+      .def_prop_ro("input_files", &FilesOf)
+      .def_prop_ro("position", &PositionOf);
+  module.def("put", &PutTable, nb::arg("table"));
+
+  module.def("configure", &Configure, nb::kw_only(), nb::arg("cpus") = 0, nb::arg("gpus") = 0,
+             nb::arg("memory") = 0, nb::arg("custom") = nb::none(),
+             nb::arg("object_store_bytes") = 0, nb::arg("spill_directory") = "",
+             nb::arg("template_command") = nb::tuple(), nb::arg("environment") = nb::tuple());
+  module.def("warm_up", [] { CurrentRuntime().WarmUp(); });
+  module.def(
+      "set_worker_setup",
+      [](const nb::bytes& payload) {
+        SetWorkerSetup(std::string(payload.c_str(), payload.size()));
+      },
+      nb::arg("payload"));
+  module.def("capacity", [] { return FromResources(CurrentRuntime().options().total); });
+  module.def("object_store_bytes", [] { return CurrentRuntime().options().object_store_bytes; });
+  module.def("store_stats", &Stats);
+  module.def("worker_pids", [] { return CurrentRuntime().worker_pids(); });
+  module.def("shutdown", &ShutdownSession);
+  module.def("forget_session", &ForgetSession);
+}
+
+}  // namespace headrace::python
