@@ -37,30 +37,39 @@ ObjectId ObjectRef::HandOver() && {
 }
 
 ObjectRef RefLedger::Adopt(ObjectId id, std::int64_t num_bytes) {
-  const bool is_new = live_.try_emplace(id, Entry{1, num_bytes}).second;
-  HEADRACE_CHECK(is_new);
+  Entry& entry = live_[id];
+  HEADRACE_CHECK(entry.references == 0 || entry.num_bytes == num_bytes);
+  entry.num_bytes = num_bytes;
+  ++entry.references;
+  ++entry.adopted;
   live_bytes_ += num_bytes;
   return ObjectRef(this, id);
 }
 
 std::vector<ObjectId> RefLedger::TakeReleased() { return std::exchange(released_, {}); }
 
-void RefLedger::AddRef(ObjectId id) { ++live_.at(id).count; }
+void RefLedger::AddRef(ObjectId id) { ++live_.at(id).references; }
 
 void RefLedger::Drop(ObjectId id) {
   auto at = live_.find(id);
-  HEADRACE_CHECK(at != live_.end() && at->second.count > 0);
-  if (--at->second.count > 0) return;
-  live_bytes_ -= at->second.num_bytes;
-  live_.erase(at);
+  HEADRACE_CHECK(at != live_.end() && at->second.references > 0);
+  Entry& entry = at->second;
+  --entry.references;
+  if (entry.adopted <= entry.references) return;
+  --entry.adopted;
+  live_bytes_ -= entry.num_bytes;
+  if (entry.references == 0) live_.erase(at);
   released_.push_back(id);
 }
 
 void RefLedger::Forget(ObjectId id) {
   auto at = live_.find(id);
-  HEADRACE_CHECK(at != live_.end() && at->second.count == 1);
-  live_bytes_ -= at->second.num_bytes;
-  live_.erase(at);
+  HEADRACE_CHECK(at != live_.end() && at->second.references <= at->second.adopted);
+  Entry& entry = at->second;
+  --entry.references;
+  --entry.adopted;
+  live_bytes_ -= entry.num_bytes;
+  if (entry.references == 0) live_.erase(at);
 }
 
 std::int64_t RefBundle::num_rows() const {
@@ -78,7 +87,7 @@ std::int64_t RefBundle::num_bytes() const {
 RefBundle RefBundle::Share() const {
   RefBundle copy;
   copy.items.reserve(items.size());
-  for (const Item& item : items) copy.items.push_back({item.object.Share(), item.info});
+  for (const Item& item : items) copy.items.push_back({item.object.Share(), item.info, item.owner});
   return copy;
 }
 

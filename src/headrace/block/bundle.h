@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
+#include <unordered_map>
 #include <vector>
 
 #include "headrace/block/block.h"
@@ -37,8 +37,8 @@ class ObjectRef {
   /// Returns a second reference to the same object. Requires: this one is not empty.
   [[nodiscard]] ObjectRef Share() const;
 
-  /// Empties this reference without a release: someone else now owns the backend's reference.
-  /// Requires: this is the last reference to the object.
+  /// Empties this reference without a release: someone else now owns a backend's reference.
+  /// Requires: this reference was adopted, not shared.
   ObjectId HandOver() &&;
 
  private:
@@ -52,34 +52,37 @@ class ObjectRef {
 
 /// Counts the references that one scheduler holds on stored objects.
 ///
-/// Invariant: an id is live (count >= 1), released (waiting in TakeReleased) or unknown; never
-/// two of these. At the end of every execution live_objects() is 0. Must outlive its references.
+/// Invariant: of each live object there are at least as many references here as the backend
+/// holds for this scheduler, and at least one of the latter. At the end of every execution
+/// live_objects() is 0. Must outlive its references.
 class RefLedger {
  public:
-  /// Starts to count an object that the backend reported, and returns its first reference.
-  /// Requires: `id` is not live.
+  /// Takes over a reference that the backend reported. An object may be adopted again while it
+  /// is live (one dataset twice in a union): each adopted reference is released on its own.
   [[nodiscard]] ObjectRef Adopt(ObjectId id, std::int64_t num_bytes);
 
-  /// Takes the ids whose last reference was dropped since the previous call, oldest first.
+  /// Takes the backend's references to give up, one entry each, oldest first.
   [[nodiscard]] std::vector<ObjectId> TakeReleased();
 
   /// Returns true if TakeReleased() would return something.
   bool has_released() const { return !released_.empty(); }
 
+  /// Bytes of the adopted references, an object counted once for each.
   std::int64_t live_bytes() const { return live_bytes_; }
   std::int64_t live_objects() const { return static_cast<std::int64_t>(live_.size()); }
 
  private:
   friend class ObjectRef;
   struct Entry {
-    std::int64_t count = 0;
+    std::int64_t references = 0;  // ObjectRefs.
+    std::int64_t adopted = 0;     // References that the backend holds for us.
     std::int64_t num_bytes = 0;
   };
   void AddRef(ObjectId id);
   void Drop(ObjectId id);
   void Forget(ObjectId id);
 
-  std::map<ObjectId, Entry> live_;  // Ordered, so that every walk is deterministic.
+  std::unordered_map<ObjectId, Entry> live_;  // Looked up, never walked.
   std::vector<ObjectId> released_;
   std::int64_t live_bytes_ = 0;
 };
@@ -89,6 +92,7 @@ struct RefBundle {
   struct Item {
     ObjectRef object;
     BlockInfo info;
+    OperatorId owner;  // In whose accounts the bytes stand: the operator that made the block.
   };
   std::vector<Item> items;
 

@@ -9,6 +9,8 @@
 #include "headrace/base/resources.h"
 #include "headrace/base/status.h"
 #include "headrace/base/time.h"
+#include "headrace/control/account/policy.h"
+#include "headrace/control/account/wait_reason.h"
 #include "headrace/control/plan/physical_plan.h"
 #include "headrace/protocol/event.h"
 
@@ -24,26 +26,10 @@ namespace headrace {
 
 /// What the scheduler must know of the backend that will perform its actions.
 struct BackendTraits {
-  Resources total;                        // What there is, less what the options exclude.
-  std::int64_t object_store_bytes = 0;    // The budget for blocks.
-  bool parks_waiting_tasks = true;        // A task without credit gives its cpu back.
+  Resources total;                      // What there is, less what the options exclude.
+  std::int64_t object_store_bytes = 0;  // The budget for blocks.
+  bool parks_waiting_tasks = true;      // A task without credit gives its cpu back.
 };
-
-/// Why an operator does not start work now. Shown to users; every "no" has one.
-enum class WaitReason : std::uint8_t {
-  kNone,
-  kNoInput,
-  kNoCpu,
-  kNoGpu,
-  kNoMemory,
-  kNoCustomResource,
-  kNoActor,          // All actors of the pool are busy or starting.
-  kConcurrencyCap,
-  kNoCredit,         // No object-store budget.
-  kConsumer,         // The consumer does not ask for more.
-  kFinished,
-};
-std::string_view ToString(WaitReason reason);
 
 /// What one operator did and holds; for progress, statistics and tests.
 struct OperatorState {
@@ -51,13 +37,13 @@ struct OperatorState {
   std::int64_t tasks_started = 0, tasks_running = 0, tasks_parked = 0, tasks_done = 0,
                tasks_failed = 0, tasks_retried = 0, tasks_total = -1;  // -1: not known yet.
   std::int64_t actors_ready = 0, actors_starting = 0;
-  std::int64_t input_blocks = 0, input_bytes = 0;    // Waiting in its input queue.
+  std::int64_t input_blocks = 0, input_bytes = 0;                     // Waiting in its input queue.
   std::int64_t output_blocks = 0, output_rows = 0, output_bytes = 0;  // Yielded so far.
-  std::int64_t held_bytes = 0;                       // Charged to it in the ledger now.
+  std::int64_t held_bytes = 0;  // Charged to it in the ledger now.
   std::int64_t wall_nanos = 0, cpu_nanos = 0, function_nanos = 0;
   std::int64_t peak_heap_bytes = 0;
   WaitReason waits_for = WaitReason::kNone;
-  std::int64_t wait_nanos[11] = {};                  // By WaitReason, while no task could start.
+  std::int64_t wait_nanos[kNumWaitReasons] = {};  // By WaitReason, while no task could start.
 };
 
 class SchedulerImpl;
@@ -65,9 +51,11 @@ class SchedulerImpl;
 /// Runs one physical plan. Threads: one.
 class Scheduler {
  public:
-  /// Fails if the plan cannot run with what there is (see CheckFeasible).
-  static Result<std::unique_ptr<Scheduler>> Make(PhysicalPlan plan, ExecutionOptions options,
-                                                 BackendTraits traits);
+  /// Fails if the plan cannot run with what there is (see CheckFeasible). `policies` may hold
+  /// work back; see control/account/policy.h.
+  static Result<std::unique_ptr<Scheduler>> Make(
+      PhysicalPlan plan, ExecutionOptions options, BackendTraits traits,
+      std::vector<std::unique_ptr<BackpressurePolicy>> policies = {});
   ~Scheduler();
 
   /// Takes in one event that happened at `now`. Time must not go back.
@@ -79,7 +67,8 @@ class Scheduler {
   /// there before any Step().
   [[nodiscard]] std::optional<Action> Poll();
 
-  /// Returns when to send TimePassed if no event comes before.
+  /// Returns when to send TimePassed if no event comes before. Nothing today: no decision
+  /// depends on time alone.
   std::optional<Instant> NextDeadline() const;
 
   /// True once Finish was polled.
@@ -90,6 +79,10 @@ class Scheduler {
   /// Bytes charged in the ledger, against the budget; the most there ever were.
   std::int64_t charged_bytes() const;
   std::int64_t peak_charged_bytes() const;
+
+  /// How often credit was granted beyond the budget, one block each time, because nothing else
+  /// could run.
+  std::int64_t liveness_overrides() const;
 
   /// Stops the process if the books disagree: sums of the accounts against live references.
   void CheckInvariants() const;

@@ -1,0 +1,62 @@
+#include "headrace/control/account/ledger.h"
+
+#include <algorithm>
+
+namespace headrace {
+
+void Ledger::Charge(OperatorId op, Place to, std::int64_t bytes) {
+  HEADRACE_CHECK(bytes >= 0);
+  Account& account = at(op);
+  account.bytes[static_cast<std::size_t>(to)] += bytes;
+  account.total += bytes;
+  if (IsStored(to)) stored_ += bytes;
+  if (!account.borrowed) {
+    charged_ += bytes;
+    peak_charged_ = std::max(peak_charged_, charged_);
+  }
+  ++version_;
+}
+
+void Ledger::Move(OperatorId op, Place from, Place to, std::int64_t bytes) {
+  HEADRACE_CHECK(bytes >= 0);
+  Account& account = at(op);
+  std::int64_t& source = account.bytes[static_cast<std::size_t>(from)];
+  HEADRACE_CHECK(source >= bytes);
+  source -= bytes;
+  account.bytes[static_cast<std::size_t>(to)] += bytes;
+  if (IsStored(from)) stored_ -= bytes;
+  if (IsStored(to)) stored_ += bytes;
+  ++version_;
+}
+
+void Ledger::Release(OperatorId op, Place from, std::int64_t bytes) {
+  HEADRACE_CHECK(bytes >= 0);
+  Account& account = at(op);
+  std::int64_t& source = account.bytes[static_cast<std::size_t>(from)];
+  HEADRACE_CHECK(source >= bytes);
+  source -= bytes;
+  account.total -= bytes;
+  if (IsStored(from)) stored_ -= bytes;
+  if (!account.borrowed) charged_ -= bytes;
+  ++version_;
+}
+
+void Ledger::CheckInvariants() const {
+  std::int64_t charged = 0;
+  std::int64_t stored = 0;
+  for (const Account& account : accounts_) {
+    std::int64_t total = 0;
+    for (int place = 0; place < kNumPlaces; ++place) {
+      const std::int64_t bytes = account.bytes[static_cast<std::size_t>(place)];
+      HEADRACE_CHECK(bytes >= 0);
+      total += bytes;
+      if (IsStored(static_cast<Place>(place))) stored += bytes;
+    }
+    HEADRACE_CHECK(total == account.total);
+    if (!account.borrowed) charged += total;
+  }
+  HEADRACE_CHECK(charged == charged_);
+  HEADRACE_CHECK(stored == stored_);
+}
+
+}  // namespace headrace

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace headrace {
+
+/// Why an operator does not start work now. Shown to users; every "no" has one.
+enum class WaitReason : std::uint8_t {
+  kNone,
+  kNoInput,
+  kNoCpu,
+  kNoGpu,
+  kNoMemory,
+  kNoCustomResource,
+  kNoActor,  // All actors of the pool are busy or starting.
+  kConcurrencyCap,
+  kNoCredit,  // No object-store budget.
+  kConsumer,  // The consumer does not ask for more.
+  kFinished,
+};
+inline constexpr int kNumWaitReasons = 11;
+
+/// Returns the words shown to users: "no input", "no credit", ...
+std::string_view ToString(WaitReason reason);
+
+}  // namespace headrace

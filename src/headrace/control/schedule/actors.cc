@@ -1,0 +1,107 @@
+#include <algorithm>
+
+#include "headrace/control/schedule/scheduler_impl.h"
+
+// Sizes of actor pools, and lost actors.
+
+namespace headrace {
+namespace {
+
+// Bounds on restarts; past them the run fails with the last failure.
+constexpr std::int32_t kStartUserFailuresMax = 3;  // The constructor raised, that often in a row.
+constexpr std::int32_t kStartFailuresMax = 8;      // Could not start for any reason, in a row.
+constexpr std::int32_t kLossesMax = 16;            // Lost, with no task ended well between.
+
+}  // namespace
+
+void SchedulerImpl::ScalePools() {
+  for (OperatorRun& run : runs_) {
+    if (run.pool && !run.closed && !run.finished) ScalePool(run);
+  }
+}
+
+void SchedulerImpl::ScalePool(OperatorRun& run) {
+  ActorPoolState& pool = *run.pool;
+  const ActorPool& spec = pool.spec();
+  if (run.op->exhausted() && run.retries.empty()) return StopIdleActors(run, spec.min_size);
+  const Resources& cost = run.task_spec->cost;
+  while (pool.num_live() < spec.min_size && Fits(cost)) StartActor(run);
+  while (pool.num_live() < spec.max_size && Fits(cost)) {
+    const bool initial = pool.num_added() < spec.initial_size;
+    const std::int64_t slots = pool.free_slots() + std::int64_t{pool.num_starting()} *
+                                                       std::max(spec.max_tasks_in_flight, 1);
+    const std::int64_t waiting =
+        run.op->queued_blocks() + static_cast<std::int64_t>(run.retries.size());
+    const bool pressed = run.parked.empty() && run.has_work() && waiting > slots;
+    if (!(initial || pressed) || !LeavesRoom(run)) return;
+    StartActor(run);
+  }
+}
+
+/// Returns true if one more actor of `growing` leaves every other operator what it needs for one
+/// task, or for its minimum of actors. Else a pool could grow until its own input cannot be made.
+bool SchedulerImpl::LeavesRoom(const OperatorRun& growing) const {
+  Resources held = growing.task_spec->cost;
+  for (const OperatorRun& run : runs_) {
+    if (!run.pool || run.finished) continue;
+    const std::int32_t size = std::max(run.pool->num_live(), run.pool->spec().min_size);
+    for (std::int32_t i = 0; i < size; ++i) held += run.task_spec->cost;
+  }
+  return std::all_of(runs_.begin(), runs_.end(), [&](const OperatorRun& run) {
+    const bool needs_more = run.task_spec != nullptr && !run.pool && !run.finished;
+    return (needs_more ? held + run.task_cost : held).FitsIn(total_);
+  });
+}
+
+void SchedulerImpl::StartActor(OperatorRun& run) {
+  const std::uint32_t ordinal = run.pool->Add();
+  used_ += run.task_spec->cost;
+  Push(action::StartActor{{run.id, ordinal}, {run.task_spec->program, run.task_spec->cost}});
+}
+
+void SchedulerImpl::StopActor(OperatorRun& run, std::uint32_t ordinal) {
+  run.pool->SetGone(ordinal);
+  used_ -= run.task_spec->cost;
+  Push(action::StopActor{{run.id, ordinal}});
+}
+
+/// Stops actors without tasks, youngest first, until `keep` are left. With `keep` 0 the operator
+/// is over, and those that are starting stop as well.
+void SchedulerImpl::StopIdleActors(OperatorRun& run, std::int32_t keep) {
+  while (run.pool->num_live() > keep) {
+    std::int32_t actor = run.pool->FindIdle();
+    if (actor < 0 && keep == 0) actor = static_cast<std::int32_t>(run.pool->live().back());
+    if (actor < 0) return;
+    StopActor(run, static_cast<std::uint32_t>(actor));
+  }
+}
+
+void SchedulerImpl::On(event::ActorReady& e) {
+  if (!IsOperator(e.actor.op) || !run(e.actor.op).pool) return;
+  ActorPoolState& pool = *run(e.actor.op).pool;
+  if (!pool.SetReady(e.actor.ordinal)) return;
+  pool.start_failures = pool.start_user_failures = 0;
+}
+
+void SchedulerImpl::On(event::ActorLost& e) {
+  if (!IsOperator(e.actor.op) || !run(e.actor.op).pool) return;
+  OperatorRun& run = this->run(e.actor.op);
+  ActorPoolState& pool = *run.pool;
+  const ActorPoolState::State before = pool.SetGone(e.actor.ordinal);
+  if (before == ActorPoolState::State::kGone) return;
+  used_ -= run.task_spec->cost;
+  if (run.closed || stopping_) return;
+  if (before == ActorPoolState::State::kStarting) {
+    ++pool.start_failures;
+    const bool by_user = e.failure.kind == FailureKind::kUserError;
+    pool.start_user_failures = by_user ? pool.start_user_failures + 1 : 0;
+  } else {
+    ++pool.losses;
+  }
+  if (pool.start_failures >= kStartFailuresMax || pool.losses >= kLossesMax ||
+      pool.start_user_failures >= kStartUserFailuresMax) {
+    FailRun(e.failure);
+  }
+}
+
+}  // namespace headrace

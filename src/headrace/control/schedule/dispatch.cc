@@ -1,0 +1,183 @@
+#include <algorithm>
+#include <utility>
+
+#include "headrace/base/check.h"
+#include "headrace/control/schedule/scheduler_impl.h"
+
+// Which operator may run, and what a start or a grant charges.
+
+namespace headrace {
+namespace {
+
+WaitReason ShortageReason(const Resources& cost, const Resources& used, const Resources& total) {
+  if (cost.cpu_milli > total.cpu_milli - used.cpu_milli) return WaitReason::kNoCpu;
+  if (cost.gpu_milli > total.gpu_milli - used.gpu_milli) return WaitReason::kNoGpu;
+  if (cost.memory_bytes > total.memory_bytes - used.memory_bytes) return WaitReason::kNoMemory;
+  if (cost.custom_milli.empty()) return WaitReason::kNone;
+  return (used + cost).FitsIn(total) ? WaitReason::kNone : WaitReason::kNoCustomResource;
+}
+
+}  // namespace
+
+std::int64_t SchedulerImpl::ExpectedBytes(const OperatorRun& run) const {
+  std::int64_t expected = options_.target_max_block_bytes;
+  if (run.stats.output_blocks > 0) {
+    // Half more than the mean, so that most tasks of one block need no second grant.
+    const std::int64_t mean = run.stats.output_bytes / run.stats.output_blocks;
+    expected = mean + mean / 2 + 1;
+  }
+  return std::clamp<std::int64_t>(expected, 1,
+                                  std::max<std::int64_t>(1, reservation_.task_share(run.id)));
+}
+
+WaitReason SchedulerImpl::CreditReason(const OperatorRun& run) const {
+  const std::int64_t at_consumer =
+      ledger_.held(run.id, Place::kConsumer) +
+      (run.consumer < 0 ? ledger_.held(run.id, Place::kOutputQueue) : 0);
+  return at_consumer > 0 && wanted_ == 0 ? WaitReason::kConsumer : WaitReason::kNoCredit;
+}
+
+void SchedulerImpl::RefreshView() const {
+  for (std::size_t i = 0; i < runs_.size(); ++i) {
+    const OperatorRun& run = runs_[i];
+    loads_[i].queued_bytes =
+        ledger_.held(run.id, Place::kOutputQueue) + ledger_.held(run.id, Place::kInputQueue);
+    loads_[i].held_bytes = ledger_.usage(run.id);
+    loads_[i].expected_block_bytes = ExpectedBytes(run);
+  }
+}
+
+std::int64_t SchedulerImpl::ByPolicies(const OperatorRun& run, std::int64_t offered) const {
+  if (!has_plugins_) return offered;
+  RefreshView();
+  const AccountView view{loads_, reservation_.budget_bytes(), ledger_.charged()};
+  for (const auto& policy : policies_) {
+    offered = std::min(offered, policy->CreditBytes(run.id, offered, view));
+  }
+  return offered;
+}
+
+SchedulerImpl::Candidate SchedulerImpl::MayStart(const OperatorRun& run) const {
+  if (run.finished || run.closed) return {WaitReason::kFinished};
+  if (!run.has_work()) {
+    return {run.op->exhausted() ? WaitReason::kFinished : WaitReason::kNoInput};
+  }
+  // A limit's cut is a slice of its input: it needs no cpu and no room.
+  if (run.task_spec == nullptr) return {WaitReason::kNone, 1};
+  if (!run.parked.empty()) return {CreditReason(run)};  // Running tasks come before new ones.
+  if (has_plugins_) RefreshView();
+  const AccountView view{loads_, reservation_.budget_bytes(), ledger_.charged()};
+  for (const auto& policy : policies_) {
+    const WaitReason reason = policy->MayStart(run.id, view);
+    if (reason != WaitReason::kNone) return {reason};
+  }
+  if (run.pool) {
+    if (run.pool->free_slots() == 0) return {WaitReason::kNoActor};
+  } else {
+    const WaitReason reason = ShortageReason(run.task_cost, used_, total_);
+    if (reason != WaitReason::kNone) return {reason};
+  }
+  const std::int64_t expected = ExpectedBytes(run);
+  if (reservation_.StartRoom(run.id) < expected) return {CreditReason(run)};
+  const std::int64_t credit = ByPolicies(run, expected);
+  if (credit < 1) return {CreditReason(run)};
+  return {WaitReason::kNone, credit};
+}
+
+bool SchedulerImpl::StartOne() {
+  OperatorRun* best = nullptr;
+  std::int64_t best_queued = 0;
+  std::int64_t best_credit = 0;
+  for (std::size_t i = runs_.size(); i-- > 0;) {  // Downstream first: ties go there.
+    OperatorRun& run = runs_[i];
+    const Candidate candidate = MayStart(run);
+    run.waits_for = candidate.reason;
+    if (candidate.reason != WaitReason::kNone) continue;
+    const std::int64_t queued =
+        ledger_.held(run.id, Place::kOutputQueue) + ledger_.held(run.id, Place::kInputQueue);
+    if (best != nullptr && queued >= best_queued) continue;
+    best = &run;
+    best_queued = queued;
+    best_credit = candidate.credit_bytes;
+  }
+  if (best == nullptr) return false;
+  Start(*best, best_credit);
+  return true;
+}
+
+void SchedulerImpl::Start(OperatorRun& run, std::int64_t credit_bytes) {
+  TaskRecord* task;
+  if (!run.retries.empty()) {
+    const std::uint64_t ordinal = *run.retries.begin();
+    run.retries.erase(run.retries.begin());
+    task = run.tasks.Find(ordinal);
+    ++run.stats.tasks_retried;
+  } else {
+    task = &run.tasks.Add(run.id);
+    task->work = run.op->TakeWork();
+    for (const RefBundle::Item& item : task->work.held.items) {
+      ledger_.Move(item.owner, Place::kInputQueue, Place::kTaskInput, item.info.num_bytes);
+    }
+    ++run.stats.tasks_started;
+  }
+  task->state = TaskRecord::State::kRunning;
+  task->granted_bytes = credit_bytes;
+  task->yielded_bytes = 0;
+  ledger_.Charge(run.id, Place::kCredit, credit_bytes);
+  ++num_active_;
+  ++loads_[run.index()].tasks_running;
+
+  action::StartTask start{.task = task->id, .order = {}};
+  TaskOrder& order = start.order;
+  order.program = task->work.program;
+  order.inputs.reserve(task->work.held.items.size());
+  for (const RefBundle::Item& item : task->work.held.items) {
+    order.inputs.push_back(item.object.id());
+  }
+  if (task->work.units != nullptr) order.units = *task->work.units;
+  order.position = task->work.position;
+  order.credit_bytes = credit_bytes;
+  order.skip_outputs = task->outputs_taken;
+  if (run.pool) {
+    task->actor = run.pool->FindFree();
+    HEADRACE_CHECK(task->actor >= 0);
+    const auto ordinal = static_cast<std::uint32_t>(task->actor);
+    run.pool->TaskStarted(ordinal);
+    order.actor = ActorId{run.id, ordinal};
+  } else {
+    used_ += run.task_cost;
+    order.cost = run.task_cost;
+  }
+  Push(std::move(start));
+}
+
+void SchedulerImpl::GrantParked() {
+  for (std::size_t i = runs_.size(); i-- > 0;) {
+    OperatorRun& run = runs_[i];
+    while (!run.parked.empty() && !run.closed) {
+      const std::int64_t expected = ExpectedBytes(run);
+      if (reservation_.GrantRoom(run.id) < expected) break;
+      if (traits_.parks_waiting_tasks && !run.pool && !Fits(run.task_cost)) break;
+      const std::int64_t bytes = ByPolicies(run, expected);
+      if (bytes < 1) break;
+      Grant(run, *run.tasks.Find(*run.parked.begin()), bytes);
+    }
+  }
+}
+
+void SchedulerImpl::Grant(OperatorRun& run, TaskRecord& task, std::int64_t bytes) {
+  if (task.state == TaskRecord::State::kParked) {
+    run.parked.erase(task.id.ordinal);
+    task.state = TaskRecord::State::kRunning;
+    if (traits_.parks_waiting_tasks && !run.pool) used_ += run.task_cost;
+    --num_parked_;
+    ++num_active_;
+    --loads_[run.index()].tasks_parked;
+    ++loads_[run.index()].tasks_running;
+  }
+  task.granted_bytes = std::max(task.granted_bytes, task.yielded_bytes) + bytes;
+  ledger_.Charge(run.id, Place::kCredit, bytes);
+  Push(action::GrantCredit{task.id, task.granted_bytes});
+}
+
+}  // namespace headrace

@@ -1,0 +1,93 @@
+#include <algorithm>
+#include <utility>
+
+#include "headrace/control/schedule/scheduler_impl.h"
+
+// Blocks between operators and to the consumer, ends and closings.
+
+namespace headrace {
+
+/// Moves the outputs of `run` to the next operator's input. The last operator's stay, until the
+/// consumer wants them.
+void SchedulerImpl::Flush(OperatorRun& run) {
+  if (run.consumer < 0 || !run.op->HasOutput()) return;
+  OperatorRun& next = runs_[static_cast<std::size_t>(run.consumer)];
+  do {
+    RefBundle::Item item = run.op->TakeOutput();
+    ledger_.Move(item.owner, Place::kOutputQueue, Place::kInputQueue, item.info.num_bytes);
+    next.op->OnInput(run.consumer_input, std::move(item));
+  } while (run.op->HasOutput());
+  Flush(next);
+}
+
+void SchedulerImpl::CheckFinished(OperatorRun& run) {
+  if (run.finished || !run.tasks.empty() || !run.op->exhausted()) return;
+  run.finished = true;
+  run.waits_for = WaitReason::kFinished;
+  reservation_.SetEligible(run.id, false);
+  if (run.pool) StopIdleActors(run, 0);
+  if (run.consumer < 0) return;
+  OperatorRun& next = runs_[static_cast<std::size_t>(run.consumer)];
+  next.op->OnInputEnd(run.consumer_input);
+  Flush(next);
+  CheckFinished(next);
+}
+
+/// Ends `run` and all above it early: nobody wants their output.
+void SchedulerImpl::CloseOperator(OperatorRun& run) {
+  if (run.closed) return;
+  run.closed = true;
+  for (const OperatorId input : run.spec->inputs) CloseOperator(this->run(input));
+  run.op->Close();
+  for (const std::uint64_t ordinal : std::exchange(run.retries, {})) {
+    EndForGood(run, *run.tasks.Find(ordinal));
+  }
+  run.tasks.ForEach([this](const TaskRecord& task) { Push(action::CancelTask{task.id}); });
+  CheckFinished(run);
+}
+
+void SchedulerImpl::CloseAboveLimits() {
+  std::erase_if(limits_, [this](std::size_t index) {
+    OperatorRun& limit = runs_[index];
+    if (limit.op->wants_input()) return false;
+    for (const OperatorId input : limit.spec->inputs) CloseOperator(run(input));
+    CheckFinished(limit);
+    return true;
+  });
+}
+
+void SchedulerImpl::Deliver() {
+  OperatorRun& run = last();
+  while (wanted_ > 0 && run.op->HasOutput()) {
+    RefBundle::Item item = run.op->TakeOutput();
+    ledger_.Move(item.owner, Place::kOutputQueue, Place::kConsumer, item.info.num_bytes);
+    delivered_.emplace_back(item.owner, item.info.num_bytes);
+    --wanted_;
+    action::DeliverOutput deliver;
+    deliver.blocks.push_back({std::move(item.object).HandOver(), std::move(item.info)});
+    Push(std::move(deliver));
+  }
+}
+
+void SchedulerImpl::FailRun(const Failure& failure) {
+  if (!failure_) failure_ = failure;
+  if (stopping_) return;
+  stopping_ = true;
+  CloseAll();
+}
+
+void SchedulerImpl::CloseAll() {
+  limits_.clear();
+  CloseOperator(last());
+}
+
+void SchedulerImpl::FinishIfDone() {
+  if (finish_pushed_ || last().op->HasOutput()) return;
+  const bool done =
+      std::all_of(runs_.begin(), runs_.end(), [](const OperatorRun& run) { return run.finished; });
+  if (!done) return;
+  finish_pushed_ = true;
+  Push(action::Finish{failure_});
+}
+
+}  // namespace headrace

@@ -1,0 +1,86 @@
+#include <utility>
+
+#include "headrace/base/check.h"
+#include "headrace/control/schedule/task_operator.h"
+
+namespace headrace {
+
+MapOperator::MapOperator(const TaskOperator& spec, bool ordered, Ledger* ledger)
+    : PhysicalOperator(ledger), spec_(spec) {
+  if (ordered) order_.emplace();
+}
+
+void MapOperator::OnInput(int, RefBundle::Item block) {
+  if (closed_) return Discard(std::move(block), Place::kInputQueue);
+  ++queued_blocks_;
+  queued_bytes_ += block.info.num_bytes;
+  partial_rows_ += block.info.num_rows;
+  partial_.items.push_back(std::move(block));
+  if (partial_rows_ < spec_.min_bundle_rows) return;
+  bundles_.push_back(std::exchange(partial_, {}));
+  partial_rows_ = 0;
+}
+
+void MapOperator::OnInputEnd(int) {
+  input_ended_ = true;
+  if (partial_.items.empty()) return;
+  bundles_.push_back(std::exchange(partial_, {}));
+  partial_rows_ = 0;
+}
+
+void MapOperator::OnBlock(std::uint64_t ordinal, RefBundle::Item block) {
+  if (closed_) return Discard(std::move(block), Place::kOutputQueue);
+  if (!order_) return Emit(std::move(block), Place::kOutputQueue);
+  order_->Add(ordinal, std::move(block));
+  EmitInOrder();
+}
+
+void MapOperator::OnTaskEnd(std::uint64_t ordinal) {
+  if (!order_ || closed_) return;
+  order_->End(ordinal);
+  EmitInOrder();
+}
+
+void MapOperator::EmitInOrder() {
+  while (order_->HasNext()) Emit(order_->TakeNext(), Place::kOutputQueue);
+}
+
+void MapOperator::DiscardBundle(RefBundle bundle) {
+  for (RefBundle::Item& item : bundle.items) Discard(std::move(item), Place::kInputQueue);
+}
+
+void MapOperator::Close() {
+  closed_ = true;
+  input_ended_ = true;
+  for (RefBundle& bundle : bundles_) DiscardBundle(std::move(bundle));
+  bundles_.clear();
+  DiscardBundle(std::exchange(partial_, {}));
+  queued_blocks_ = queued_bytes_ = 0;
+  if (order_) {
+    for (RefBundle::Item& item : order_->TakeAll()) Discard(std::move(item), Place::kOutputQueue);
+  }
+  DiscardOutputs();
+}
+
+ProposedTask MapOperator::TakeWork() {
+  HEADRACE_CHECK(HasWork());
+  ProposedTask work{.program = spec_.program, .held = std::move(bundles_.front())};
+  bundles_.pop_front();
+  work.position = work.held.position();
+  queued_blocks_ -= static_cast<std::int64_t>(work.held.items.size());
+  queued_bytes_ -= work.held.num_bytes();
+  ++tasks_taken_;
+  return work;
+}
+
+void MapOperator::AddTo(std::vector<std::int64_t>* book) const {
+  PhysicalOperator::AddTo(book);
+  for (const RefBundle& bundle : bundles_) {
+    for (const RefBundle::Item& item : bundle.items) AddItem(item, Place::kInputQueue, book);
+  }
+  for (const RefBundle::Item& item : partial_.items) AddItem(item, Place::kInputQueue, book);
+  if (!order_) return;
+  order_->ForEach([&](const RefBundle::Item& item) { AddItem(item, Place::kOutputQueue, book); });
+}
+
+}  // namespace headrace

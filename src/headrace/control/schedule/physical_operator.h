@@ -1,0 +1,132 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "headrace/block/bundle.h"
+#include "headrace/control/account/ledger.h"
+#include "headrace/control/plan/physical_plan.h"
+#include "headrace/protocol/event.h"
+
+// The driver's half of an operator. The worker's half is a TaskProgram, run by data/.
+//
+//   open ── every input ended ──▶ draining ── no work, no tasks, no output ──▶ finished
+//     └──────────── Close(): nobody wants more output ──────────────────────▶ (tasks end)
+//
+// An operator proposes work and the scheduler disposes of it. It starts nothing, waits for
+// nothing, reads no clock and takes no lock; every method is O(1) in the volume of data.
+//
+// The methods come in four groups: A what it is, B what happened, C what it wants, D what it
+// holds. After any call in B, the caller may use C until it says no.
+//
+// Accounts: a block given to OnInput stands in its owner's kInputQueue, one given to OnBlock or
+// taken by TakeOutput in its owner's kOutputQueue; the operator makes the entries between. The
+// caller moves what TakeWork gives from kInputQueue to kTaskInput.
+
+namespace headrace {
+
+/// Work that an operator proposes. The scheduler keeps `held` until the work ends for good, so
+/// that inputs outlive their task and a task whose worker was lost can be ordered again.
+struct ProposedTask {
+  ProgramPtr program;
+  RefBundle held;                                     // Inputs; empty for sources.
+  const std::vector<std::uint32_t>* units = nullptr;  // Sources: the read units. In the plan.
+  Position position;
+};
+
+class PhysicalOperator {
+ public:
+  explicit PhysicalOperator(Ledger* ledger) : ledger_(ledger) {}
+  virtual ~PhysicalOperator() = default;
+  PhysicalOperator(const PhysicalOperator&) = delete;
+  PhysicalOperator& operator=(const PhysicalOperator&) = delete;
+
+  // B. What happened.
+
+  /// Takes a block of input number `input`.
+  virtual void OnInput(int input, RefBundle::Item block) = 0;
+  virtual void OnInputEnd(int input) = 0;
+  /// Takes an output of the running task `ordinal`; a task's outputs come in order.
+  virtual void OnBlock(std::uint64_t ordinal, RefBundle::Item block) = 0;
+  /// The task is over for good, not to be retried. Tasks are numbered as TakeWork gave them.
+  virtual void OnTaskEnd(std::uint64_t ordinal) = 0;
+
+  /// Nobody needs more output: drops what is queued, proposes no more work, passes nothing on.
+  /// Idempotent.
+  virtual void Close() = 0;
+
+  // C. What it wants.
+
+  virtual bool HasWork() const = 0;
+  /// Gives away the next work, in order of position where the inputs are; the caller starts it.
+  /// Requires: HasWork().
+  [[nodiscard]] virtual ProposedTask TakeWork() = 0;
+
+  /// False once no more input will be used: the caller closes what is upstream.
+  virtual bool wants_input() const { return true; }
+
+  /// Returns the number of the input that the operator cannot go on without. For liveness.
+  virtual int needed_input() const { return 0; }
+
+  bool HasOutput() const { return !outputs_.empty(); }
+  /// Requires: HasOutput().
+  [[nodiscard]] RefBundle::Item TakeOutput() {
+    RefBundle::Item item = std::move(outputs_.front());
+    outputs_.pop_front();
+    return item;
+  }
+
+  // D. What it holds.
+
+  /// True if no work and no output will come any more but by the tasks that run.
+  virtual bool exhausted() const = 0;
+
+  /// What waits for a task here.
+  virtual std::int64_t queued_blocks() const = 0;
+  virtual std::int64_t queued_bytes() const = 0;
+  /// Tasks that the operator will have started in all, or -1 if that is not known yet.
+  virtual std::int64_t tasks_total() const { return -1; }
+
+  /// Adds the bytes held here, by place, to the accounts of their owners in `book`, which has
+  /// kNumPlaces entries an operator. For Scheduler::CheckInvariants.
+  virtual void AddTo(std::vector<std::int64_t>* book) const;
+
+ protected:
+  /// Passes a block on as output; `from` is where it stands.
+  void Emit(RefBundle::Item item, Place from) {
+    if (from != Place::kOutputQueue) {
+      ledger_->Move(item.owner, from, Place::kOutputQueue, item.info.num_bytes);
+    }
+    outputs_.push_back(std::move(item));
+  }
+  /// Releases a block that nobody wants; `from` is where it stands.
+  void Discard(RefBundle::Item item, Place from) {
+    ledger_->Release(item.owner, from, item.info.num_bytes);
+  }
+  void DiscardOutputs() {
+    for (RefBundle::Item& item : outputs_) Discard(std::move(item), Place::kOutputQueue);
+    outputs_.clear();
+  }
+  static void AddItem(const RefBundle::Item& item, Place place, std::vector<std::int64_t>* book) {
+    (*book)[static_cast<std::size_t>(item.owner.value * kNumPlaces + static_cast<int>(place))] +=
+        item.info.num_bytes;
+  }
+
+  Ledger* ledger_;
+
+ private:
+  std::deque<RefBundle::Item> outputs_;
+};
+
+inline void PhysicalOperator::AddTo(std::vector<std::int64_t>* book) const {
+  for (const RefBundle::Item& item : outputs_) AddItem(item, Place::kOutputQueue, book);
+}
+
+/// Makes the driver's half of `spec`, which must outlive it. `ordered`: outputs leave in order
+/// of the inputs, which come in order.
+std::unique_ptr<PhysicalOperator> MakeOperator(const OperatorSpec& spec, bool ordered,
+                                               Ledger* ledger);
+
+}  // namespace headrace

@@ -1,0 +1,250 @@
+#include "headrace/control/schedule/scheduler.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "headrace/base/check.h"
+#include "headrace/control/schedule/liveness.h"
+#include "headrace/control/schedule/scheduler_impl.h"
+#include "headrace/control/schedule/stream_operators.h"
+
+namespace headrace {
+namespace {
+
+/// Returns `limit` with the amounts that it leaves at zero taken from `there_is`, and no more
+/// than that.
+Resources Limited(const Resources& there_is, const std::optional<Resources>& limit) {
+  if (!limit) return there_is;
+  Resources out = there_is;
+  const auto bound = [](std::int64_t* amount, std::int64_t most) {
+    if (most > 0) *amount = std::min(*amount, most);
+  };
+  bound(&out.cpu_milli, limit->cpu_milli);
+  bound(&out.gpu_milli, limit->gpu_milli);
+  bound(&out.memory_bytes, limit->memory_bytes);
+  for (auto& [name, amount] : out.custom_milli) {
+    for (const auto& [other, most] : limit->custom_milli) {
+      if (name == other) bound(&amount, most);
+    }
+  }
+  return out;
+}
+
+/// Checks that the operators form a tree with the last one as its root.
+Status CheckShape(const PhysicalPlan& plan) {
+  if (plan.operators.empty()) return Status::Invalid("a plan needs at least one operator");
+  std::vector<int> consumers(plan.operators.size(), 0);
+  for (std::size_t i = 0; i < plan.operators.size(); ++i) {
+    const OperatorSpec& spec = plan.operators[i];
+    for (const OperatorId input : spec.inputs) {
+      if (input.value < 0 || static_cast<std::size_t>(input.value) >= i) {
+        return Status::Invalid("operator ", spec.name, " has an input that does not precede it");
+      }
+      ++consumers[static_cast<std::size_t>(input.value)];
+    }
+    const bool is_limit = spec.As<LimitOperator>() != nullptr;
+    const bool is_input = spec.As<InputOperator>() != nullptr;
+    const bool is_task = spec.As<TaskOperator>() != nullptr;
+    if ((is_limit && spec.inputs.size() != 1) || (is_input && !spec.inputs.empty()) ||
+        (is_task && spec.inputs.size() > 1)) {
+      return Status::Invalid("operator ", spec.name, " has ", spec.inputs.size(), " inputs");
+    }
+    if (is_limit && spec.As<LimitOperator>()->cut_program == nullptr) {
+      return Status::Invalid("operator ", spec.name, " has no program to cut blocks with");
+    }
+  }
+  for (std::size_t i = 0; i < plan.operators.size(); ++i) {
+    const int expected = i + 1 == plan.operators.size() ? 0 : 1;
+    if (consumers[i] != expected) {
+      return Status::Invalid("output of operator ", plan.operators[i].name, " is used ",
+                             consumers[i], " times");
+    }
+  }
+  return Status::OK();
+}
+
+/// Says for each operator whether its outputs must leave in order: where it is asked for, and
+/// above all operators whose result depends on the order of their input.
+std::vector<bool> OrderedOutputs(const PhysicalPlan& plan) {
+  std::vector<bool> ordered(plan.operators.size());
+  for (std::size_t i = plan.operators.size(); i-- > 0;) {
+    const OperatorSpec& spec = plan.operators[i];
+    if (spec.keep_order) ordered[i] = true;
+    const auto* task = spec.As<TaskOperator>();
+    const bool needs_order = ordered[i] || spec.As<LimitOperator>() != nullptr ||
+                             (task != nullptr && task->min_bundle_rows > 0);
+    for (const OperatorId input : spec.inputs) {
+      if (needs_order) ordered[static_cast<std::size_t>(input.value)] = true;
+    }
+  }
+  return ordered;
+}
+
+std::int64_t BudgetOf(const ExecutionOptions& options, const BackendTraits& traits) {
+  return options.object_store_bytes > 0 ? options.object_store_bytes : traits.object_store_bytes;
+}
+
+}  // namespace
+
+// ---- SchedulerImpl ----------------------------------------------------------------------------
+
+SchedulerImpl::SchedulerImpl(PhysicalPlan plan, ExecutionOptions options, BackendTraits traits,
+                             std::vector<std::unique_ptr<BackpressurePolicy>> policies)
+    : plan_(std::move(plan)),
+      options_(std::move(options)),
+      traits_(std::move(traits)),
+      errored_blocks_max_(plan_.max_errored_blocks != 0 ? plan_.max_errored_blocks
+                                                        : options_.max_errored_blocks),
+      ledger_(static_cast<int>(plan_.operators.size())),
+      reservation_(&ledger_, BudgetOf(options_, traits_), options_.reservation_ratio),
+      policies_(std::move(policies)),
+      has_plugins_(!policies_.empty()),
+      loads_(plan_.operators.size()),
+      total_(Limited(traits_.total, options_.resource_limits)) {
+  const std::vector<bool> ordered = OrderedOutputs(plan_);
+  std::vector<std::optional<std::int32_t>> caps(plan_.operators.size());
+  runs_.resize(plan_.operators.size());
+  for (std::size_t i = 0; i < runs_.size(); ++i) {
+    OperatorRun& run = runs_[i];
+    run.id = OperatorId{static_cast<std::int32_t>(i)};
+    run.spec = &plan_.operators[i];
+    run.task_spec = run.spec->As<TaskOperator>();
+    run.stats.name = run.spec->name;
+    for (std::size_t input = 0; input < run.spec->inputs.size(); ++input) {
+      OperatorRun& above = runs_[static_cast<std::size_t>(run.spec->inputs[input].value)];
+      above.consumer = run.id.value;
+      above.consumer_input = static_cast<std::int32_t>(input);
+    }
+    run.op = MakeOperator(*run.spec, ordered[i], &ledger_);
+    if (run.spec->As<LimitOperator>() != nullptr) limits_.push_back(i);
+    if (run.task_spec == nullptr) continue;
+    reservation_.SetEligible(run.id, true);
+    if (const auto* pool = std::get_if<ActorPool>(&run.task_spec->compute)) {
+      run.pool.emplace(*pool);
+    } else {
+      run.task_cost = run.task_spec->cost;
+      caps[i] = std::get<TaskPool>(run.task_spec->compute).max_tasks;
+    }
+  }
+  policies_.insert(policies_.begin(), std::make_unique<ConcurrencyCapPolicy>(std::move(caps)));
+}
+
+SchedulerImpl::~SchedulerImpl() = default;
+
+void SchedulerImpl::Begin() {
+  for (OperatorRun& run : runs_) {
+    const auto* input = run.spec->As<InputOperator>();
+    if (input == nullptr) continue;
+    ledger_.SetBorrowed(run.id);
+    auto* blocks = static_cast<InputBlocks*>(run.op.get());
+    std::uint32_t number = 0;
+    for (const BlockHandle& block : input->blocks) {
+      RefBundle::Item item{refs_.Adopt(block.object, block.info.num_bytes), block.info, run.id};
+      item.info.position.path = {number++};
+      ledger_.Charge(run.id, Place::kOutputQueue, block.info.num_bytes);
+      run.stats.output_rows += block.info.num_rows;
+      run.stats.output_bytes += block.info.num_bytes;
+      ++run.stats.output_blocks;
+      blocks->Add(std::move(item));
+    }
+  }
+  for (OperatorRun& run : runs_) {
+    Flush(run);
+    CheckFinished(run);
+  }
+  Decide();
+}
+
+void SchedulerImpl::AdvanceTime(Instant now) {
+  HEADRACE_CHECK(now >= now_);
+  const std::int64_t nanos = (now - now_).nanos;
+  now_ = now;
+  if (nanos == 0) return;
+  for (OperatorRun& run : runs_) {
+    run.stats.wait_nanos[static_cast<std::size_t>(run.waits_for)] += nanos;
+  }
+}
+
+void SchedulerImpl::Step(Event event, Instant now) {
+  AdvanceTime(now);
+  std::visit([this](auto& e) { On(e); }, event);
+  Decide();
+}
+
+void SchedulerImpl::Decide() {
+  if (!limits_.empty()) CloseAboveLimits();
+  Deliver();
+  if (!stopping_) {
+    ScalePools();
+    if (num_parked_ > 0) GrantParked();
+    while (StartOne()) {
+    }
+    while (Liveness(this).Override()) {
+    }
+  }
+  if (refs_.has_released()) Push(action::ReleaseObjects{refs_.TakeReleased()});
+  if (!unwanted_.empty()) Push(action::ReleaseObjects{std::exchange(unwanted_, {})});
+  FinishIfDone();
+}
+
+std::optional<Action> SchedulerImpl::Poll() {
+  if (actions_.empty()) return std::nullopt;
+  std::optional<Action> action = std::move(actions_.front());
+  actions_.pop_front();
+  if (std::holds_alternative<action::Finish>(*action)) finish_polled_ = true;
+  return action;
+}
+
+void SchedulerImpl::On(event::OutputWanted& e) {
+  if (e.output == 0 && e.bundles > 0) wanted_ += e.bundles;
+}
+
+void SchedulerImpl::On(event::OutputConsumed& e) {
+  std::int64_t left = e.output == 0 ? e.bytes : 0;
+  while (left > 0 && !delivered_.empty()) {
+    auto& [owner, bytes] = delivered_.front();
+    const std::int64_t taken = std::min(left, bytes);
+    ledger_.Release(owner, Place::kConsumer, taken);
+    left -= taken;
+    bytes -= taken;
+    if (bytes == 0) delivered_.pop_front();
+  }
+}
+
+void SchedulerImpl::On(event::CapacityChanged& e) {
+  total_ = Limited(e.total, options_.resource_limits);
+}
+
+void SchedulerImpl::On(event::StopRequested&) {
+  if (stopping_) return;
+  stopping_ = true;
+  CloseAll();
+}
+
+// ---- Scheduler --------------------------------------------------------------------------------
+
+Scheduler::Scheduler(std::unique_ptr<SchedulerImpl> impl) : impl_(std::move(impl)) {}
+Scheduler::~Scheduler() = default;
+
+Result<std::unique_ptr<Scheduler>> Scheduler::Make(
+    PhysicalPlan plan, ExecutionOptions options, BackendTraits traits,
+    std::vector<std::unique_ptr<BackpressurePolicy>> policies) {
+  ARROW_RETURN_NOT_OK(CheckShape(plan));
+  ARROW_RETURN_NOT_OK(CheckFeasible(plan, Limited(traits.total, options.resource_limits)));
+  auto impl = std::make_unique<SchedulerImpl>(std::move(plan), std::move(options),
+                                              std::move(traits), std::move(policies));
+  impl->Begin();
+  return std::unique_ptr<Scheduler>(new Scheduler(std::move(impl)));
+}
+
+void Scheduler::Step(Event event, Instant now) { impl_->Step(std::move(event), now); }
+std::optional<Action> Scheduler::Poll() { return impl_->Poll(); }
+std::optional<Instant> Scheduler::NextDeadline() const { return std::nullopt; }
+bool Scheduler::finished() const { return impl_->finished(); }
+std::vector<OperatorState> Scheduler::Snapshot() const { return impl_->Snapshot(); }
+std::int64_t Scheduler::charged_bytes() const { return impl_->ledger().charged(); }
+std::int64_t Scheduler::peak_charged_bytes() const { return impl_->ledger().peak_charged(); }
+std::int64_t Scheduler::liveness_overrides() const { return impl_->overrides(); }
+void Scheduler::CheckInvariants() const { impl_->CheckInvariants(); }
+
+}  // namespace headrace

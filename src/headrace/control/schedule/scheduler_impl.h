@@ -1,0 +1,176 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "headrace/block/bundle.h"
+#include "headrace/control/account/ledger.h"
+#include "headrace/control/account/policy.h"
+#include "headrace/control/account/reservation.h"
+#include "headrace/control/schedule/actor_pool.h"
+#include "headrace/control/schedule/physical_operator.h"
+#include "headrace/control/schedule/scheduler.h"
+#include "headrace/control/schedule/task_table.h"
+
+// The state of a Scheduler and its parts. Private to this folder.
+//
+//   scheduler.cc  the step: events in, actions out
+//   dispatch.cc   which operator may run, and what a start or a grant charges
+//   tasks.cc      what happened to tasks: yielded, parked, ended, lost
+//   actors.cc     sizes of actor pools, lost actors
+//   flow.cc       blocks between operators, the consumer, ends and closings
+//   liveness.cc   the only place that overrides credit
+//   report.cc     snapshots, and the books compared
+//
+// Costs: an event takes time in the number of operators, never in that of tasks or blocks.
+
+namespace headrace {
+
+/// One operator of the plan while it runs.
+struct OperatorRun {
+  OperatorId id;
+  const OperatorSpec* spec = nullptr;
+  const TaskOperator* task_spec = nullptr;  // Null: passes blocks on.
+  std::unique_ptr<PhysicalOperator> op;
+  std::int32_t consumer = -1;  // Index of the operator that takes the output; -1: the consumer.
+  std::int32_t consumer_input = 0;
+  Resources task_cost;  // Of a task; none where the actor pays.
+  TaskTable tasks;
+  std::optional<ActorPoolState> pool;
+  std::set<std::uint64_t> parked;   // Ordinals of tasks in kParked.
+  std::set<std::uint64_t> retries;  // Ordinals of tasks in kRetry.
+  bool closed = false;              // Nobody wants its output.
+  bool finished = false;            // No task, no work; its consumer knows.
+  WaitReason waits_for = WaitReason::kNoInput;
+  OperatorState stats;
+  std::int64_t blocks_of_done_tasks = 0;
+
+  bool has_work() const { return !retries.empty() || op->HasWork(); }
+  std::size_t index() const { return static_cast<std::size_t>(id.value); }
+};
+
+class SchedulerImpl {
+ public:
+  SchedulerImpl(PhysicalPlan plan, ExecutionOptions options, BackendTraits traits,
+                std::vector<std::unique_ptr<BackpressurePolicy>> policies);
+  ~SchedulerImpl();
+
+  // scheduler.cc
+  void Begin();
+  void Step(Event event, Instant now);
+  std::optional<Action> Poll();
+  bool finished() const { return finish_polled_; }
+
+  // report.cc
+  std::vector<OperatorState> Snapshot() const;
+  void CheckInvariants() const;
+  const Ledger& ledger() const { return ledger_; }
+  std::int64_t overrides() const { return overrides_; }
+
+ private:
+  friend class Liveness;
+
+  // scheduler.cc
+  void On(event::BlockYielded& e);
+  void On(event::TaskParked& e);
+  void On(event::TaskEnded& e);
+  void On(event::ActorReady& e);
+  void On(event::ActorLost& e);
+  void On(event::OutputWanted& e);
+  void On(event::OutputConsumed& e);
+  void On(event::CapacityChanged& e);
+  void On(event::TimePassed& e) {}
+  void On(event::StopRequested& e);
+  void AdvanceTime(Instant now);
+  void Decide();
+  void Push(Action action) { actions_.push_back(std::move(action)); }
+
+  // dispatch.cc
+  struct Candidate {
+    WaitReason reason = WaitReason::kNoInput;  // kNone: may start.
+    std::int64_t credit_bytes = 0;
+  };
+  Candidate MayStart(const OperatorRun& run) const;
+  WaitReason CreditReason(const OperatorRun& run) const;
+  std::int64_t ExpectedBytes(const OperatorRun& run) const;
+  std::int64_t ByPolicies(const OperatorRun& run, std::int64_t offered) const;
+  void RefreshView() const;
+  bool StartOne();
+  void Start(OperatorRun& run, std::int64_t credit_bytes);
+  void GrantParked();
+  void Grant(OperatorRun& run, TaskRecord& task, std::int64_t bytes);
+  bool Fits(const Resources& cost) const { return (used_ + cost).FitsIn(total_); }
+
+  // tasks.cc
+  TaskRecord* FindTask(const TaskId& id);
+  void TopUp(OperatorRun& run, TaskRecord& task);
+  void Account(OperatorRun& run, const event::TaskEnded& e);
+  void LeaveSlot(OperatorRun& run, TaskRecord& task, bool worker_lost);
+  void Retry(OperatorRun& run, TaskRecord& task);
+  void EndForGood(OperatorRun& run, TaskRecord& task);
+  void HandleFailure(OperatorRun& run, TaskRecord& task, const Failure& failure);
+
+  // actors.cc
+  void ScalePools();
+  void ScalePool(OperatorRun& run);
+  void StartActor(OperatorRun& run);
+  void StopActor(OperatorRun& run, std::uint32_t ordinal);
+  void StopIdleActors(OperatorRun& run, std::int32_t keep);
+  bool LeavesRoom(const OperatorRun& run) const;
+
+  // flow.cc
+  void Flush(OperatorRun& run);
+  void CheckFinished(OperatorRun& run);
+  void CloseOperator(OperatorRun& run);
+  void CloseAboveLimits();
+  void Deliver();
+  void FailRun(const Failure& failure);
+  void CloseAll();
+  void FinishIfDone();
+
+  OperatorRun& run(OperatorId id) { return runs_[static_cast<std::size_t>(id.value)]; }
+  OperatorRun& last() { return runs_.back(); }
+  bool IsOperator(OperatorId id) const {
+    return id.value >= 0 && id.value < static_cast<std::int32_t>(runs_.size());
+  }
+
+  PhysicalPlan plan_;
+  ExecutionOptions options_;
+  BackendTraits traits_;
+  std::int64_t errored_blocks_max_;
+
+  RefLedger refs_;  // Outlives the operators' references.
+  Ledger ledger_;
+  Reservation reservation_;
+  std::vector<std::unique_ptr<BackpressurePolicy>> policies_;
+  bool has_plugins_;
+  mutable std::vector<OperatorLoad> loads_;  // Counters are kept; byte amounts by RefreshView.
+  std::vector<OperatorRun> runs_;
+  std::vector<std::size_t> limits_;  // Indices of limit operators not yet satisfied.
+
+  Resources total_;
+  Resources used_;
+  std::int64_t num_active_ = 0;  // Tasks in kRunning.
+  std::int64_t num_parked_ = 0;
+
+  std::int64_t wanted_ = 0;  // Blocks that the consumer still asks for.
+  std::deque<std::pair<OperatorId, std::int64_t>> delivered_;  // Charged to kConsumer, in order.
+
+  std::int64_t errored_blocks_ = 0;
+  std::optional<Failure> failure_;
+  bool stopping_ = false;
+  bool finish_pushed_ = false;
+  bool finish_polled_ = false;
+  std::int64_t overrides_ = 0;
+
+  Instant now_;
+  std::vector<ObjectId> unwanted_;  // Objects of events that were ignored.
+  std::deque<Action> actions_;
+};
+
+}  // namespace headrace

@@ -1,0 +1,96 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "headrace/base/id.h"
+#include "headrace/control/schedule/physical_operator.h"
+
+namespace headrace {
+
+/// What the scheduler knows of one task that has not ended for good.
+///
+///   kRunning ──TaskParked──▶ kParked ──grant──▶ kRunning
+///      └──────TaskEnded, worker lost──────▶ kRetry ──start, attempt + 1──▶ kRunning
+struct TaskRecord {
+  enum class State : std::uint8_t { kRunning, kParked, kRetry };
+  TaskId id;
+  State state = State::kRunning;
+  bool cancelled = false;
+  std::uint32_t outputs_taken = 0;  // In all attempts.
+  std::int32_t actor = -1;          // Ordinal of the actor it runs in; -1: none.
+  std::int64_t granted_bytes = 0;   // Credit of this attempt: a running total.
+  std::int64_t yielded_bytes = 0;   // By this attempt.
+  ProposedTask work;
+
+  /// What is charged to kCredit for the task.
+  std::int64_t open_credit() const {
+    return granted_bytes > yielded_bytes ? granted_bytes - yielded_bytes : 0;
+  }
+};
+
+/// The unended tasks of one operator by ordinal. Add, Find and Remove take constant time; memory
+/// is a record for each unended task and 4 bytes for each since the oldest unended one.
+class TaskTable {
+ public:
+  /// Adds a task with the next ordinal. References stay valid until its Remove().
+  TaskRecord& Add(OperatorId op) {
+    std::uint32_t slot;
+    if (free_.empty()) {
+      slot = static_cast<std::uint32_t>(records_.size());
+      records_.emplace_back();
+    } else {
+      slot = free_.back();
+      free_.pop_back();
+    }
+    TaskRecord& record = records_[slot];
+    record.id = TaskId{op, 0, first_ + slots_.size()};
+    slots_.push_back(slot);
+    ++size_;
+    return record;
+  }
+
+  /// Returns the task, or null if there is none of that ordinal or it was removed.
+  TaskRecord* Find(std::uint64_t ordinal) {
+    if (ordinal < first_ || ordinal - first_ >= slots_.size()) return nullptr;
+    const std::uint32_t slot = slots_[ordinal - first_];
+    return slot == kGone ? nullptr : &records_[slot];
+  }
+
+  /// Requires: the task is in the table.
+  void Remove(std::uint64_t ordinal) {
+    std::uint32_t& slot = slots_[ordinal - first_];
+    records_[slot] = {};
+    free_.push_back(slot);
+    slot = kGone;
+    --size_;
+    while (!slots_.empty() && slots_.front() == kGone) {
+      slots_.pop_front();
+      ++first_;
+    }
+  }
+
+  bool empty() const { return size_ == 0; }
+  std::int64_t size() const { return size_; }
+  /// Tasks ever added.
+  std::uint64_t num_added() const { return first_ + slots_.size(); }
+
+  /// Calls `visit(record)` for each task, in order of their ordinals.
+  template <class Visit>
+  void ForEach(Visit visit) const {
+    for (const std::uint32_t slot : slots_) {
+      if (slot != kGone) visit(records_[slot]);
+    }
+  }
+
+ private:
+  static constexpr std::uint32_t kGone = UINT32_MAX;
+  std::deque<TaskRecord> records_;
+  std::vector<std::uint32_t> free_;
+  std::deque<std::uint32_t> slots_;  // Of ordinals first_, first_ + 1, ...
+  std::uint64_t first_ = 0;
+  std::int64_t size_ = 0;
+};
+
+}  // namespace headrace

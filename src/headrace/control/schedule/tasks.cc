@@ -1,0 +1,161 @@
+#include <algorithm>
+#include <utility>
+
+#include "headrace/base/check.h"
+#include "headrace/control/schedule/scheduler_impl.h"
+
+// What happened to tasks: yielded, parked, ended, lost.
+
+namespace headrace {
+
+TaskRecord* SchedulerImpl::FindTask(const TaskId& id) {
+  if (!IsOperator(id.op)) return nullptr;
+  TaskRecord* task = run(id.op).tasks.Find(id.ordinal);
+  if (task == nullptr || task->id.attempt != id.attempt) return nullptr;
+  return task->state == TaskRecord::State::kRetry ? nullptr : task;
+}
+
+void SchedulerImpl::On(event::BlockYielded& e) {
+  TaskRecord* task = FindTask(e.task);
+  const std::int64_t bytes = e.block.info.num_bytes;
+  if (task == nullptr || e.index != task->outputs_taken || bytes < 0) {
+    unwanted_.push_back(e.block.object);
+    return;
+  }
+  OperatorRun& run = this->run(e.task.op);
+  const std::int64_t from_credit = std::min(bytes, task->open_credit());
+  ledger_.Move(run.id, Place::kCredit, Place::kOutputQueue, from_credit);
+  ledger_.Charge(run.id, Place::kOutputQueue, bytes - from_credit);
+  task->yielded_bytes += bytes;
+  ++task->outputs_taken;
+  ++run.stats.output_blocks;
+  run.stats.output_rows += e.block.info.num_rows;
+  run.stats.output_bytes += bytes;
+  run.op->OnBlock(e.task.ordinal,
+                  {refs_.Adopt(e.block.object, bytes), std::move(e.block.info), run.id});
+  TopUp(run, *task);
+  Flush(run);
+}
+
+/// Grants more before the task parks, where it is likely to have more and room is plenty.
+void SchedulerImpl::TopUp(OperatorRun& run, TaskRecord& task) {
+  if (task.open_credit() > 0 || task.state != TaskRecord::State::kRunning || run.closed ||
+      !run.parked.empty() || run.task_spec == nullptr) {
+    return;
+  }
+  const std::int64_t done = run.stats.tasks_done;
+  if (done > 0 &&
+      run.blocks_of_done_tasks <= static_cast<std::int64_t>(task.outputs_taken) * done) {
+    return;
+  }
+  const std::int64_t expected = ExpectedBytes(run);
+  if (reservation_.GrantRoom(run.id) < expected) return;
+  const std::int64_t bytes = ByPolicies(run, expected);
+  if (bytes >= 1) Grant(run, task, bytes);
+}
+
+void SchedulerImpl::On(event::TaskParked& e) {
+  TaskRecord* task = FindTask(e.task);
+  if (task == nullptr || task->state != TaskRecord::State::kRunning ||
+      e.credit_bytes < task->granted_bytes) {
+    return;  // Stale: more was granted on the way.
+  }
+  OperatorRun& run = this->run(e.task.op);
+  task->state = TaskRecord::State::kParked;
+  if (traits_.parks_waiting_tasks && !run.pool) used_ -= run.task_cost;
+  run.parked.insert(e.task.ordinal);
+  ++num_parked_;
+  --num_active_;
+  ++loads_[run.index()].tasks_parked;
+  --loads_[run.index()].tasks_running;
+}
+
+void SchedulerImpl::On(event::TaskEnded& e) {
+  TaskRecord* task = FindTask(e.task);
+  if (task == nullptr) return;
+  OperatorRun& run = this->run(e.task.op);
+  Account(run, e);
+  LeaveSlot(run, *task, e.failure && e.failure->kind == FailureKind::kWorkerLost);
+  if (e.failure && !run.closed && !stopping_) {
+    HandleFailure(run, *task, *e.failure);
+    return;
+  }
+  if (!e.failure) {
+    ++run.stats.tasks_done;
+    ++loads_[run.index()].tasks_done;
+    run.blocks_of_done_tasks += task->outputs_taken;
+    if (run.pool) run.pool->losses = 0;
+  }
+  EndForGood(run, *task);
+}
+
+void SchedulerImpl::Account(OperatorRun& run, const event::TaskEnded& e) {
+  run.stats.wall_nanos += e.stats.wall_nanos;
+  run.stats.cpu_nanos += e.stats.cpu_nanos;
+  run.stats.function_nanos += e.stats.function_nanos;
+  run.stats.peak_heap_bytes = std::max(run.stats.peak_heap_bytes, e.stats.peak_heap_bytes);
+}
+
+/// Gives back what an attempt held: its credit, its resources, its place in an actor.
+void SchedulerImpl::LeaveSlot(OperatorRun& run, TaskRecord& task, bool worker_lost) {
+  ledger_.Release(run.id, Place::kCredit, task.open_credit());
+  task.granted_bytes = task.yielded_bytes = 0;
+  OperatorLoad& load = loads_[run.index()];
+  bool holds_cost = !run.pool;
+  if (task.state == TaskRecord::State::kParked) {
+    run.parked.erase(task.id.ordinal);
+    if (traits_.parks_waiting_tasks) holds_cost = false;
+    --num_parked_;
+    --load.tasks_parked;
+  } else {
+    --num_active_;
+    --load.tasks_running;
+  }
+  if (holds_cost) used_ -= run.task_cost;
+  if (task.actor >= 0) {
+    const auto actor = static_cast<std::uint32_t>(task.actor);
+    run.pool->TaskEnded(actor);
+    if (worker_lost) run.pool->SetSuspect(actor);
+    task.actor = -1;
+  }
+}
+
+void SchedulerImpl::HandleFailure(OperatorRun& run, TaskRecord& task, const Failure& failure) {
+  ++run.stats.tasks_failed;
+  switch (failure.kind) {
+    case FailureKind::kWorkerLost: {
+      const std::int32_t attempts_max =
+          run.task_spec != nullptr ? run.task_spec->max_attempts : options_.max_task_attempts;
+      if (static_cast<std::int32_t>(task.id.attempt) + 1 >= attempts_max) break;
+      ++task.id.attempt;
+      task.state = TaskRecord::State::kRetry;
+      run.retries.insert(task.id.ordinal);
+      return;
+    }
+    case FailureKind::kUserError:
+    case FailureKind::kDataError:
+      ++errored_blocks_;
+      if (errored_blocks_max_ >= 0 && errored_blocks_ > errored_blocks_max_) break;
+      EndForGood(run, task);
+      return;
+    case FailureKind::kCancelled:
+    case FailureKind::kSystem:
+      break;
+  }
+  FailRun(failure);
+  EndForGood(run, task);
+}
+
+/// The task will not run again: releases its inputs and tells the operator.
+void SchedulerImpl::EndForGood(OperatorRun& run, TaskRecord& task) {
+  const std::uint64_t ordinal = task.id.ordinal;
+  for (const RefBundle::Item& item : task.work.held.items) {
+    ledger_.Release(item.owner, Place::kTaskInput, item.info.num_bytes);
+  }
+  run.tasks.Remove(ordinal);
+  run.op->OnTaskEnd(ordinal);
+  Flush(run);
+  CheckFinished(run);
+}
+
+}  // namespace headrace
