@@ -1,0 +1,49 @@
+"""Runs programs written for ray.data against Headrace and compares with the recording."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import sys
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+import corpus
+
+headrace = pytest.importorskip("headrace")
+
+RECORDED = [
+    pytest.param(module, name, id=f"{module.__name__.removeprefix('cases_')}-{name}")
+    for module in corpus.modules()
+    for name in corpus.cases_of(module)
+]
+
+
+def _expected(module: Any, name: str) -> Any:
+    path = corpus.EXPECTED / f"{module.__name__}.json"
+    recording = json.loads(path.read_text())
+    assert name in recording, f"{name} is not in {path.name}: run record.py"
+    return recording[name]
+
+
+@pytest.mark.parametrize(("module", "name"), RECORDED)
+def test_same_as_ray_data(module: Any, name: str, tmp_path: pathlib.Path) -> None:
+    expected = _expected(module, name)
+    got = corpus.run_case(corpus.cases_of(module)[name], headrace, tmp_path)
+    lines = corpus.differences(expected, json.loads(json.dumps(got)))
+    if lines:
+        pytest.fail("\n".join(lines[:20]), pytrace=False)
+
+
+def test_a_changed_value_is_seen() -> None:
+    """The comparison itself can fail: values, missing keys, lost base classes, lengths."""
+    assert corpus.differences({"a": ["int 1"]}, {"a": ["int 2"]})
+    assert corpus.differences({"a": 1, "b": 2}, {"a": 1})
+    assert corpus.differences({"a": 1, "b": 2}, {"b": 2, "a": 1})
+    assert corpus.differences([1, 2], [1])
+    error = {"raises": ["ValueError"], "mentions": []}
+    assert corpus.differences(error, {"raises": ["OSError"], "mentions": []})
+    assert not corpus.differences(error, {"raises": ["OSError", "ValueError"], "mentions": []})
