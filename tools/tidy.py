@@ -128,10 +128,10 @@ MAY_INCLUDE: dict[str, tuple[str, ...]] = {
     "control/optimize": (*VOCABULARY, "control/plan"),
     "control/account": VOCABULARY,
     "control/schedule": (*VOCABULARY, "control/account", "control/plan/physical_plan.h"),
-    # The stages share the stream of batches and the task's context, and nothing else.
-    "data/read": (*VOCABULARY, "data/transform/function.h", "data/pipeline/pipeline.h"),
+    # Reading and consuming build on the stream of batches; all know the task's context.
+    "data/read": (*VOCABULARY, "data/transform", "data/pipeline/pipeline.h"),
     "data/transform": (*VOCABULARY, "data/pipeline/pipeline.h"),
-    "data/consume": (*VOCABULARY, "data/transform/function.h", "data/pipeline/pipeline.h"),
+    "data/consume": (*VOCABULARY, "data/transform", "data/pipeline/pipeline.h"),
     "data/pipeline": (*VOCABULARY, "data/*"),
     "runtime": VOCABULARY,
     "runtime/store": (*VOCABULARY, "runtime"),
@@ -210,7 +210,7 @@ def check_control(source: Source) -> Iterator[tuple[int, str]]:
         return
     for line, _ in source.search(r"\bBlock\b(?!::)"):
         yield line, "control holds references, never a Block"
-    for line, text in source.search(r"\b\w*(?:[Pp]ython|[Mm]emfd|[Ss]hm_|pickle)\w*\b"):
+    for line, text in source.search(r"\b\w*(?:Python|Py_|[Mm]emfd|[Ss]hm_)\w*\b|\bpy::"):
         yield line, f"control knows no Python and no shared memory: {text}"
     for line, text in source.search(r"\bstd::unordered_\w+"):
         yield line, f"control walks its containers in a fixed order: std::map, not {text}"

@@ -81,6 +81,12 @@ def test_cpp_example_runs(source, tmp_path):
     program = BUILD / "examples" / f"example_{source.stem}"
     if not program.exists():
         pytest.skip(f"{program} is not built")
-    done = subprocess.run([str(program)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [str(program), str(tmp_path / "out")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() != ""

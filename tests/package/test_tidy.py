@@ -46,7 +46,7 @@ PLANTED = [
     ("purity", CONTROL, "auto t = Clock::now();\n"),
     ("purity", "src/headrace/protocol/x.cc", 'auto p = std::getenv("X");\n'),
     ("control", CONTROL, "void Take(Block block);\n"),
-    ("control", CONTROL, "bool is_python_task = false;\n"),
+    ("control", CONTROL, "PythonTask task;\n"),
     ("control", CONTROL, "std::unordered_map<int, int> m;\n"),
     ("control", CONTROL, "#include <arrow/compute/api.h>\n"),
     ("waiting", DATA, "#include <condition_variable>\n"),
