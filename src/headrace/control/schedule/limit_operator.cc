@@ -41,7 +41,7 @@ void LimitBlocks::Close() {
 
 ProposedTask LimitBlocks::TakeWork() {
   HEADRACE_CHECK(HasWork());
-  ProposedTask work{.program = WithRows(*spec_.cut_program, cut_rows_)};
+  ProposedTask work{.program = WithRows(*spec_.cut_program, cut_rows_), .held = {}, .position = {}};
   work.position = cut_->info.position;
   work.held.items.push_back(*std::exchange(cut_, std::nullopt));
   return work;

@@ -64,7 +64,7 @@ void MapOperator::Close() {
 
 ProposedTask MapOperator::TakeWork() {
   HEADRACE_CHECK(HasWork());
-  ProposedTask work{.program = spec_.program, .held = std::move(bundles_.front())};
+  ProposedTask work{.program = spec_.program, .held = std::move(bundles_.front()), .position = {}};
   bundles_.pop_front();
   work.position = work.held.position();
   queued_blocks_ -= static_cast<std::int64_t>(work.held.items.size());

@@ -1,0 +1,169 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <queue>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "headrace/base/rng.h"
+#include "headrace/runtime/backend.h"
+#include "headrace/runtime/sim/sim_model.h"
+
+namespace headrace {
+
+/// How a simulated machine behaves. Chances are per opportunity; all draws come from `seed`.
+struct SimOptions {
+  std::uint64_t seed = 0;
+  Resources capacity{.cpu_milli = 4000};
+  std::int64_t object_store_bytes = 64 << 20;
+  bool parks_waiting_tasks = true;
+  SimModel model;
+
+  Duration block_time_max = Duration::Millis(20);  // Of making one block.
+  Duration actor_start_max = Duration::Millis(50);
+  /// A task that has used up its credit parks before it knows whether it has more to give.
+  double parks_at_end_chance = 0.5;
+
+  // Faults that a run must survive.
+  double worker_lost_chance = 0;        // Of the worker, at each block.
+  double actor_start_fails_chance = 0;  // At most twice in a row for an operator.
+  double actor_dies_idle_chance = 0;    // Some time after it is ready.
+  double noise_chance = 0;              // Duplicate, stale and unknown events, after each event.
+  std::int32_t max_attempts = 4;        // A task loses its worker less often than this.
+
+  // Faults that a run must end with.
+  bool actors_never_start = false;
+  bool workers_always_lost = false;
+
+  // Planted mistakes, which the checks must catch: each happens once, at the n-th opportunity
+  // from 1. 0: never.
+  std::int64_t drop_task_ended = 0;
+  std::int64_t drop_block = 0;
+  std::int64_t double_block = 0;  // The same block twice under the next index.
+};
+
+/// A backend in virtual time: Wait() jumps to the next event. Runs no program; a task's outputs
+/// come from the model, its times and faults from the seed. Two runs of one seed are equal.
+///
+/// Holds the scheduler to the contract: every reference is counted, inputs must be live while
+/// their task runs, resources must not be overbooked, ids must be new, credit must not go back.
+/// What breaks it is noted in violations().
+///
+/// Threads: one.
+class SimBackend final : public Backend {
+ public:
+  explicit SimBackend(SimOptions options);
+
+  std::string_view name() const override { return "sim"; }
+  void StartTask(TaskId task, const TaskOrder& order) override;
+  void GrantCredit(TaskId task, std::int64_t credit_bytes) override;
+  void CancelTask(TaskId task) override;
+  void StartActor(ActorId actor, const ActorOrder& order) override;
+  void StopActor(ActorId actor) override;
+
+  /// There is no data: fails.
+  Result<BlockHandle> Put(const Block& block) override;
+  Result<Block> Get(ObjectId object) override;
+  void Retain(std::span<const ObjectId> objects) override;
+  void Release(std::span<const ObjectId> objects) override;
+
+  Instant Now() const override { return now_; }
+  Resources capacity() const override { return options_.capacity; }
+  std::int64_t object_store_bytes() const override { return options_.object_store_bytes; }
+  bool parks_waiting_tasks() const override { return options_.parks_waiting_tasks; }
+  /// Appends all events of the next instant at which there are some. Appends nothing, and leaves
+  /// the time, if there will never be one.
+  void Wait(Instant deadline, std::vector<Event>* events) override;
+  void Post(Event event) override { PostAt(now_, std::move(event)); }
+  std::int64_t stored_bytes() const override { return stored_bytes_; }
+
+  /// Adds an event that Wait() gives at `at`.
+  void PostAt(Instant at, Event event);
+
+  /// Makes an object of this size with one reference.
+  BlockHandle MakeObject(std::int64_t num_rows, std::int64_t num_bytes, Position position);
+
+  std::int64_t live_objects() const { return static_cast<std::int64_t>(objects_.size()); }
+  std::int64_t largest_block_bytes() const { return largest_block_bytes_; }
+  std::int64_t tasks_running_max() const { return tasks_running_max_; }
+  const std::vector<std::string>& violations() const { return violations_; }
+
+ private:
+  struct Object {
+    std::int64_t references = 0;
+    std::int64_t num_rows = 0;
+    std::int64_t num_bytes = 0;
+  };
+  struct Task {
+    TaskOrder order;
+    SimModel::Outputs outputs;
+    std::uint32_t next = 0;  // Output to make next.
+    std::int64_t credit_bytes = 0;
+    std::int64_t yielded_bytes = 0;
+    bool parked = false;
+    bool cancelled = false;
+    Instant started;
+  };
+  struct Actor {
+    Resources cost;
+    bool ready = false;
+    bool stopped = false;
+    std::set<TaskId> tasks;
+  };
+  /// What happens next to a task or an actor.
+  struct TaskStep {
+    TaskId task;
+  };
+  struct ActorStep {
+    ActorId actor;
+  };
+  using Happening = std::variant<Event, TaskStep, ActorStep>;
+  struct Entry {
+    Instant at;
+    std::uint64_t number;  // Orders equal instants.
+    Happening happening;
+    bool operator<(const Entry& other) const {
+      return std::pair(at, number) > std::pair(other.at, other.number);
+    }
+  };
+
+  void Schedule(Instant at, Happening happening);
+  Duration Draw(Duration most);
+  void Happen(Happening happening, std::vector<Event>* events);
+  void RunStep(TaskId id, std::vector<Event>* events);
+  void RunStep(ActorId id, std::vector<Event>* events);
+  void Yield(TaskId id, Task& task, std::vector<Event>* events);
+  void Report(Event event, std::vector<Event>* events);
+  void EndTask(TaskId id, std::optional<Failure> failure, std::vector<Event>* events);
+  void LoseActor(ActorId id, FailureKind kind, std::vector<Event>* events);
+  bool LosesWorker(TaskId id, const Task& task);
+  void AddNoise(const Event& event, std::vector<Event>* events);
+  void Use(const Resources& cost, const char* by);
+  void Violated(std::string what) { violations_.push_back(std::move(what)); }
+
+  SimOptions options_;
+  Rng rng_;
+  Instant now_;
+  std::uint64_t next_number_ = 0;
+  std::uint64_t next_object_ = 0;
+  std::priority_queue<Entry> queue_;
+  std::map<ObjectId, Object> objects_;
+  std::map<ObjectId, std::int64_t> inputs_in_use_;
+  std::map<TaskId, Task> tasks_;
+  std::set<TaskId> tasks_ever_;
+  std::map<ActorId, Actor> actors_;
+  std::map<OperatorId, std::int32_t> start_failures_;  // In a row.
+  Resources used_;
+  std::int64_t stored_bytes_ = 0;
+  std::int64_t largest_block_bytes_ = 0;
+  std::int64_t tasks_running_ = 0;
+  std::int64_t tasks_running_max_ = 0;
+  std::int64_t ends_ = 0;
+  std::int64_t yields_ = 0;
+  std::vector<std::string> violations_;
+};
+
+}  // namespace headrace
