@@ -1,0 +1,189 @@
+"""Paths as users give them: files, directories, globs, URIs, of any file system."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import pathlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+_GLOB_CHARACTERS = "*?["
+
+
+def to_path_list(paths: Any) -> list[str]:
+    """Returns one path or several as a list of strings.
+
+    Raises ValueError for no path and for what is none.
+    """
+    if isinstance(paths, (str, os.PathLike)):
+        return [os.fspath(paths)]
+    if not isinstance(paths, (list, tuple)) or not all(
+        isinstance(path, (str, os.PathLike)) for path in paths
+    ):
+        raise ValueError(
+            f"paths must be str, {pathlib.Path.__module__}.Path, or list, got {type(paths)}"
+        )
+    if not paths:
+        raise ValueError("Must provide at least one path.")
+    return [os.fspath(path) for path in paths]
+
+
+def to_filesystem(filesystem: Any) -> Any:
+    """Returns a `pyarrow.fs.FileSystem`, wrapping fsspec's; None for None.
+
+    Raises TypeError for other things.
+    """
+    from pyarrow import fs
+
+    if filesystem is None or isinstance(filesystem, fs.FileSystem):
+        return filesystem
+    if hasattr(filesystem, "protocol") and hasattr(filesystem, "open"):
+        return fs.PyFileSystem(fs.FSSpecHandler(filesystem))
+    if hasattr(filesystem, "unwrap"):
+        return filesystem.unwrap()
+    raise TypeError(
+        "The filesystem passed must either conform to pyarrow.fs.FileSystem, or "
+        f"fsspec.spec.AbstractFileSystem. The provided filesystem was: {filesystem}"
+    )
+
+
+def resolve(paths: Sequence[str], filesystem: Any) -> tuple[list[str], Any]:
+    """Returns the paths as their file system writes them, and that file system."""
+    from pyarrow import fs
+
+    filesystem = to_filesystem(filesystem)
+    resolved = []
+    for path in paths:
+        if "://" in path:
+            try:
+                found, inner = fs.FileSystem.from_uri(path)
+            except ValueError:
+                found, inner = _from_fsspec(path)
+            filesystem = filesystem or found
+            resolved.append(inner)
+        elif filesystem is None or isinstance(filesystem, fs.LocalFileSystem):
+            resolved.append(os.path.abspath(os.path.expanduser(path)))
+        else:
+            resolved.append(path)
+    return resolved, filesystem or fs.LocalFileSystem()
+
+
+def _from_fsspec(uri: str) -> tuple[Any, str]:
+    from pyarrow import fs
+
+    try:
+        import fsspec
+    except ImportError:
+        raise ValueError(f"No file system knows the URI {uri!r}") from None
+    found, inner = fsspec.core.url_to_fs(uri)
+    return fs.PyFileSystem(fs.FSSpecHandler(found)), inner
+
+
+def list_files(
+    paths: Iterable[str],
+    filesystem: Any,
+    *,
+    file_extensions: Sequence[str] | None = None,
+    ignore_missing_paths: bool = False,
+) -> list[tuple[str, int]]:
+    """Returns (path, bytes) of all files under the paths, directories in order of name.
+
+    Names that start with "." or "_" are skipped inside directories, and so are names without
+    one of `file_extensions` (without dot, upper or lower case).
+
+    Raises:
+        FileNotFoundError: a path does not exist, unless `ignore_missing_paths`.
+    """
+    files: list[tuple[str, int]] = []
+    for path in paths:
+        found = _list_one(path, filesystem)
+        if found is None:
+            if not ignore_missing_paths:
+                raise FileNotFoundError(path)
+            continue
+        files.extend(found)
+    if file_extensions is not None:
+        endings = tuple("." + extension.lower().lstrip(".") for extension in file_extensions)
+        files = [(path, size) for path, size in files if path.lower().endswith(endings)]
+    return files
+
+
+def _list_one(path: str, filesystem: Any) -> list[tuple[str, int]] | None:
+    from pyarrow import fs
+
+    info = filesystem.get_file_info(path)
+    if info.type == fs.FileType.File:
+        return [(path, info.size or 0)]
+    if info.type == fs.FileType.Directory:
+        return _list_directory(path, filesystem)
+    if any(character in path for character in _GLOB_CHARACTERS):
+        return _list_glob(path, filesystem) or None
+    return None
+
+
+def _list_directory(path: str, filesystem: Any) -> list[tuple[str, int]]:
+    from pyarrow import fs
+
+    infos = filesystem.get_file_info(fs.FileSelector(path, recursive=True))
+    base = path.rstrip("/") + "/"
+    return sorted(
+        (info.path, info.size or 0)
+        for info in infos
+        if info.type == fs.FileType.File and not _is_hidden(info.path.removeprefix(base))
+    )
+
+
+def _list_glob(pattern: str, filesystem: Any) -> list[tuple[str, int]]:
+    from pyarrow import fs
+
+    fixed = pattern[: min(pattern.find(c) for c in _GLOB_CHARACTERS if c in pattern)]
+    base = fixed.rpartition("/")[0] or "/"
+    if filesystem.get_file_info(base).type != fs.FileType.Directory:
+        return []
+    deep = "**" in pattern or "/" in pattern[len(base) :].strip("/")
+    infos = filesystem.get_file_info(fs.FileSelector(base, recursive=deep))
+    matches = sorted(info.path for info in infos if _glob_matches(info.path, pattern))
+    files: list[tuple[str, int]] = []
+    for path in matches:
+        files.extend(_list_one(path, filesystem) or [])
+    return list(dict.fromkeys(files))
+
+
+def _glob_matches(path: str, pattern: str) -> bool:
+    parts, wanted = path.split("/"), pattern.split("/")
+    if "**" in wanted:
+        head = wanted.index("**")
+        tail = len(wanted) - head - 1
+        if len(parts) < head + tail:
+            return False
+        middle = parts[head : len(parts) - tail]
+        parts = parts[:head] + ["**"] + parts[len(parts) - tail :]
+        if any(part.startswith(".") for part in middle):
+            return False
+    return len(parts) == len(wanted) and all(
+        want == "**" or fnmatch.fnmatchcase(part, want)
+        for part, want in zip(parts, wanted, strict=True)
+    )
+
+
+def _is_hidden(relative: str) -> bool:
+    return any(part.startswith((".", "_")) and "=" not in part for part in relative.split("/"))
+
+
+def check_found(paths: Sequence[str], files: Sequence[Any], extensions: Any, missing: bool) -> None:
+    """Raises ValueError if no file is left to read."""
+    if files:
+        return
+    if extensions is not None:
+        raise ValueError(
+            "No input files found to read with the following file extensions: "
+            f"{list(extensions)}. Please double check that 'file_extensions' field is set properly."
+        )
+    hint = "Note that listing skips names starting with '_' or '.'."
+    if missing:
+        hint += (
+            " Paths that do not exist were also skipped because 'ignore_missing_paths' is set to "
+            "True."
+        )
+    raise ValueError(f"No files found under {list(paths)}. {hint}")
