@@ -165,4 +165,15 @@ bool MayFail(const ExprPtr& e) {
   });
 }
 
+bool IsTrivial(const ExprPtr& e) {
+  return e->As<expr::Column>() != nullptr || e->As<expr::Literal>() != nullptr;
+}
+
+void CountColumnUses(const ExprPtr& e, std::map<std::string, int>* uses) {
+  AnyNode(e, [&](const Expr& node) {
+    if (const auto* column = node.As<expr::Column>()) ++(*uses)[column->name];
+    return false;
+  });
+}
+
 }  // namespace headrace

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <map>
 #include <memory>
+#include <string>
 
 #include "headrace/protocol/expr.h"
 
@@ -24,5 +26,11 @@ bool IsVolatile(const ExprPtr& e);
 /// Returns false if `e` has a result for every row of well-typed columns. True where that is not
 /// known: an unsafe guess would move "x / y" before the filter that drops the zeros.
 bool MayFail(const ExprPtr& e);
+
+/// Returns true if `e` costs nothing to evaluate twice: a column or a constant.
+bool IsTrivial(const ExprPtr& e);
+
+/// Adds to `uses` how often `e` reads each column, every occurrence counted.
+void CountColumnUses(const ExprPtr& e, std::map<std::string, int>* uses);
 
 }  // namespace headrace

@@ -6,10 +6,11 @@ namespace headrace {
 namespace {
 
 // Returns how many units, from the first, can matter: with a row limit, those up to the one at
-// which the known rows reach it.
+// which the known rows reach it. What a user's source says of its rows is taken for a guess.
 std::size_t CountNeeded(const logical::Read& read) {
   const auto& units = read.source->units;
-  if (read.row_limit < 0 || read.filter != nullptr) return units.size();
+  const bool guess = read.source->format == "python";
+  if (read.row_limit < 0 || read.filter != nullptr || guess) return units.size();
   std::int64_t rows = 0;
   for (std::size_t i = 0; i < units.size(); ++i) {
     if (units[i].num_rows < 0) return units.size();

@@ -1,0 +1,66 @@
+#include <algorithm>
+
+#include "headrace/control/optimize/rules.h"
+
+namespace headrace {
+namespace {
+
+LogicalPtr LimitTo(std::int64_t rows, LogicalPtr input) {
+  return LogicalOperator::Make(logical::Limit{rows}, {std::move(input)});
+}
+
+// Returns true if `op` makes exactly one row of each row, in order.
+bool PreservesRows(const LogicalOperator& op) {
+  if (op.As<logical::Project>() != nullptr) return true;
+  const auto* map = op.As<logical::Map>();
+  return map != nullptr && map->function->kind == FunctionKind::kMapRows;
+}
+
+// Returns true if the read yields at most `rows` rows by itself. A read's limit holds for each of
+// its tasks, so it is exact only where there is but one unit; and a user's source may be wrong
+// about its rows.
+bool IsExact(const LogicalPtr& read, std::int64_t rows) {
+  const auto& source = *read->As<logical::Read>()->source;
+  if (source.units.size() <= 1) return true;
+  const auto count = InferRowCount(read);
+  return source.format != "python" && count && *count <= rows;
+}
+
+// Returns the first `rows` rows of `child`, the limit as deep as it may go.
+LogicalPtr Sink(std::int64_t rows, const LogicalPtr& child) {
+  if (const auto* limit = child->As<logical::Limit>()) {
+    return Sink(std::min(rows, limit->rows), child->input());
+  }
+  if (PreservesRows(*child)) {
+    return LogicalOperator::WithInputs(child, {Sink(rows, child->input())});
+  }
+  const auto* read = child->As<logical::Read>();
+  if (read == nullptr) return LimitTo(rows, child);
+  logical::Read limited = *read;
+  limited.row_limit = read->row_limit < 0 ? rows : std::min(rows, read->row_limit);
+  const LogicalPtr op = LogicalOperator::Make(std::move(limited));
+  return IsExact(op, rows) ? op : LimitTo(rows, op);
+}
+
+class LimitPushdown : public Rule {
+ public:
+  std::string_view name() const override { return "limit_pushdown"; }
+
+  Result<LogicalPtr> Rewrite(const LogicalPtr& op) const override {
+    const auto* limit = op->As<logical::Limit>();
+    if (limit == nullptr) return op;
+    const LogicalPtr& child = op->input();
+    if (const auto* read = child->As<logical::Read>()) {
+      const bool known = read->row_limit >= 0 && read->row_limit <= limit->rows;
+      return known && !IsExact(child, limit->rows) ? op : Sink(limit->rows, child);
+    }
+    const bool sinks = PreservesRows(*child) || child->As<logical::Limit>() != nullptr;
+    return sinks ? Sink(limit->rows, child) : op;
+  }
+};
+
+}  // namespace
+
+std::shared_ptr<const Rule> MakeLimitPushdown() { return std::make_shared<LimitPushdown>(); }
+
+}  // namespace headrace

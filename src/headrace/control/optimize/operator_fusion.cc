@@ -1,0 +1,179 @@
+#include "headrace/control/optimize/operator_fusion.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "headrace/control/optimize/rules.h"
+#include "headrace/control/plan/derive.h"
+
+namespace headrace {
+namespace {
+
+// Returns true if each input row gives one output row.
+bool PreservesRows(const std::vector<Step>& steps) {
+  return std::all_of(steps.begin(), steps.end(), [](const Step& step) {
+    if (std::holds_alternative<ProjectStep>(step)) return true;
+    const auto* map = std::get_if<MapStep>(&step);
+    return map != nullptr && map->function->kind == FunctionKind::kMapRows;
+  });
+}
+
+bool Writes(const TaskProgram& program) {
+  return !program.steps.empty() && std::holds_alternative<WriteStep>(program.steps.back());
+}
+
+// Returns the rows to which the fused operator joins its input, or unset if the two must stay
+// apart. A batch size is a wish that the tail of each task may miss, so batches may form from
+// what a read's task yields, or from the batches of a function that got as many rows. A minimum
+// of rows per file is a promise: it holds only if the rows that come in are the rows written.
+std::optional<std::int64_t> BundleRows(const OperatorSpec& up_spec, const OperatorSpec& down_spec) {
+  const auto& up = *up_spec.As<TaskOperator>();
+  const auto& down = *down_spec.As<TaskOperator>();
+  if (down.min_bundle_rows <= 0) return up.min_bundle_rows;
+  const bool is_source = up_spec.inputs.empty();
+  if (!is_source && PreservesRows(up.program->steps)) {
+    return std::max(up.min_bundle_rows, down.min_bundle_rows);
+  }
+  if (Writes(*down.program)) return std::nullopt;
+  if (is_source || down.min_bundle_rows <= up.min_bundle_rows) return up.min_bundle_rows;
+  return std::nullopt;
+}
+
+// Returns what a task of both asks for, or unset.
+std::optional<Resources> JoinCost(const Resources& up, const Resources& down) {
+  if (up == down) return up;
+  const Resources standard = TaskOperator().cost;
+  if (!(up == standard) && !(down == standard)) return std::nullopt;
+  if (up.gpu_milli != down.gpu_milli || up.custom_milli != down.custom_milli) return std::nullopt;
+  Resources larger = up;
+  larger.cpu_milli = std::max(up.cpu_milli, down.cpu_milli);
+  larger.memory_bytes = std::max(up.memory_bytes, down.memory_bytes);
+  return larger;
+}
+
+// Returns true if all classes in both chains are one and the same function.
+bool SameClass(const TaskProgram& up, const TaskProgram& down) {
+  std::optional<std::uint64_t> only;
+  for (const TaskProgram* program : {&up, &down}) {
+    for (const Step& step : program->steps) {
+      const auto* map = std::get_if<MapStep>(&step);
+      if (map == nullptr || !map->function->is_class) continue;
+      if (only && *only != map->function->id) return false;
+      only = map->function->id;
+    }
+  }
+  return true;
+}
+
+FusionBarrier CompareCompute(const TaskOperator& up, const TaskOperator& down) {
+  const auto* up_tasks = std::get_if<TaskPool>(&up.compute);
+  if (up_tasks == nullptr) {
+    if (!(up.compute == down.compute)) return FusionBarrier::kCompute;
+    return SameClass(*up.program, *down.program) ? FusionBarrier::kNone : FusionBarrier::kClass;
+  }
+  if (!up_tasks->max_tasks) return FusionBarrier::kNone;
+  return up.compute == down.compute ? FusionBarrier::kNone : FusionBarrier::kConcurrency;
+}
+
+OperatorSpec Fuse(const OperatorSpec& up_spec, const OperatorSpec& down_spec) {
+  const auto& up = *up_spec.As<TaskOperator>();
+  const auto& down = *down_spec.As<TaskOperator>();
+  OperatorSpec fused = down_spec;
+  fused.name = up_spec.name + "->" + down_spec.name;
+  fused.inputs = up_spec.inputs;
+
+  TaskProgram program = *down.program;
+  program.name = fused.name;
+  program.steps = up.program->steps;
+  program.steps.insert(program.steps.end(), down.program->steps.begin(), down.program->steps.end());
+  program.lane = LaneOf(program.steps);
+
+  auto& task = std::get<TaskOperator>(fused.kind);
+  task.program = std::make_shared<const TaskProgram>(std::move(program));
+  task.unit_groups = up.unit_groups;
+  task.cost = *JoinCost(up.cost, down.cost);
+  task.min_bundle_rows = *BundleRows(up_spec, down_spec);
+  return fused;
+}
+
+// Renumbers the operators that are left.
+PhysicalPlan Compact(std::vector<std::optional<OperatorSpec>> slots, PhysicalPlan plan) {
+  std::vector<OperatorId> new_ids(slots.size());
+  plan.operators.clear();
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    if (!slots[i]) continue;
+    new_ids[i] = {static_cast<std::int32_t>(plan.operators.size())};
+    for (OperatorId& input : slots[i]->inputs)
+      input = new_ids[static_cast<std::size_t>(input.value)];
+    plan.operators.push_back(*std::move(slots[i]));
+  }
+  return plan;
+}
+
+class OperatorFusion : public PhysicalRule {
+ public:
+  std::string_view name() const override { return "operator_fusion"; }
+
+  // Walks downstream, so that an operator meets the whole chain fused so far.
+  Result<PhysicalPlan> Rewrite(PhysicalPlan plan) const override {
+    std::vector<int> consumers(plan.operators.size(), 0);
+    for (const OperatorSpec& op : plan.operators) {
+      for (OperatorId input : op.inputs) ++consumers[static_cast<std::size_t>(input.value)];
+    }
+    std::vector<std::optional<OperatorSpec>> slots(plan.operators.begin(), plan.operators.end());
+    for (auto& down : slots) {
+      if (down->inputs.size() != 1) continue;
+      const auto at = static_cast<std::size_t>(down->inputs.front().value);
+      auto& up = slots[at];
+      if (FindFusionBarrier(*up, *down, consumers[at]) != FusionBarrier::kNone) continue;
+      down = Fuse(*up, *down);
+      up.reset();
+    }
+    PhysicalPlan fused = Compact(std::move(slots), std::move(plan));
+    DeriveSharedOutputs(&fused);
+    return fused;
+  }
+};
+
+}  // namespace
+
+std::string_view ToString(FusionBarrier barrier) {
+  switch (barrier) {
+    case FusionBarrier::kNone:
+      return "none";
+    case FusionBarrier::kKind:
+      return "kind";
+    case FusionBarrier::kConsumers:
+      return "consumers";
+    case FusionBarrier::kCompute:
+      return "compute";
+    case FusionBarrier::kClass:
+      return "class";
+    case FusionBarrier::kConcurrency:
+      return "concurrency";
+    case FusionBarrier::kResources:
+      return "resources";
+    case FusionBarrier::kBundle:
+      return "bundle";
+  }
+  return "unknown";
+}
+
+FusionBarrier FindFusionBarrier(const OperatorSpec& up_spec, const OperatorSpec& down_spec,
+                                int consumers) {
+  const auto* up = up_spec.As<TaskOperator>();
+  const auto* down = down_spec.As<TaskOperator>();
+  if (up == nullptr || down == nullptr || Writes(*up->program)) return FusionBarrier::kKind;
+  if (consumers != 1) return FusionBarrier::kConsumers;
+  const FusionBarrier compute = CompareCompute(*up, *down);
+  if (compute != FusionBarrier::kNone) return compute;
+  if (!JoinCost(up->cost, down->cost)) return FusionBarrier::kResources;
+  if (!BundleRows(up_spec, down_spec)) return FusionBarrier::kBundle;
+  return FusionBarrier::kNone;
+}
+
+std::shared_ptr<const PhysicalRule> MakeOperatorFusion() {
+  return std::make_shared<OperatorFusion>();
+}
+
+}  // namespace headrace

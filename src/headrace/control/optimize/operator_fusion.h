@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "headrace/control/plan/physical_plan.h"
+
+// Fusion makes one task of neighbouring operators, so that blocks between them are never stored,
+// moved or waited for.
+
+namespace headrace {
+
+/// Why two neighbours stay two operators.
+enum class FusionBarrier : std::uint8_t {
+  kNone,         // They fuse.
+  kKind,         // One is no task operator.
+  kConsumers,    // The upper's output has other consumers too.
+  kCompute,      // Actors before tasks: the tasks would be bound to the pool.
+  kClass,        // Each has a class of its own: an actor keeps the instances of one operator.
+  kConcurrency,  // The upstream's tasks are capped at another number.
+  kResources,    // They ask for different resources.
+  kBundle,       // The downstream joins blocks first, and the upstream would change their rows.
+};
+std::string_view ToString(FusionBarrier barrier);
+
+/// Returns what keeps `down` from running in the tasks of its only input `up`, which has
+/// `consumers` consumers.
+///
+///   compute       tasks into tasks, tasks into actors; actors into actors of the same function
+///   concurrency   upstream uncapped, or the same cap
+///   resources     equal; or one side asks for the default and the other for cpus or memory: the
+///                 larger of each. A gpu or named resource is held only by who asks for it.
+///   bundles       see BundleRows in the source: batches may form inside a read's task, files
+///                 of a minimum size may not
+FusionBarrier FindFusionBarrier(const OperatorSpec& up, const OperatorSpec& down, int consumers);
+
+}  // namespace headrace

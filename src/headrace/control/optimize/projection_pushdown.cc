@@ -1,0 +1,236 @@
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "headrace/control/optimize/rules.h"
+#include "headrace/control/plan/columns.h"
+#include "headrace/control/plan/expr_facts.h"
+
+namespace headrace {
+namespace {
+
+using Names = std::vector<std::string>;
+using NameSet = std::set<std::string>;
+
+NameSet ReadBy(const std::vector<NamedExpr>& exprs) {
+  Names names;
+  for (const NamedExpr& made : exprs) CollectColumns(made.expr, &names);
+  return {names.begin(), names.end()};
+}
+
+LogicalPtr ProjectTo(std::vector<NamedExpr> exprs, const logical::Project& like, LogicalPtr input) {
+  logical::Project project{{}, like.label, like.placement};
+  project.projection.exprs = std::move(exprs);
+  return LogicalOperator::Make(std::move(project), {std::move(input)});
+}
+
+// Returns the whole output of a projection, or unset if its input's columns are not known.
+std::optional<std::vector<NamedExpr>> Expand(const ProjectStep& projection,
+                                             const LogicalPtr& input) {
+  if (!projection.keep_rest) return projection.exprs;
+  const auto columns = InferColumns(input);
+  if (!columns) return std::nullopt;
+  return ExpandProjection(projection, *columns);
+}
+
+// ---- Narrowing: the same plan, as far as the columns in `needed` go.
+
+LogicalPtr Narrow(const LogicalPtr& op, const NameSet& needed);
+
+LogicalPtr NarrowRead(const LogicalPtr& op, const NameSet& needed) {
+  const auto& read = *op->As<logical::Read>();
+  // To read nothing but row counts serves every format.
+  if (!read.source->pushes_projection && !needed.empty()) return op;
+  const auto there = InferColumns(op);
+  Names columns;
+  if (there) {
+    for (const std::string& name : *there) {
+      if (needed.count(name) > 0) columns.push_back(name);
+    }
+    if (columns.size() < needed.size() || columns.size() == there->size()) return op;
+  } else {
+    columns.assign(needed.begin(), needed.end());
+  }
+  logical::Read narrow = read;
+  narrow.columns = std::move(columns);
+  return LogicalOperator::Make(std::move(narrow));
+}
+
+// Leaves out the columns that nobody reads.
+LogicalPtr NarrowProject(const LogicalPtr& op, const NameSet& needed) {
+  const auto& project = *op->As<logical::Project>();
+  const auto exprs = Expand(project.projection, op->input());
+  if (!exprs) return op;
+  std::vector<NamedExpr> kept;
+  for (const NamedExpr& made : *exprs) {
+    if (needed.count(made.name) > 0) kept.push_back(made);
+  }
+  if (kept.size() == exprs->size()) return op;
+  const NameSet read = ReadBy(kept);
+  const bool constants = read.empty() && !kept.empty();
+  LogicalPtr input = constants ? op->input() : Narrow(op->input(), read);
+  return ProjectTo(std::move(kept), project, std::move(input));
+}
+
+LogicalPtr NarrowUnion(const LogicalPtr& op, const NameSet& needed) {
+  std::vector<LogicalPtr> inputs;
+  for (const LogicalPtr& input : op->inputs()) {
+    // A branch without one of the columns says so at run time; narrowing must not hide it.
+    const auto there = InferColumns(input);
+    const bool has_all =
+        there && std::all_of(needed.begin(), needed.end(), [&](const std::string& name) {
+          return std::find(there->begin(), there->end(), name) != there->end();
+        });
+    inputs.push_back(has_all ? Narrow(input, needed) : input);
+  }
+  return LogicalOperator::WithInputs(op, std::move(inputs));
+}
+
+LogicalPtr Narrow(const LogicalPtr& op, const NameSet& needed) {
+  if (op->As<logical::Read>() != nullptr) return NarrowRead(op, needed);
+  if (op->As<logical::Project>() != nullptr) return NarrowProject(op, needed);
+  if (op->As<logical::Union>() != nullptr) return NarrowUnion(op, needed);
+  if (op->As<logical::Limit>() != nullptr) {
+    return LogicalOperator::WithInputs(op, {Narrow(op->input(), needed)});
+  }
+  if (const auto* filter = op->As<logical::Filter>()) {
+    NameSet all = needed;
+    all.merge(ReadBy({{"", filter->predicate}}));
+    return LogicalOperator::WithInputs(op, {Narrow(op->input(), all)});
+  }
+  return op;  // A user's function may read every column.
+}
+
+// ---- Merging two adjacent projections.
+
+// Returns true if `outer` over `inner` as one projection evaluates each expression of `inner` at
+// most once. `passed` are outputs of `inner` that leave as they are.
+bool ComputesNothingTwice(const std::vector<NamedExpr>& outer, const std::vector<NamedExpr>& inner,
+                          const NameSet& passed) {
+  std::map<std::string, int> uses;
+  for (const NamedExpr& made : outer) CountColumnUses(made.expr, &uses);
+  return std::all_of(inner.begin(), inner.end(), [&](const NamedExpr& made) {
+    if (IsVolatile(made.expr)) return false;
+    const auto at = uses.find(made.name);
+    const int count =
+        (at == uses.end() ? 0 : at->second) + static_cast<int>(passed.count(made.name));
+    return IsTrivial(made.expr) || count <= 1;
+  });
+}
+
+// Returns `outer` with the columns of `inner` replaced by what they are, or unset.
+std::optional<std::vector<NamedExpr>> Substitute(const std::vector<NamedExpr>& outer,
+                                                 const ProjectStep& inner) {
+  std::vector<NamedExpr> merged;
+  for (const auto& [name, expr] : outer) {
+    ExprPtr source = SubstituteProjection(expr, inner);
+    if (source == nullptr) return std::nullopt;
+    merged.push_back({name, std::move(source)});
+  }
+  return merged;
+}
+
+bool OnlyAdds(const ProjectStep& projection) {
+  return projection.keep_rest && projection.drop.empty() && projection.rename.empty();
+}
+
+// Merges two with_column projections; the input's columns need not be known.
+std::optional<ProjectStep> MergeAdding(const ProjectStep& outer, const ProjectStep& inner) {
+  NameSet passed;
+  for (const NamedExpr& made : inner.exprs) passed.insert(made.name);
+  for (const NamedExpr& made : outer.exprs) passed.erase(made.name);
+  if (!ComputesNothingTwice(outer.exprs, inner.exprs, passed)) return std::nullopt;
+  const auto added = Substitute(outer.exprs, inner);
+  if (!added) return std::nullopt;
+  ProjectStep merged = inner;
+  for (const NamedExpr& made : *added) {
+    auto at = std::find_if(merged.exprs.begin(), merged.exprs.end(),
+                           [&](const NamedExpr& old) { return old.name == made.name; });
+    if (at == merged.exprs.end()) {
+      merged.exprs.push_back(made);
+    } else {
+      at->expr = made.expr;
+    }
+  }
+  return merged;
+}
+
+std::optional<ProjectStep> Merge(const ProjectStep& outer, const LogicalPtr& inner_op) {
+  const ProjectStep& inner = inner_op->As<logical::Project>()->projection;
+  if (OnlyAdds(outer) && OnlyAdds(inner)) return MergeAdding(outer, inner);
+  const auto whole = Expand(outer, inner_op);
+  if (!whole || !ComputesNothingTwice(*whole, inner.exprs, {})) return std::nullopt;
+  auto exprs = Substitute(*whole, inner);
+  if (!exprs) return std::nullopt;
+  ProjectStep merged;
+  merged.exprs = *std::move(exprs);
+  return merged;
+}
+
+// Returns the operator merged with the projection below it, or null.
+LogicalPtr MergeWithInput(const LogicalPtr& op) {
+  const auto& outer = *op->As<logical::Project>();
+  const auto* inner = op->input()->As<logical::Project>();
+  if (inner == nullptr || !(inner->placement == outer.placement)) return nullptr;
+  auto merged = Merge(outer.projection, op->input());
+  if (!merged) return nullptr;
+  return LogicalOperator::Make(
+      logical::Project{*std::move(merged), outer.label == inner->label ? outer.label : "Project",
+                       outer.placement},
+      op->input()->inputs());
+}
+
+// ---- One projection over something that is none.
+
+// Returns the read that yields just this selection, in its order, or null.
+LogicalPtr SelectInRead(const std::vector<NamedExpr>& exprs, const logical::Project& project,
+                        const LogicalPtr& input) {
+  const auto* read = input->As<logical::Read>();
+  if (read == nullptr || !IsSelection(exprs)) return nullptr;
+  if (!read->source->pushes_projection && !exprs.empty()) return nullptr;
+  if (!(project.placement == logical::Placement()) && !(project.placement == read->placement)) {
+    return nullptr;
+  }
+  logical::Read narrow = *read;
+  narrow.columns.emplace();
+  for (const NamedExpr& made : exprs) narrow.columns->push_back(made.name);
+  return LogicalOperator::Make(std::move(narrow));
+}
+
+LogicalPtr PushDown(const LogicalPtr& op) {
+  const auto& project = *op->As<logical::Project>();
+  const auto exprs = Expand(project.projection, op->input());
+  if (!exprs) return op;
+  if (LogicalPtr read = SelectInRead(*exprs, project, op->input())) return read;
+  const NameSet needed = ReadBy(*exprs);
+  const bool constants = needed.empty() && !exprs->empty();
+  const LogicalPtr input = constants ? op->input() : Narrow(op->input(), needed);
+  if (IsSelection(*exprs)) {
+    Names names;
+    for (const NamedExpr& made : *exprs) names.push_back(made.name);
+    if (InferColumns(input) == names) return input;
+  }
+  return input == op->input() ? op : ProjectTo(*exprs, project, input);
+}
+
+class ProjectionPushdown : public Rule {
+ public:
+  std::string_view name() const override { return "projection_pushdown"; }
+
+  Result<LogicalPtr> Rewrite(const LogicalPtr& op) const override {
+    if (op->As<logical::Project>() == nullptr) return op;
+    LogicalPtr merged = op;
+    while (LogicalPtr next = MergeWithInput(merged)) {
+      merged = std::move(next);
+    }
+    return PushDown(merged);
+  }
+};
+
+}  // namespace
+
+std::shared_ptr<const Rule> MakeProjectionPushdown() {
+  return std::make_shared<ProjectionPushdown>();
+}
+
+}  // namespace headrace
