@@ -33,7 +33,7 @@ help:
 	@echo "make cpp-test                    build and run the C++ tests"
 	@echo "make sanitize                    the same under ASan+UBSan and under TSan"
 	@echo "make sim [SEED=n] [PLANS=n]      the scheduler against random plans, machines and faults"
-	@echo "make python-test [ARGS=...]      pytest tests/python"
+	@echo "make python-test [ARGS=...]      pytest tests/compat tests/python"
 	@echo "make package-test                install the C++ library, build and run a stranger's program"
 	@echo "make golden                      rewrite the golden transcripts; then read the diff"
 	@echo "make format                      clang-format and ruff format, in place"
@@ -170,7 +170,7 @@ golden: cpp-build
 
 .PHONY: python-test
 python-test: $(VENV)/.test $(VENV)/.headrace
-	@$(STEP) "pytest tests/python" $(BIN)/python -m pytest -q tests/python $(ARGS)
+	@$(STEP) "pytest tests/compat tests/python" $(BIN)/python -m pytest -q tests/compat tests/python $(ARGS)
 
 .PHONY: package-test
 package-test: cpp-build
@@ -186,7 +186,8 @@ clang-tidy: cpp-build
 SCALE ?= 1
 .PHONY: bench bench-cpp
 bench: $(VENV)/.test $(VENV)/.headrace .venv-bench/.ready bench-cpp
-	@$(STEP) "bench" $(BIN)/python bench/run.py --scale $(SCALE) --peers .venv-bench/bin/python $(ARGS)
+	@$(STEP) "bench" $(BIN)/python bench/run.py --scale $(SCALE) --peers .venv-bench/bin/python \
+		--cpp build/bench/bench/headrace_bench $(ARGS)
 
 bench-cpp: $(VENV)/.test $(VENV)/.headrace
 	@tools/system_packages.sh bench

@@ -51,7 +51,7 @@ struct ReadFilesOptions {
 struct MapOptions {
   std::string name = "function";
   std::int64_t batch_rows = 0;           // Rows per call. 0: whole blocks.
-  std::optional<std::int32_t> max_tasks; // At once. Unset: as cpus allow.
+  std::optional<std::int32_t> max_tasks{}; // At once. Unset: as cpus allow.
   Resources cost{.cpu_milli = 1000};
 };
 
