@@ -132,7 +132,7 @@ headers: $(VENV)/.test
 		--pyarrow "$$($(BIN)/python -c 'import pyarrow; print(pyarrow.get_include())')"
 
 .PHONY: cpp-build cpp-test
-cpp-build: $(VENV)/.test $(VENV)/.headrace system-packages
+cpp-build: $(VENV)/.test system-packages
 	@$(STEP) "configure" cmake -S . -B build/release $(CMAKE_ARGS) -DCMAKE_BUILD_TYPE=Release
 	@$(STEP) "build" cmake --build build/release --parallel $(JOBS)
 
@@ -150,7 +150,7 @@ tsan: export TSAN_OPTIONS := ignore_noninstrumented_modules=1:halt_on_error=1
 asan: SANITIZERS := address,undefined
 tsan: SANITIZERS := thread
 asan tsan: export HEADRACE_SIM_PLANS := 500
-asan tsan: $(VENV)/.test $(VENV)/.headrace system-packages
+asan tsan: $(VENV)/.test system-packages
 	@$(STEP) "configure $@" cmake -S . -B build/$@ $(CMAKE_ARGS) -DCMAKE_BUILD_TYPE=None \
 		-DCMAKE_CXX_FLAGS="-O1" -DHEADRACE_SANITIZE=$(SANITIZERS) -DHEADRACE_EXAMPLES=OFF
 	@$(STEP) "build $@" cmake --build build/$@ --parallel $(JOBS)
@@ -189,7 +189,7 @@ bench: $(VENV)/.test $(VENV)/.headrace .venv-bench/.ready bench-cpp
 	@$(STEP) "bench" $(BIN)/python bench/run.py --scale $(SCALE) --peers .venv-bench/bin/python \
 		--cpp build/bench/bench/headrace_bench $(ARGS)
 
-bench-cpp: $(VENV)/.test $(VENV)/.headrace
+bench-cpp: $(VENV)/.test
 	@tools/system_packages.sh bench
 	@$(STEP) "configure bench" cmake -S . -B build/bench $(CMAKE_ARGS) -DCMAKE_BUILD_TYPE=Release \
 		-DHEADRACE_BENCHMARKS=ON -DHEADRACE_TESTS=OFF -DHEADRACE_EXAMPLES=OFF

@@ -4,6 +4,7 @@ Needs a built tree: `make package-test` makes build/release first.
 """
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,13 @@ def test_installed_files(prefix):
     for path in prefix.rglob("*.cmake"):
         text = path.read_text()
         assert str(ROOT) not in text, f"{path.name} points into the source tree"
+
+
+def test_tests_use_the_arrow_of_the_package():
+    """The C++ tests find Arrow in the environment of the tests: it must be the pinned one."""
+    pinned = re.findall(r'"(pyarrow==[^"]+)"', (ROOT / "pyproject.toml").read_text())
+    assert len(set(pinned)) == 1
+    assert pinned[0] in (ROOT / "tools" / "requirements" / "test.txt").read_text()
 
 
 def test_other_major_version_of_arrow_is_refused(prefix, tmp_path):
