@@ -25,32 +25,34 @@ void SchedulerImpl::ScalePool(OperatorRun& run) {
   const ActorPool& spec = pool.spec();
   if (run.op->exhausted() && run.retries.empty()) return StopIdleActors(run, spec.min_size);
   const Resources& cost = run.task_spec->cost;
-  while (pool.num_live() < spec.min_size && Fits(cost)) StartActor(run);
   while (pool.num_live() < spec.max_size && Fits(cost)) {
-    const bool initial = pool.num_added() < spec.initial_size;
+    const bool wanted = pool.num_live() < spec.min_size || pool.num_added() < spec.initial_size;
     const std::int64_t slots = pool.free_slots() + std::int64_t{pool.num_starting()} *
                                                        std::max(spec.max_tasks_in_flight, 1);
     const std::int64_t waiting =
         run.op->queued_blocks() + static_cast<std::int64_t>(run.retries.size());
     const bool pressed = run.parked.empty() && run.has_work() && waiting > slots;
-    if (!(initial || pressed) || !LeavesRoom(run)) return;
+    if (!(wanted || pressed) || !LeavesRoom(run)) return;
     StartActor(run);
   }
 }
 
 /// Returns true if one more actor of `growing` leaves every other operator what it needs for one
-/// task, or for its minimum of actors. Else a pool could grow until its own input cannot be made.
+/// task or one actor. Else a pool could grow until its own input cannot be made. Where even the
+/// smallest pools do not fit beside the rest, liveness starts and stops them in turn.
 bool SchedulerImpl::LeavesRoom(const OperatorRun& growing) const {
   Resources held = growing.task_spec->cost;
   for (const OperatorRun& run : runs_) {
     if (!run.pool || run.finished) continue;
-    const std::int32_t size = std::max(run.pool->num_live(), run.pool->spec().min_size);
+    const std::int32_t least = &run == &growing ? 0 : 1;
+    const std::int32_t size = std::max(run.pool->num_live(), least);
     for (std::int32_t i = 0; i < size; ++i) held += run.task_spec->cost;
   }
-  return std::all_of(runs_.begin(), runs_.end(), [&](const OperatorRun& run) {
-    const bool needs_more = run.task_spec != nullptr && !run.pool && !run.finished;
-    return (needs_more ? held + run.task_cost : held).FitsIn(total_);
-  });
+  return held.FitsIn(total_) &&
+         std::all_of(runs_.begin(), runs_.end(), [&](const OperatorRun& run) {
+           const bool needs_more = run.task_spec != nullptr && !run.pool && !run.finished;
+           return !needs_more || (held + run.task_cost).FitsIn(total_);
+         });
 }
 
 void SchedulerImpl::StartActor(OperatorRun& run) {

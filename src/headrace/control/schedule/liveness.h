@@ -22,7 +22,7 @@ class Liveness {
  public:
   explicit Liveness(SchedulerImpl* scheduler) : s_(*scheduler) {}
 
-  /// Returns true if it did something after which the run may still be stuck.
+  /// Returns true if it freed resources that work may now use.
   bool Override();
 
  private:

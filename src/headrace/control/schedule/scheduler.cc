@@ -178,10 +178,10 @@ void SchedulerImpl::Decide() {
   if (!stopping_) {
     ScalePools();
     if (num_parked_ > 0) GrantParked();
-    while (StartOne()) {
-    }
-    while (Liveness(this).Override()) {
-    }
+    do {
+      while (StartOne()) {
+      }
+    } while (Liveness(this).Override());
   }
   if (refs_.has_released()) Push(action::ReleaseObjects{refs_.TakeReleased()});
   if (!unwanted_.empty()) Push(action::ReleaseObjects{std::exchange(unwanted_, {})});

@@ -168,7 +168,7 @@ class SchedulerImpl {
   bool finish_polled_ = false;
   std::int64_t overrides_ = 0;
 
-  std::optional<Instant> now_;  // Of the last event.
+  std::optional<Instant> now_;      // Of the last event.
   std::vector<ObjectId> unwanted_;  // Objects of events that were ignored.
   std::deque<Action> actions_;
 };

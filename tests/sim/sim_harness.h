@@ -1,0 +1,199 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "headrace/control/schedule/scheduler.h"
+#include "headrace/observe/event_log.h"
+#include "headrace/runtime/sim/sim_backend.h"
+#include "sim_plan.h"
+
+// Runs one case: the loop of engine/execution.cc in virtual time, and a consumer.
+
+namespace headrace::simtest {
+
+/// How a run went.
+struct Outcome {
+  bool finished = false;
+  std::optional<Failure> failure;
+  std::vector<Row> blocks;  // As delivered.
+  bool stopped = false;     // The consumer stopped it.
+  std::string log;          // Bytes of the event log.
+  std::vector<std::string> violations;
+  std::int64_t steps = 0;
+  std::int64_t peak_charged_bytes = 0;
+  std::int64_t charged_at_end = 0;
+  std::int64_t live_objects_at_end = 0;
+  std::int64_t largest_block_bytes = 0;
+  std::int64_t tasks_running_max = 0;
+  std::int64_t overrides = 0;
+  std::vector<OperatorState> states;
+};
+
+class SimRun {
+ public:
+  explicit SimRun(const Case& c) : case_(c), backend_(c.sim), rng_(c.sim.seed ^ 0xC0FFEE) {
+    plan_ = c.plan;
+    for (std::size_t i = 0; i < plan_.operators.size(); ++i) {
+      auto* input = std::get_if<InputOperator>(&plan_.operators[i].kind);
+      if (input == nullptr) continue;
+      for (const auto& block : c.input_blocks[i]) {
+        input->blocks.push_back(backend_.MakeObject(block.num_rows, block.num_bytes, {}));
+      }
+    }
+    traits_ = {c.sim.capacity, c.sim.object_store_bytes, c.sim.parks_waiting_tasks};
+  }
+
+  const PhysicalPlan& plan() const { return plan_; }
+  const BackendTraits& traits() const { return traits_; }
+
+  /// Runs to the end. `check`: compare the books after every event.
+  Outcome Go(bool check) {
+    auto made = Scheduler::Make(plan_, case_.options, traits_);
+    if (!made.ok()) {
+      out_.violations.push_back(made.status().ToString());
+      return std::move(out_);
+    }
+    scheduler_ = *std::move(made);
+    out_.log = EventLogEncoder::Header(plan_, case_.options, traits_);
+    backend_.PostAt(Instant{0}, event::OutputWanted{0, case_.prefetch});
+    if (case_.stop_after == 0) Stop();
+    Perform();
+    std::vector<Event> events;
+    while (true) {
+      events.clear();
+      backend_.Wait(kNever, &events);
+      if (events.empty()) break;  // Over, or stalled for ever.
+      for (Event& event : events) {
+        out_.log += EventLogEncoder::Record(backend_.Now(), event);
+        scheduler_->Step(std::move(event), backend_.Now());
+        if (check) scheduler_->CheckInvariants();
+        if (++out_.steps > kStepsMax) return Close("does not end");
+      }
+      Perform();
+    }
+    return Close("");
+  }
+
+ private:
+  static constexpr std::int64_t kStepsMax = 200'000;
+
+  Outcome Close(const char* problem) {
+    if (*problem != 0) out_.violations.push_back(problem);
+    out_.finished = scheduler_->finished();
+    for (const std::string& violation : backend_.violations()) out_.violations.push_back(violation);
+    out_.peak_charged_bytes = scheduler_->peak_charged_bytes();
+    out_.charged_at_end = scheduler_->charged_bytes();
+    out_.live_objects_at_end = backend_.live_objects();
+    out_.largest_block_bytes = backend_.largest_block_bytes();
+    out_.tasks_running_max = backend_.tasks_running_max();
+    out_.overrides = scheduler_->liveness_overrides();
+    out_.states = scheduler_->Snapshot();
+    return std::move(out_);
+  }
+
+  void Stop() {
+    out_.stopped = true;
+    backend_.Post(event::StopRequested{});
+  }
+
+  void Perform() {
+    while (std::optional<Action> action = scheduler_->Poll()) {
+      if (out_.finished) out_.violations.push_back("an action after Finish");
+      out_.log += EventLogEncoder::Record(*action);
+      if (auto* a = std::get_if<action::StartTask>(&*action)) {
+        backend_.StartTask(a->task, a->order);
+      } else if (auto* a = std::get_if<action::GrantCredit>(&*action)) {
+        backend_.GrantCredit(a->task, a->credit_bytes);
+      } else if (auto* a = std::get_if<action::CancelTask>(&*action)) {
+        backend_.CancelTask(a->task);
+      } else if (auto* a = std::get_if<action::StartActor>(&*action)) {
+        backend_.StartActor(a->actor, a->order);
+      } else if (auto* a = std::get_if<action::StopActor>(&*action)) {
+        backend_.StopActor(a->actor);
+      } else if (auto* a = std::get_if<action::ReleaseObjects>(&*action)) {
+        backend_.Release(a->objects);
+      } else if (auto* a = std::get_if<action::DeliverOutput>(&*action)) {
+        Consume(*a);
+      } else if (auto* a = std::get_if<action::Finish>(&*action)) {
+        out_.failure = a->failure;
+      }
+    }
+  }
+
+  /// Takes delivered blocks: thinks about each, lets go of it and asks for more.
+  void Consume(const action::DeliverOutput& delivered) {
+    for (const BlockHandle& block : delivered.blocks) {
+      out_.blocks.push_back({block.info.position.path, block.info.num_rows});
+      const ObjectId object[] = {block.object};
+      backend_.Release(object);
+      const bool burst = rng_.Chance(case_.burst_chance);
+      const auto think =
+          static_cast<std::int64_t>(rng_.Below(static_cast<std::uint64_t>(case_.think_max.nanos)));
+      free_at_ = std::max(free_at_, backend_.Now()) + Duration{burst ? 0 : think};
+      backend_.PostAt(free_at_, event::OutputConsumed{0, block.info.num_bytes});
+      backend_.PostAt(free_at_, event::OutputWanted{0, 1});
+      if (case_.stop_after == static_cast<std::int64_t>(out_.blocks.size())) Stop();
+    }
+  }
+
+  const Case& case_;
+  PhysicalPlan plan_;
+  BackendTraits traits_;
+  SimBackend backend_;
+  Rng rng_;
+  std::unique_ptr<Scheduler> scheduler_;
+  Instant free_at_;
+  Outcome out_;
+};
+
+/// Returns what is wrong with the outcome of `c`, or "".
+inline std::string Judge(const Case& c, const Outcome& out) {
+  if (!out.violations.empty()) return out.violations.front();
+  if (!out.finished) return "stalled";
+  if (out.live_objects_at_end != 0) {
+    return std::to_string(out.live_objects_at_end) + " objects left in the store";
+  }
+  if (out.charged_at_end != 0) {
+    return std::to_string(out.charged_at_end) + " bytes left in the ledger";
+  }
+  const std::int64_t slack = (out.tasks_running_max + out.overrides) * out.largest_block_bytes;
+  if (out.peak_charged_bytes > c.sim.object_store_bytes + slack + out.overrides) {
+    return "peak of " + std::to_string(out.peak_charged_bytes) + " bytes over a budget of " +
+           std::to_string(c.sim.object_store_bytes) + " + " + std::to_string(slack);
+  }
+  for (const OperatorState& state : out.states) {
+    if (state.tasks_running != 0 || state.tasks_parked != 0 || state.actors_ready != 0 ||
+        state.actors_starting != 0) {
+      return "work left in " + state.name;
+    }
+  }
+  if (out.stopped) return "";
+  const Expected expected = Oracle(c).Compute();
+  if (out.failure) {
+    const bool fatal = c.sim.workers_always_lost || c.sim.actors_never_start;
+    const bool by_error = c.plan.max_errored_blocks == 0 && c.sim.model.error_chance > 0;
+    return fatal || by_error ? "" : "failed: " + out.failure->message;
+  }
+  if (c.plan.max_errored_blocks == 0 && expected.errors > 0 && !expected.has_limit) {
+    return "did not fail by user error";
+  }
+  std::vector<Row> want = expected.blocks;
+  std::vector<Row> got = out.blocks;
+  if (!c.plan.operators.back().keep_order) {
+    std::sort(want.begin(), want.end());
+    std::sort(got.begin(), got.end());
+  }
+  if (want != got) {
+    return "delivered " + std::to_string(got.size()) + " blocks, other than the " +
+           std::to_string(want.size()) + " expected";
+  }
+  return "";
+}
+
+}  // namespace headrace::simtest
