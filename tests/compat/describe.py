@@ -133,7 +133,7 @@ def _extension_text(kind: Any) -> str:
 
 
 def _schema(names: Any, types: Any) -> dict[str, str]:
-    return {str(name): type_text(kind) for name, kind in zip(names, types)}
+    return {str(name): type_text(kind) for name, kind in zip(names, types, strict=True)}
 
 
 def _arrow(value: Any) -> Any:
