@@ -1,6 +1,7 @@
 // Rows as tables: dictionaries to columns.
 
 #include <arrow/api.h>
+#include <arrow/extension/variable_shape_tensor.h>
 
 #include <algorithm>
 #include <cmath>
@@ -235,6 +236,12 @@ nb::object ArrayOf(const nb::list& values) {
 
 void BindColumns(nb::module_& module) {
   module.def("columns_of", &ColumnsOf, nb::arg("rows"));
+  module.def(
+      "variable_shape_tensor",
+      [](const std::shared_ptr<arrow::DataType>& value_type, int ndim) {
+        return Unwrap(arrow::extension::VariableShapeTensorType::Make(value_type, ndim));
+      },
+      nb::arg("value_type"), nb::arg("ndim"));
   module.def("array_of", &ArrayOf, nb::arg("values"));
 }
 

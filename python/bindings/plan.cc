@@ -4,6 +4,7 @@
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
 #include <array>
@@ -63,11 +64,19 @@ PyPlan UnionOf(const std::vector<PyPlan>& plans) {
   return {LogicalOperator::Make(logical::Union{}, std::move(inputs))};
 }
 
+// Workers must find the modules and relative paths that this process finds now.
+void WarmUp() {
+  nb::object payload =
+      nb::module_::import_("headrace._internal.worker_setup").attr("setup_payload")();
+  auto bytes = nb::cast<nb::bytes>(payload);
+  SetWorkerSetup(std::string(bytes.c_str(), bytes.size()));
+  Unwrap(CurrentSession())->session->runtime().WarmUp();
+}
+
 PyPlan MapOver(const PyPlan& self, const PyFunction& function, OptionalPlacement placement,
                std::int64_t min_bundle_rows) {
   // The first Python function of a process needs a worker soon: start the template meanwhile.
-  SessionPtr session = Unwrap(CurrentSession());
-  session->session->runtime().WarmUp();
+  WarmUp();
   logical::Map map{function.spec, placement.value_or(Placement{}), min_bundle_rows};
   if (min_bundle_rows < 0) map.min_bundle_rows = function.spec->batch_rows;
   return Over(std::move(map), self);

@@ -2,6 +2,7 @@
 
 #include <nanobind/nanobind.h>
 
+#include <cstdlib>
 #include <utility>
 #include <vector>
 
@@ -33,6 +34,15 @@ std::vector<std::string> DefaultTemplateCommand() {
   return {nb::cast<const char*>(executable), "-m", "headrace._internal.template"};
 }
 
+// Workers share the machine: each gets one thread for linear algebra, unless the user says more.
+std::vector<std::string> DefaultEnvironment() {
+  std::vector<std::string> environment;
+  for (const char* name : {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"}) {
+    if (std::getenv(name) == nullptr) environment.push_back(std::string(name) + "=1");
+  }
+  return environment;
+}
+
 }  // namespace
 
 Result<Session*> SessionHandle::Get() const {
@@ -49,6 +59,11 @@ Result<SessionPtr> CurrentSession() {
   if (options.workers.template_command.empty()) {
     options.workers.template_command = DefaultTemplateCommand();
   }
+  std::vector<std::string> environment = DefaultEnvironment();
+  // The user's own entries come last, so that they win.
+  environment.insert(environment.end(), options.workers.environment.begin(),
+                     options.workers.environment.end());
+  options.workers.environment = std::move(environment);
   auto handle = std::make_shared<SessionHandle>();
   ARROW_ASSIGN_OR_RAISE(handle->session, Session::Make(std::move(options)));
   for (const std::string& name : state.removed_rules) handle->session->RemoveRule(name);

@@ -4,6 +4,7 @@
 
 #include <arrow/api.h>
 #include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/unique_ptr.h>
 
 #include <utility>
 #include <vector>
