@@ -64,7 +64,7 @@ PLANTED = [
     ("lengths", ENGINE, "int x;\n" * 601),
     ("lengths", ENGINE, "// " + "x" * 98 + "\n"),
     ("lengths", ENGINE, "namespace n {\nvoid Class::F(int a) const {\n" + LONG_BODY + "}\n}\n"),
-    ("lengths", "tools/x.py", "def f():\n" + "    g()\n" * 70),
+    ("lengths", "tools/x.py", "def f():\n" + "    g()\n" * 71),
     ("words", ENGINE, "// TODO: later\n"),
     ("words", ENGINE, "class StringUtils;\n"),
     ("words", ENGINE, "int* p = NULL;\n"),
@@ -93,6 +93,8 @@ CLEAN = [
     (ENGINE, "int retry = 1;\nint catches(int throwing);\n"),
     (ENGINE, "namespace n {\nclass C {\n" + "  int F() { return 1; }\n" * 80 + "};\n}\n"),
     (ENGINE, "constexpr int kMillion = 1'000'000;\nint y = 2'000;\n"),
+    ("python/headrace/x.py", '"""' + "Says.\n" * 700 + '"""\n'),
+    ("src/headrace/control/plan/x_testing.h", "#pragma once\n#include <fstream>\n"),
     ("python/headrace/x.py", 'def f():\n    """' + "Says.\n" * 100 + '"""\n    return 1\n'),
 ]
 
