@@ -19,6 +19,9 @@ PIP := -m pip --disable-pip-version-check --no-input install --quiet
 export PYTHONDONTWRITEBYTECODE := 1
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 
+# The simulator's first case: the commit, so that every commit tries others, and tries them again.
+SEED ?= $(shell printf '%d' 0x$$(git rev-parse --short=8 HEAD 2>/dev/null || echo 1))
+
 # What an installed package is made of: a change here installs it again.
 PACKAGE_SOURCES := $(shell find src python cmake CMakeLists.txt pyproject.toml -type f \
 	! -name '*_test.cc' ! -name '*_bench.cc' ! -path '*/__pycache__/*' 2>/dev/null)
@@ -32,7 +35,7 @@ help:
 	@echo "make lint                        tidy, clang-format, ruff, mypy"
 	@echo "make cpp-test                    build and run the C++ tests"
 	@echo "make sanitize                    the same under ASan+UBSan and under TSan"
-	@echo "make sim [SEED=n] [PLANS=n]      the scheduler against random plans, machines and faults"
+	@echo "make sim [SEED=n] [CASES=n]      the scheduler against random plans, machines and faults"
 	@echo "make python-test [ARGS=...]      pytest tests/compat tests/python"
 	@echo "make package-test                install the C++ library, build and run a stranger's program"
 	@echo "make golden                      rewrite the golden transcripts; then read the diff"
@@ -136,6 +139,7 @@ cpp-build: $(VENV)/.test system-packages
 	@$(STEP) "configure" cmake -S . -B build/release $(CMAKE_ARGS) -DCMAKE_BUILD_TYPE=Release
 	@$(STEP) "build" cmake --build build/release --parallel $(JOBS)
 
+cpp-test: export HEADRACE_SIM_SEED = $(SEED)
 cpp-test: cpp-build
 	@$(STEP) "ctest" ctest --test-dir build/release --output-on-failure --parallel $(JOBS)
 
@@ -149,7 +153,7 @@ asan: export UBSAN_OPTIONS := halt_on_error=1:print_stacktrace=1
 tsan: export TSAN_OPTIONS := ignore_noninstrumented_modules=1:halt_on_error=1
 asan: SANITIZERS := address,undefined
 tsan: SANITIZERS := thread
-asan tsan: export HEADRACE_SIM_PLANS := 500
+asan tsan: export HEADRACE_SIM_CASES := 300
 asan tsan: $(VENV)/.test system-packages
 	@$(STEP) "configure $@" cmake -S . -B build/$@ $(CMAKE_ARGS) -DCMAKE_BUILD_TYPE=None \
 		-DCMAKE_CXX_FLAGS="-O1" -DHEADRACE_SANITIZE=$(SANITIZERS) -DHEADRACE_EXAMPLES=OFF
@@ -157,10 +161,9 @@ asan tsan: $(VENV)/.test system-packages
 	@$(STEP) "ctest $@" ctest --test-dir build/$@ --output-on-failure --parallel $(JOBS)
 
 .PHONY: sim
-sim: export HEADRACE_SIM_SEED := $(SEED)
-sim: export HEADRACE_SIM_PLANS := $(PLANS)
 sim: cpp-build
-	@$(STEP) "sim" build/release/tests/sim_test
+	@$(STEP) "sim" env HEADRACE_SIM_SEED=$(SEED) HEADRACE_SIM_CASES=$(or $(CASES),10000) \
+		build/release/tests/sim_test
 
 .PHONY: golden
 golden: export HEADRACE_REWRITE_GOLDEN := 1
