@@ -36,6 +36,7 @@ std::optional<std::vector<NamedExpr>> Expand(const ProjectStep& projection,
 // ---- Narrowing: the same plan, as far as the columns in `needed` go.
 
 LogicalPtr Narrow(const LogicalPtr& op, const NameSet& needed);
+LogicalPtr PushDown(const LogicalPtr& op);
 
 LogicalPtr NarrowRead(const LogicalPtr& op, const NameSet& needed) {
   const auto& read = *op->As<logical::Read>();
@@ -66,10 +67,7 @@ LogicalPtr NarrowProject(const LogicalPtr& op, const NameSet& needed) {
     if (needed.count(made.name) > 0) kept.push_back(made);
   }
   if (kept.size() == exprs->size()) return op;
-  const NameSet read = ReadBy(kept);
-  const bool constants = read.empty() && !kept.empty();
-  LogicalPtr input = constants ? op->input() : Narrow(op->input(), read);
-  return ProjectTo(std::move(kept), project, std::move(input));
+  return PushDown(ProjectTo(std::move(kept), project, op->input()));
 }
 
 LogicalPtr NarrowUnion(const LogicalPtr& op, const NameSet& needed) {
@@ -197,6 +195,7 @@ LogicalPtr SelectInRead(const std::vector<NamedExpr>& exprs, const logical::Proj
   return LogicalOperator::Make(std::move(narrow));
 }
 
+// Returns the projection with its input narrowed, or what makes it needless.
 LogicalPtr PushDown(const LogicalPtr& op) {
   const auto& project = *op->As<logical::Project>();
   const auto exprs = Expand(project.projection, op->input());
