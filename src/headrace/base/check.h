@@ -16,8 +16,8 @@ namespace headrace::internal {
 
 }  // namespace headrace::internal
 
-#define HEADRACE_CHECK(condition)                                          \
-  do {                                                                     \
-    if (!(condition)) [[unlikely]]                                         \
-      ::headrace::internal::CheckFailed(__FILE__, __LINE__, #condition);   \
+#define HEADRACE_CHECK(condition)                                        \
+  do {                                                                   \
+    if (!(condition)) [[unlikely]]                                       \
+      ::headrace::internal::CheckFailed(__FILE__, __LINE__, #condition); \
   } while (false)

@@ -9,8 +9,9 @@ using Named = std::vector<std::pair<std::string, std::int64_t>>;
 
 void AddNamed(Named* into, const Named& from, std::int64_t sign) {
   for (const auto& [name, amount] : from) {
-    auto at = std::lower_bound(into->begin(), into->end(), name,
-                               [](const auto& entry, const std::string& key) { return entry.first < key; });
+    auto at = std::lower_bound(
+        into->begin(), into->end(), name,
+        [](const auto& entry, const std::string& key) { return entry.first < key; });
     if (at == into->end() || at->first != name) at = into->insert(at, {name, 0});
     at->second += sign * amount;
     if (at->second == 0) into->erase(at);
@@ -76,7 +77,8 @@ std::string Resources::ToString() const {
   std::string out;
   PrintMilli(&out, "cpu", cpu_milli);
   PrintMilli(&out, "gpu", gpu_milli);
-  if (memory_bytes != 0) out += (out.empty() ? "memory=" : " memory=") + std::to_string(memory_bytes);
+  if (memory_bytes != 0)
+    out += (out.empty() ? "memory=" : " memory=") + std::to_string(memory_bytes);
   for (const auto& [name, amount] : custom_milli) PrintMilli(&out, name, amount);
   return out.empty() ? "none" : out;
 }

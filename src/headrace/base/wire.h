@@ -35,7 +35,9 @@ class WireWriter {
   [[nodiscard]] std::string Take() { return std::move(out_); }
 
  private:
-  void Raw(const void* data, std::size_t size) { out_.append(static_cast<const char*>(data), size); }
+  void Raw(const void* data, std::size_t size) {
+    out_.append(static_cast<const char*>(data), size);
+  }
 
   std::string out_;
 };

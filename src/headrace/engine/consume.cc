@@ -24,8 +24,7 @@ Status ForEachBlock(Execution& execution, const std::function<Status(const Block
   }
 }
 
-Status ForEachHandle(Execution& execution,
-                     const std::function<Status(const BlockHandle&)>& visit) {
+Status ForEachHandle(Execution& execution, const std::function<Status(const BlockHandle&)>& visit) {
   while (true) {
     ARROW_ASSIGN_OR_RAISE(std::optional<BlockHandle> handle, execution.Next());
     if (!handle) return Status::OK();

@@ -140,8 +140,7 @@ Dataset Dataset::DropColumns(std::vector<std::string> names) const {
   return With(std::move(project));
 }
 
-Dataset Dataset::RenameColumns(
-    std::vector<std::pair<std::string, std::string>> old_and_new) const {
+Dataset Dataset::RenameColumns(std::vector<std::pair<std::string, std::string>> old_and_new) const {
   logical::Project project = Projection("Project");
   project.projection.keep_rest = true;
   project.projection.rename = std::move(old_and_new);

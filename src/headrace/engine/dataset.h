@@ -42,16 +42,16 @@ struct ReadFilesOptions {
   std::vector<std::string> file_extensions;  // Empty: any.
   bool include_paths = false;                // Adds the column "path".
   bool ignore_missing_paths = false;
-  bool hive_partitioning = false;            // Columns from "name=value" directories.
-  std::int64_t parallelism = -1;             // Read tasks. -1: from the sizes.
-  OptionMap format_options;                  // Of the format, see data/read.
+  bool hive_partitioning = false;  // Columns from "name=value" directories.
+  std::int64_t parallelism = -1;   // Read tasks. -1: from the sizes.
+  OptionMap format_options;        // Of the format, see data/read.
 };
 
 /// How to run a function over batches.
 struct MapOptions {
   std::string name = "function";
-  std::int64_t batch_rows = 0;           // Rows per call. 0: whole blocks.
-  std::optional<std::int32_t> max_tasks{}; // At once. Unset: as cpus allow.
+  std::int64_t batch_rows = 0;              // Rows per call. 0: whole blocks.
+  std::optional<std::int32_t> max_tasks{};  // At once. Unset: as cpus allow.
   Resources cost{.cpu_milli = 1000};
 };
 

@@ -96,8 +96,10 @@ TEST_F(DatasetTest, FunctionGetsBatchesOfItsSize) {
 }
 
 TEST_F(DatasetTest, FunctionErrorNamesOperatorAndRows) {
-  auto fail = [](std::shared_ptr<arrow::RecordBatch>)
-      -> Result<std::shared_ptr<arrow::RecordBatch>> { return Status::Invalid("no such luck"); };
+  auto fail =
+      [](std::shared_ptr<arrow::RecordBatch>) -> Result<std::shared_ptr<arrow::RecordBatch>> {
+    return Status::Invalid("no such luck");
+  };
   auto count = Dataset::Range(100, 2)->MapBatches(fail, {.name = "unlucky"}).Count();
   ASSERT_FALSE(count.ok());
   EXPECT_NE(count.status().ToString().find("no such luck"), std::string::npos) << count.status();
@@ -159,8 +161,10 @@ TEST_F(DatasetTest, MaterializedBlocksAreReadAgain) {
 }
 
 TEST_F(DatasetTest, MoreResourcesThanThereAre) {
-  auto same = [](std::shared_ptr<arrow::RecordBatch> batch)
-      -> Result<std::shared_ptr<arrow::RecordBatch>> { return batch; };
+  auto same =
+      [](std::shared_ptr<arrow::RecordBatch> batch) -> Result<std::shared_ptr<arrow::RecordBatch>> {
+    return batch;
+  };
   auto count = Dataset::Range(10)
                    ->MapBatches(same, {.name = "greedy", .cost = {.cpu_milli = 100'000'000}})
                    .Count();

@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "headrace/engine/event_recorder.h"
 #include "headrace/runtime/backend.h"
 
 namespace headrace {
@@ -35,8 +36,12 @@ BackendTraits TraitsOf(const Backend& backend, const ExecutionOptions& options) 
 // reach the driver as posted events.
 class Execution::Impl {
  public:
-  Impl(std::unique_ptr<Scheduler> scheduler, std::shared_ptr<Backend> backend)
-      : scheduler_(std::move(scheduler)), backend_(std::move(backend)), start_(backend_->Now()) {}
+  Impl(std::unique_ptr<Scheduler> scheduler, std::shared_ptr<Backend> backend,
+       std::unique_ptr<EventRecorder> recorder)
+      : scheduler_(std::move(scheduler)),
+        backend_(std::move(backend)),
+        recorder_(std::move(recorder)),
+        start_(backend_->Now()) {}
 
   ~Impl() { Stop(); }
 
@@ -139,7 +144,11 @@ class Execution::Impl {
       {
         const Instant now = backend_->Now();
         std::lock_guard lock(scheduler_mutex_);
-        for (Event& event : events) scheduler_->Step(std::move(event), now);
+        for (Event& event : events) {
+          if (recorder_ != nullptr) recorder_->Record(now, event);
+          scheduler_->Step(std::move(event), now);
+          if (recorder_ != nullptr) PerformPolled();  // The log has actions after their event.
+        }
       }
       deadline = PerformAll();
     }
@@ -148,8 +157,15 @@ class Execution::Impl {
   // Performs every action there is; returns until when to wait for the next event.
   Instant PerformAll() {
     std::lock_guard lock(scheduler_mutex_);
-    while (std::optional<Action> action = scheduler_->Poll()) Perform(*std::move(action));
+    PerformPolled();
     return scheduler_->NextDeadline().value_or(kNever);
+  }
+
+  void PerformPolled() {
+    while (std::optional<Action> action = scheduler_->Poll()) {
+      if (recorder_ != nullptr) recorder_->Record(*action);
+      Perform(*std::move(action));
+    }
   }
 
   void Perform(Action action) {
@@ -194,6 +210,10 @@ class Execution::Impl {
   }
 
   void Finish(std::optional<Failure> failure) {
+    if (recorder_ != nullptr) {
+      const Status recorded = recorder_->Close();
+      if (!failure && !recorded.ok()) failure = Failure::FromStatus(FailureKind::kSystem, recorded);
+    }
     {
       std::lock_guard lock(mutex_);
       over_ = true;
@@ -216,6 +236,7 @@ class Execution::Impl {
   mutable std::mutex scheduler_mutex_;
   std::unique_ptr<Scheduler> scheduler_;
   const std::shared_ptr<Backend> backend_;
+  const std::unique_ptr<EventRecorder> recorder_;  // Null: the run is not recorded.
   const Instant start_;
   std::thread driver_;
 
@@ -243,10 +264,15 @@ Result<std::unique_ptr<Execution>> Execution::Start(PhysicalPlan plan, Execution
     for (const BlockHandle& block : input->blocks) inputs.push_back(block.object);
   }
   BackendTraits traits = TraitsOf(*backend, options);
+  std::unique_ptr<EventRecorder> recorder;
+  if (!options.event_log_path.empty()) {
+    ARROW_ASSIGN_OR_RAISE(recorder,
+                          EventRecorder::Make(options.event_log_path, plan, options, traits));
+  }
   ARROW_ASSIGN_OR_RAISE(auto scheduler,
                         Scheduler::Make(std::move(plan), std::move(options), std::move(traits)));
   if (!inputs.empty()) backend->Retain(inputs);
-  auto impl = std::make_unique<Impl>(std::move(scheduler), std::move(backend));
+  auto impl = std::make_unique<Impl>(std::move(scheduler), std::move(backend), std::move(recorder));
   impl->Start();
   return std::unique_ptr<Execution>(new Execution(std::move(impl)));
 }

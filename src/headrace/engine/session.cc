@@ -95,10 +95,9 @@ Result<logical::InputData> Session::Keep(Execution& execution) {
     stored->objects.push_back(handle->object);
     input.blocks.push_back(*std::move(handle));
   }
-  std::sort(input.blocks.begin(), input.blocks.end(),
-            [](const BlockHandle& a, const BlockHandle& b) {
-              return a.info.position < b.info.position;
-            });
+  std::sort(
+      input.blocks.begin(), input.blocks.end(),
+      [](const BlockHandle& a, const BlockHandle& b) { return a.info.position < b.info.position; });
   for (std::size_t i = 0; i < input.blocks.size(); ++i) {
     input.blocks[i].info.position = Position{{static_cast<std::uint32_t>(i)}};
   }

@@ -1,0 +1,171 @@
+#include "headrace/block/block_builder.h"
+
+#include <arrow/memory_pool.h>
+#include <arrow/table.h>
+#include <arrow/type.h>
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "headrace/base/check.h"
+
+namespace headrace {
+
+namespace {
+
+// More pieces than this, with fewer bytes each than kTinyBytes, are copied into one chunk.
+constexpr std::size_t kManyPieces = 16;
+constexpr std::int64_t kTinyBytes = 64 << 10;
+
+Block Measured(Block block) { return block.num_bytes() >= 0 ? block : Block(block.table()); }
+
+bool JoinsWith(const arrow::Schema& a, const arrow::Schema& b) {
+  if (&a == &b || a.Equals(b, /*check_metadata=*/false)) return true;
+  if (a.num_fields() != b.num_fields()) return false;
+  for (int i = 0; i < a.num_fields(); ++i) {
+    const arrow::Field& x = *a.field(i);
+    const arrow::Field& y = *b.field(i);
+    const bool same = x.type()->Equals(*y.type()) || x.type()->id() == arrow::Type::NA ||
+                      y.type()->id() == arrow::Type::NA;
+    if (x.name() != y.name() || !same) return false;
+  }
+  return true;
+}
+
+// The rows of one output block when `block` is cut into pieces of about target_max bytes.
+std::int64_t RowsPerPiece(const Block& block, std::int64_t target_max_bytes) {
+  const double rows = static_cast<double>(block.num_rows()) *
+                      static_cast<double>(target_max_bytes) /
+                      static_cast<double>(block.num_bytes());
+  return std::max<std::int64_t>(1, static_cast<std::int64_t>(rows));
+}
+
+}  // namespace
+
+FileList MergeFiles(const FileList& a, const FileList& b) {
+  if (!a || a == b) return b;
+  if (!b) return a;
+  auto merged = std::make_shared<std::vector<std::string>>(*a);
+  for (const std::string& file : *b) {
+    if (std::find(merged->begin(), merged->end(), file) == merged->end()) merged->push_back(file);
+  }
+  if (merged->size() == a->size()) return a;
+  return merged;
+}
+
+Result<Block> JoinBlocks(const std::vector<Block>& blocks, arrow::MemoryPool* pool) {
+  HEADRACE_CHECK(!blocks.empty());
+  if (blocks.size() == 1) return blocks.front();
+  if (!pool) pool = arrow::default_memory_pool();
+  std::vector<std::shared_ptr<arrow::Table>> tables;
+  tables.reserve(blocks.size());
+  std::int64_t rows = 0;
+  std::int64_t bytes = 0;
+  std::size_t chunks = 0;
+  for (const Block& block : blocks) {
+    tables.push_back(block.table());
+    rows += block.num_rows();
+    bytes = bytes < 0 || block.num_bytes() < 0 ? -1 : bytes + block.num_bytes();
+    chunks += block.table()->num_columns() > 0
+                  ? static_cast<std::size_t>(block.table()->column(0)->num_chunks())
+                  : 0;
+  }
+  const std::shared_ptr<arrow::Schema>& schema = tables.front()->schema();
+  // Arrow's concatenation loses the row count of tables without columns.
+  if (schema->num_fields() == 0) {
+    return Block(arrow::Table::Make(schema, arrow::ChunkedArrayVector{}, rows), 0);
+  }
+  arrow::ConcatenateTablesOptions options;
+  options.unify_schemas = std::any_of(tables.begin() + 1, tables.end(), [&](const auto& table) {
+    return table->schema() != schema && !table->schema()->Equals(*schema, false);
+  });
+  if (options.unify_schemas) bytes = -1;  // Null columns gain buffers.
+  ARROW_ASSIGN_OR_RAISE(auto joined, arrow::ConcatenateTables(tables, options, pool));
+  if (chunks > kManyPieces && bytes >= 0 &&
+      bytes < kTinyBytes * static_cast<std::int64_t>(chunks)) {
+    ARROW_ASSIGN_OR_RAISE(joined, joined->CombineChunks(pool));
+  }
+  return bytes >= 0 ? Block(std::move(joined), bytes) : Block(std::move(joined));
+}
+
+BlockBuilder::BlockBuilder(std::int64_t target_min_bytes, std::int64_t target_max_bytes, bool shape,
+                           arrow::MemoryPool* pool)
+    : target_min_bytes_(target_min_bytes),
+      target_max_bytes_(std::max<std::int64_t>(1, target_max_bytes)),
+      shape_(shape),
+      pool_(pool) {}
+
+Status BlockBuilder::Add(Block piece, FileList files) {
+  if (piece.num_rows() == 0) {
+    if (!empty_) empty_ = ShapedBlock{Block(piece.table(), 0), std::move(files)};
+    return Status::OK();
+  }
+  saw_rows_ = true;
+  piece = Measured(std::move(piece));
+  if (!shape_) {
+    ready_.push_back({std::move(piece), std::move(files)});
+    return Status::OK();
+  }
+  const std::int64_t split_over = target_max_bytes_ + target_max_bytes_ / 2;
+  if (!pending_.empty() &&
+      (pending_bytes_ + piece.num_bytes() > split_over ||
+       !JoinsWith(*pending_.front().block.table()->schema(), *piece.table()->schema()))) {
+    ARROW_RETURN_NOT_OK(Flush());
+  }
+  pending_bytes_ += piece.num_bytes();
+  pending_.push_back({std::move(piece), std::move(files)});
+  return pending_bytes_ >= target_min_bytes_ ? Flush() : Status::OK();
+}
+
+Status BlockBuilder::Finish() {
+  ARROW_RETURN_NOT_OK(Flush());
+  if (!saw_rows_ && empty_) ready_.push_back(*std::exchange(empty_, std::nullopt));
+  return Status::OK();
+}
+
+ShapedBlock BlockBuilder::Next() {
+  HEADRACE_CHECK(!ready_.empty());
+  ShapedBlock next = std::move(ready_.front());
+  ready_.pop_front();
+  return next;
+}
+
+Status BlockBuilder::Flush() {
+  if (pending_.empty()) return Status::OK();
+  FileList files;
+  std::vector<Block> blocks;
+  blocks.reserve(pending_.size());
+  for (ShapedBlock& piece : pending_) {
+    files = MergeFiles(files, piece.files);
+    blocks.push_back(std::move(piece.block));
+  }
+  pending_.clear();
+  pending_bytes_ = 0;
+  ARROW_ASSIGN_OR_RAISE(Block joined, JoinBlocks(blocks, pool_));
+  Emit(std::move(joined), std::move(files));
+  return Status::OK();
+}
+
+// Splits until every piece is small enough. A piece is measured after its cut, since rows differ
+// in size; one that is still too large is cut again.
+void BlockBuilder::Emit(Block block, FileList files) {
+  const std::int64_t split_over = target_max_bytes_ + target_max_bytes_ / 2;
+  std::vector<Block> stack{std::move(block)};
+  while (!stack.empty()) {
+    Block top = std::move(stack.back());
+    stack.pop_back();
+    if (top.num_bytes() <= split_over || top.num_rows() <= 1) {
+      ready_.push_back({std::move(top), files});
+      continue;
+    }
+    const std::int64_t rows = std::min(RowsPerPiece(top, target_max_bytes_), top.num_rows() - 1);
+    std::vector<Block> pieces;
+    for (std::int64_t begin = 0; begin < top.num_rows(); begin += rows) {
+      pieces.push_back(top.Slice(begin, std::min(begin + rows, top.num_rows())));
+    }
+    std::move(pieces.rbegin(), pieces.rend(), std::back_inserter(stack));
+  }
+}
+
+}  // namespace headrace

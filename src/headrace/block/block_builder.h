@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "headrace/base/status.h"
+#include "headrace/block/block.h"
+
+namespace arrow {
+class MemoryPool;
+}
+
+namespace headrace {
+
+/// A shaped block and the files that its rows come from.
+struct ShapedBlock {
+  Block block;
+  FileList files;
+};
+
+/// Turns the pieces that a task makes into blocks of the target sizes:
+///
+///   pieces ──▶ [pending, below target_min] ──join──▶ [ready] ──▶ Next()
+///                       one over 1.5 × target_max is split between rows
+///
+/// Joining copies nothing: a joined block has a chunk per piece, unless the pieces are many and
+/// tiny, where walking the chunks would cost more than one copy. Pieces of different schemas are
+/// joined only if they differ in columns of type null or in nullability. Boundaries depend on the
+/// pieces alone. Pieces without rows vanish, except that a builder that saw no row gives the
+/// first of them, for its schema.
+///
+/// Threads: one at a time.
+class BlockBuilder {
+ public:
+  /// With `shape` false, pieces pass as they are. Null `pool`: the default one.
+  BlockBuilder(std::int64_t target_min_bytes, std::int64_t target_max_bytes, bool shape = true,
+               arrow::MemoryPool* pool = nullptr);
+
+  /// Adds the next piece. A negative num_bytes() is measured here.
+  Status Add(Block piece, FileList files = nullptr);
+
+  /// Says that no more pieces come; what is pending becomes ready.
+  Status Finish();
+
+  bool has_next() const { return !ready_.empty(); }
+
+  /// Takes the next ready block. Requires: has_next().
+  ShapedBlock Next();
+
+ private:
+  Status Flush();
+  void Emit(Block block, FileList files);
+
+  const std::int64_t target_min_bytes_;
+  const std::int64_t target_max_bytes_;
+  const bool shape_;
+  arrow::MemoryPool* const pool_;
+
+  std::vector<ShapedBlock> pending_;
+  std::int64_t pending_bytes_ = 0;
+  std::deque<ShapedBlock> ready_;
+  std::optional<ShapedBlock> empty_;  // The first piece without rows.
+  bool saw_rows_ = false;
+};
+
+/// Joins blocks of one schema (or schemas that differ in null columns and nullability) in order.
+/// Copies only where the pieces are many and tiny. Requires: not empty.
+Result<Block> JoinBlocks(const std::vector<Block>& blocks, arrow::MemoryPool* pool);
+
+/// Returns the names in both lists, without doubles, in order of first appearance.
+FileList MergeFiles(const FileList& a, const FileList& b);
+
+}  // namespace headrace
