@@ -58,6 +58,10 @@ class LocalRuntime {
   virtual ObjectStore& store() = 0;
   virtual const LocalRuntimeOptions& options() const = 0;
 
+  /// False in a process that was forked from the one that made this runtime: it is the parent's,
+  /// its threads do not exist here, and nothing of it may be used. A new one may be made.
+  virtual bool usable() const = 0;
+
   /// Process ids of the template and the workers, for tests.
   virtual std::vector<std::int64_t> worker_pids() const = 0;
 };

@@ -1,0 +1,97 @@
+#include "headrace/runtime/local/event_port.h"
+
+#include <chrono>
+#include <iterator>
+#include <utility>
+
+#include "headrace/runtime/store/local_store.h"
+
+namespace headrace {
+
+std::int64_t SteadyNanos() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+EventPort::~EventPort() {
+  std::vector<ObjectId> rest;
+  for (const auto& [object, count] : references_) {
+    rest.insert(rest.end(), static_cast<std::size_t>(count), object);
+  }
+  store_->Release(rest);
+}
+
+void EventPort::Yield(TaskId task, std::uint32_t index, BlockHandle block) {
+  Adopt(block.object);
+  Push(event::BlockYielded{task, index, std::move(block)});
+}
+
+void EventPort::Push(Event event) {
+  std::lock_guard lock(mutex_);
+  events_.push_back(std::move(event));
+  if (waiting_) {
+    waiting_ = false;
+    arrived_.notify_one();
+  }
+}
+
+void EventPort::Wait(std::int64_t deadline_nanos, std::vector<Event>* events) {
+  std::unique_lock lock(mutex_);
+  if (events_.empty()) {
+    waiting_ = true;
+    const auto arrived = [this] { return !events_.empty(); };
+    if (deadline_nanos == INT64_MAX) {
+      arrived_.wait(lock, arrived);
+    } else {
+      arrived_.wait_until(lock,
+                          std::chrono::steady_clock::time_point(
+                              std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+                                  std::chrono::nanoseconds(deadline_nanos))),
+                          arrived);
+    }
+    waiting_ = false;
+  }
+  if (events->empty()) {
+    events->swap(events_);
+    return;
+  }
+  std::move(events_.begin(), events_.end(), std::back_inserter(*events));
+  events_.clear();
+}
+
+bool EventPort::TryTake(std::vector<Event>* events) {
+  std::lock_guard lock(mutex_);
+  if (events_.empty()) return false;
+  std::move(events_.begin(), events_.end(), std::back_inserter(*events));
+  events_.clear();
+  return true;
+}
+
+void EventPort::Adopt(ObjectId object) {
+  std::lock_guard lock(objects_mutex_);
+  ++references_[object];
+}
+
+void EventPort::Retain(std::span<const ObjectId> objects) {
+  store_->Retain(objects);
+  std::lock_guard lock(objects_mutex_);
+  for (ObjectId object : objects) ++references_[object];
+}
+
+void EventPort::Release(std::span<const ObjectId> objects) {
+  std::vector<ObjectId> known;
+  {
+    std::lock_guard lock(objects_mutex_);
+    known.reserve(objects.size());
+    for (ObjectId object : objects) {
+      auto it = references_.find(object);
+      if (it == references_.end()) continue;
+      if (--it->second == 0) references_.erase(it);
+      known.push_back(object);
+    }
+  }
+  store_->Release(known);
+}
+
+}  // namespace headrace

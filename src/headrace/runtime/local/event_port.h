@@ -1,0 +1,59 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "headrace/base/id.h"
+#include "headrace/block/block.h"
+#include "headrace/protocol/event.h"
+
+namespace headrace {
+
+class LocalStore;
+
+/// What one backend shares with the lanes that run its tasks: its event queue, and the account of
+/// the object references that it gave out. Tasks keep it alive. Threads: all methods from any
+/// thread, but Wait() from one at a time.
+class EventPort {
+ public:
+  explicit EventPort(std::shared_ptr<LocalStore> store) : store_(std::move(store)) {}
+  /// Releases every reference that was given out and not taken back.
+  ~EventPort();
+
+  LocalStore& store() { return *store_; }
+
+  /// Puts a task's output under the port's account and reports it.
+  void Yield(TaskId task, std::uint32_t index, BlockHandle block);
+  void Push(Event event);
+
+  /// Waits until an event is there or the steady clock passes `deadline_nanos`; appends what came.
+  void Wait(std::int64_t deadline_nanos, std::vector<Event>* events);
+  /// Appends what is there, without waiting. Returns true if there was something.
+  bool TryTake(std::vector<Event>* events);
+
+  // ---- References. Those of ids that the port does not know are ignored.
+
+  void Adopt(ObjectId object);
+  void Retain(std::span<const ObjectId> objects);
+  void Release(std::span<const ObjectId> objects);
+
+ private:
+  const std::shared_ptr<LocalStore> store_;
+  std::mutex mutex_;
+  std::condition_variable arrived_;
+  std::vector<Event> events_;  // Guarded by mutex_.
+  bool waiting_ = false;       // Guarded by mutex_.
+
+  std::mutex objects_mutex_;
+  std::unordered_map<ObjectId, std::int64_t> references_;  // Guarded by objects_mutex_.
+};
+
+/// Nanoseconds of the steady clock.
+std::int64_t SteadyNanos();
+
+}  // namespace headrace

@@ -1,0 +1,125 @@
+#include "headrace/runtime/local/local_backend.h"
+
+#include <arrow/table.h>
+
+#include <utility>
+
+#include "headrace/protocol/program.h"
+#include "headrace/runtime/local/worker_pool.h"
+#include "headrace/runtime/store/local_store.h"
+
+namespace headrace {
+
+LocalBackend::LocalBackend(std::shared_ptr<LocalRuntime> runtime, std::shared_ptr<LocalStore> store,
+                           ThreadLane* lane, WorkerPool* workers)
+    : runtime_(std::move(runtime)),
+      port_(std::make_shared<EventPort>(std::move(store))),
+      lane_(lane),
+      workers_(workers),
+      start_nanos_(SteadyNanos()) {}
+
+LocalBackend::~LocalBackend() {
+  if (!runtime_->usable()) return;  // Of the parent process: nobody here would end the tasks.
+  for (const auto& [actor, key] : actors_) {
+    if (key != 0) workers_->StopActor(key);
+  }
+  std::vector<TaskId> running;
+  for (const auto& [id, task] : tasks_) running.push_back(id);
+  for (TaskId id : running) CancelTask(id);
+  std::vector<Event> events;
+  while (!tasks_.empty()) {
+    events.clear();
+    Wait(kNever, &events);
+  }
+  workers_->Flush();
+}
+
+void LocalBackend::StartTask(TaskId task, const TaskOrder& order) {
+  if (order.program->lane == Lane::kThread) {
+    tasks_.emplace(task, lane_->Start(port_, task, order));
+    return;
+  }
+  std::uint64_t actor = 0;
+  if (order.actor.has_value()) {
+    auto it = actors_.find(*order.actor);
+    if (it == actors_.end()) {
+      tasks_.emplace(task, WorkerTaskKey{0});
+      port_->Push(event::TaskEnded{
+          task,
+          Failure::FromStatus(FailureKind::kWorkerLost, Status::Cancelled("the actor is gone")),
+          {}});
+      return;
+    }
+    actor = it->second;
+  }
+  tasks_.emplace(task, workers_->StartTask(port_, task, order, actor));
+}
+
+void LocalBackend::GrantCredit(TaskId task, std::int64_t credit_bytes) {
+  auto it = tasks_.find(task);
+  if (it == tasks_.end()) return;
+  if (auto* local = std::get_if<ThreadTask>(&it->second)) {
+    lane_->Grant(*local, credit_bytes);
+  } else {
+    workers_->Grant(std::get<WorkerTaskKey>(it->second), credit_bytes);
+  }
+}
+
+void LocalBackend::CancelTask(TaskId task) {
+  auto it = tasks_.find(task);
+  if (it == tasks_.end()) return;
+  if (auto* local = std::get_if<ThreadTask>(&it->second)) {
+    lane_->Cancel(*local);
+  } else {
+    workers_->Cancel(std::get<WorkerTaskKey>(it->second));
+  }
+}
+
+void LocalBackend::StartActor(ActorId actor, const ActorOrder& order) {
+  if (order.program->lane == Lane::kThread) {
+    actors_.emplace(actor, ActorKey{0});
+    port_->Push(event::ActorReady{actor});
+    return;
+  }
+  actors_.emplace(actor, workers_->StartActor(port_, actor, order));
+}
+
+void LocalBackend::StopActor(ActorId actor) {
+  auto it = actors_.find(actor);
+  if (it == actors_.end()) return;
+  if (it->second != 0) workers_->StopActor(it->second);
+  actors_.erase(it);
+}
+
+Result<BlockHandle> LocalBackend::Put(const Block& block) {
+  BlockInfo info;
+  info.num_rows = block.num_rows();
+  info.num_bytes = block.num_bytes();
+  info.schema = block.table()->schema();
+  BlockHandle handle = port_->store().Put(block, std::move(info));
+  port_->Adopt(handle.object);
+  return handle;
+}
+
+Result<Block> LocalBackend::Get(ObjectId object) { return port_->store().Get(object); }
+
+void LocalBackend::Wait(Instant deadline, std::vector<Event>* events) {
+  workers_->Flush();
+  const std::size_t first = events->size();
+  const std::int64_t deadline_nanos =
+      deadline == kNever ? INT64_MAX : start_nanos_ + deadline.nanos;
+  port_->Wait(deadline_nanos, events);
+  NoteEnded(*events, first);
+}
+
+void LocalBackend::NoteEnded(const std::vector<Event>& events, std::size_t first) {
+  for (std::size_t i = first; i < events.size(); ++i) {
+    if (const auto* ended = std::get_if<event::TaskEnded>(&events[i])) {
+      tasks_.erase(ended->task);
+    } else if (const auto* lost = std::get_if<event::ActorLost>(&events[i])) {
+      actors_.erase(lost->actor);
+    }
+  }
+}
+
+}  // namespace headrace

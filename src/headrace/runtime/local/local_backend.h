@@ -1,0 +1,64 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <unordered_map>
+#include <variant>
+
+#include "headrace/runtime/backend.h"
+#include "headrace/runtime/local/event_port.h"
+#include "headrace/runtime/local/local_runtime.h"
+#include "headrace/runtime/local/thread_lane.h"
+
+namespace headrace {
+
+class WorkerPool;
+
+/// The backend of one execution on this machine: hands tasks to the lane of their program.
+class LocalBackend : public Backend {
+ public:
+  /// `runtime` owns `store`, `lane` and `workers`.
+  LocalBackend(std::shared_ptr<LocalRuntime> runtime, std::shared_ptr<LocalStore> store,
+               ThreadLane* lane, WorkerPool* workers);
+  ~LocalBackend() override;
+
+  std::string_view name() const override { return "local"; }
+
+  void StartTask(TaskId task, const TaskOrder& order) override;
+  void GrantCredit(TaskId task, std::int64_t credit_bytes) override;
+  void CancelTask(TaskId task) override;
+  void StartActor(ActorId actor, const ActorOrder& order) override;
+  void StopActor(ActorId actor) override;
+
+  Result<BlockHandle> Put(const Block& block) override;
+  Result<Block> Get(ObjectId object) override;
+  void Retain(std::span<const ObjectId> objects) override { port_->Retain(objects); }
+  void Release(std::span<const ObjectId> objects) override { port_->Release(objects); }
+
+  Instant Now() const override { return {SteadyNanos() - start_nanos_}; }
+  Resources capacity() const override { return runtime_->options().total; }
+  std::int64_t object_store_bytes() const override {
+    return runtime_->options().object_store_bytes;
+  }
+  bool parks_waiting_tasks() const override { return true; }
+  void Wait(Instant deadline, std::vector<Event>* events) override;
+  void Post(Event event) override { port_->Push(std::move(event)); }
+
+ private:
+  using ThreadTask = std::shared_ptr<ThreadLane::Task>;
+  using WorkerTaskKey = std::uint64_t;
+  using ActorKey = std::uint64_t;
+
+  /// Forgets the tasks and actors that `events` from `first` on say have ended.
+  void NoteEnded(const std::vector<Event>& events, std::size_t first);
+
+  const std::shared_ptr<LocalRuntime> runtime_;
+  const std::shared_ptr<EventPort> port_;
+  ThreadLane* const lane_;
+  WorkerPool* const workers_;
+  const std::int64_t start_nanos_;
+  std::unordered_map<TaskId, std::variant<ThreadTask, WorkerTaskKey>> tasks_;
+  std::map<ActorId, ActorKey> actors_;  // Key 0: of the thread lane, which has no process.
+};
+
+}  // namespace headrace

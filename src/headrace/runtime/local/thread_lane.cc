@@ -1,0 +1,154 @@
+#include "headrace/runtime/local/thread_lane.h"
+
+#include <optional>
+#include <utility>
+
+#include "headrace/runtime/local/event_port.h"
+#include "headrace/runtime/local/task_run.h"
+#include "headrace/runtime/store/local_store.h"
+
+namespace headrace {
+
+class ThreadLane::Task {
+ public:
+  Task(std::shared_ptr<EventPort> port, TaskId id, const TaskOrder& order)
+      : port_(std::move(port)),
+        id_(id),
+        order_(order),
+        run_(order.credit_bytes, order.skip_outputs) {}
+
+  /// Computes until the end, or parks when the credit is used up.
+  void Run() {
+    if (!run_.opened() && !run_.cancelled()) {
+      const Status status = Open();
+      if (!status.ok()) return End(run_.FailureFrom(status));
+    }
+    if (run_.cancelled()) return End(TaskRun::Cancelled());
+    while (true) {
+      TaskRun::Pulled pulled = run_.Pull();
+      if (!pulled.output.has_value()) return End(std::move(pulled.failure));
+      const std::int64_t num_bytes = pulled.output->info.num_bytes;
+      const Status room = port_->store().CheckRoom();
+      if (!room.ok()) return End(Failure::FromStatus(FailureKind::kSystem, room));
+      port_->Yield(id_, pulled.index,
+                   port_->store().Put(pulled.output->block, std::move(pulled.output->info)));
+      pulled.output.reset();
+      if (!run_.Charge(num_bytes) && Park()) return;
+    }
+  }
+
+  /// Each returns true if the task must be queued again.
+  bool Grant(std::int64_t credit_bytes) {
+    std::lock_guard lock(mutex_);
+    run_.Grant(credit_bytes);
+    return run_.has_credit() && std::exchange(parked_, false);
+  }
+  bool Cancel() {
+    std::lock_guard lock(mutex_);
+    run_.Cancel();
+    return std::exchange(parked_, false);
+  }
+
+ private:
+  Status Open() {
+    TaskContext context;
+    if (order_.program->shared_output) {
+      ARROW_ASSIGN_OR_RAISE(auto arena, Arena::ForProcess());
+      context.pool = arena->pool();
+    }
+    ARROW_ASSIGN_OR_RAISE(TaskInput input, LoadInput(order_, port_->store()));
+    return run_.Open(order_.program, std::move(input), context);
+  }
+
+  /// Returns false if a grant or a cancel came first. The event goes out before anybody can run
+  /// the task again.
+  bool Park() {
+    std::lock_guard lock(mutex_);
+    if (run_.has_credit()) return false;
+    parked_ = true;
+    port_->Push(event::TaskParked{id_, run_.credit_bytes()});
+    return true;
+  }
+
+  void End(std::optional<Failure> failure) {
+    const TaskStats stats = run_.Close();
+    port_->Push(event::TaskEnded{id_, std::move(failure), stats});
+  }
+
+  const std::shared_ptr<EventPort> port_;
+  const TaskId id_;
+  const TaskOrder order_;
+  TaskRun run_;
+  std::mutex mutex_;
+  bool parked_ = false;  // Guarded by mutex_.
+};
+
+ThreadLane::ThreadLane(int threads) {
+  threads_.reserve(threads);
+  for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Serve(); });
+}
+
+ThreadLane::~ThreadLane() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  work_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+std::shared_ptr<ThreadLane::Task> ThreadLane::Start(std::shared_ptr<EventPort> port, TaskId id,
+                                                    const TaskOrder& order) {
+  auto task = std::make_shared<Task>(std::move(port), id, order);
+  Enqueue(task);
+  return task;
+}
+
+void ThreadLane::Grant(const std::shared_ptr<Task>& task, std::int64_t credit_bytes) {
+  if (task->Grant(credit_bytes)) Enqueue(task);
+}
+
+void ThreadLane::Cancel(const std::shared_ptr<Task>& task) {
+  if (task->Cancel()) Enqueue(task);
+}
+
+void ThreadLane::Enqueue(std::shared_ptr<Task> task) {
+  std::lock_guard lock(mutex_);
+  tasks_.push_back(std::move(task));
+  if (idle_ > 0) work_.notify_one();
+}
+
+void ThreadLane::Submit(std::function<void()> job) {
+  std::lock_guard lock(mutex_);
+  jobs_.push_back(std::move(job));
+  if (idle_ > 0) work_.notify_one();
+}
+
+void ThreadLane::Serve() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    if (!jobs_.empty()) {
+      auto job = std::move(jobs_.front());
+      jobs_.pop_front();
+      lock.unlock();
+      job();
+      job = nullptr;
+      lock.lock();
+    } else if (!tasks_.empty()) {
+      auto task = std::move(tasks_.front());
+      tasks_.pop_front();
+      lock.unlock();
+      task->Run();
+      task.reset();
+      lock.lock();
+    } else if (stopping_) {
+      return;
+    } else {
+      ++idle_;
+      work_.wait(lock);
+      --idle_;
+    }
+  }
+}
+
+}  // namespace headrace

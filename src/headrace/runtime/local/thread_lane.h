@@ -1,0 +1,56 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "headrace/protocol/event.h"
+
+namespace headrace {
+
+class EventPort;
+
+/// Runs the tasks of the thread lane on a fixed number of threads. A task holds a thread while it
+/// computes, never while it waits for credit.
+///
+///   Start ─▶ queued ─▶ running ─▶ ended
+///               ▲         │ out of credit
+///      Grant or └─ parked ◀┘
+///       Cancel
+///
+/// Threads: all methods from any thread.
+class ThreadLane {
+ public:
+  class Task;
+
+  explicit ThreadLane(int threads);
+  /// Waits for what runs. Requires: no task is left.
+  ~ThreadLane();
+
+  /// Starts a task; what happens to it goes to `port`.
+  std::shared_ptr<Task> Start(std::shared_ptr<EventPort> port, TaskId id, const TaskOrder& order);
+  void Grant(const std::shared_ptr<Task>& task, std::int64_t credit_bytes);
+  void Cancel(const std::shared_ptr<Task>& task);
+
+  /// Runs `job` on one of the threads.
+  void Submit(std::function<void()> job);
+
+ private:
+  void Enqueue(std::shared_ptr<Task> task);
+  void Serve();
+
+  std::mutex mutex_;
+  std::condition_variable work_;
+  std::deque<std::shared_ptr<Task>> tasks_;  // Guarded by mutex_.
+  std::deque<std::function<void()>> jobs_;   // Guarded by mutex_. Taken before tasks.
+  int idle_ = 0;                             // Guarded by mutex_.
+  bool stopping_ = false;                    // Guarded by mutex_.
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace headrace

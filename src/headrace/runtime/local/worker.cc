@@ -1,0 +1,550 @@
+#include <arrow/table.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <csignal>
+#include <cstdio>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "headrace/base/check.h"
+#include "headrace/data/transform/function.h"
+#include "headrace/runtime/local/event_port.h"
+#include "headrace/runtime/local/local_runtime.h"
+#include "headrace/runtime/local/process_memory.h"
+#include "headrace/runtime/local/task_run.h"
+#include "headrace/runtime/local/worker_link.h"
+#include "headrace/runtime/store/arena.h"
+#include "headrace/runtime/store/block_codec.h"
+#include "headrace/runtime/store/fork_guard.h"
+
+// The worker process. Two threads: the main one runs tasks, one after the other; the reader takes
+// orders, sets cancel flags and frees blocks while a task runs.
+
+namespace headrace {
+
+namespace {
+
+// Small tasks: what they have to say goes out together, at most this late.
+constexpr std::int64_t kFlushNanos = 500'000;
+constexpr int kBusyPollMillis = 2;
+constexpr std::size_t kFlushBytes = 64 * 1024;
+// How long user code may run on after the driver is gone.
+constexpr std::chrono::seconds kOrphanGrace{1};
+
+/// Inputs that nobody in this process reads any more. Outlives the worker's other state.
+class ReleasedPins {
+ public:
+  explicit ReleasedPins(int wake) : wake_(wake) {}
+  void Add(std::uint64_t pin) {
+    std::lock_guard lock(mutex_);
+    pins_.push_back(pin);
+    if (pins_.size() > 1 || main_running_.load()) return;
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const ssize_t written = ::write(wake_, &one, sizeof one);
+  }
+  std::vector<std::uint64_t> Take() {
+    std::lock_guard lock(mutex_);
+    return std::exchange(pins_, {});
+  }
+  /// While the main thread runs it looks here itself.
+  void SetMainRunning(bool running) { main_running_.store(running); }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::uint64_t> pins_;
+  std::atomic<bool> main_running_{false};
+  const int wake_;
+};
+
+struct InputHold {
+  InputHold(std::shared_ptr<ReleasedPins> released, std::uint64_t pin)
+      : released(std::move(released)), pin(pin) {}
+  InputHold(const InputHold&) = delete;
+  InputHold& operator=(const InputHold&) = delete;
+  ~InputHold() { released->Add(pin); }
+
+  const std::shared_ptr<ReleasedPins> released;
+  const std::uint64_t pin;
+};
+
+struct Task {
+  Task(std::uint64_t key, std::int64_t credit_bytes, std::uint32_t skip_outputs)
+      : key(key), run(credit_bytes, skip_outputs) {}
+
+  const std::uint64_t key;
+  ProgramPtr program;
+  TaskInput input;  // Without blocks until it starts.
+  std::vector<SharedTable> blocks;
+  TaskRun run;
+  bool parked = false;  // Guarded by the worker's mutex.
+  std::int64_t peak_heap_bytes = 0;
+};
+using TaskPtr = std::shared_ptr<Task>;
+
+class WorkerProcess {
+ public:
+  WorkerProcess(int socket, FunctionRuntime* functions, std::shared_ptr<Arena> arena)
+      : socket_(socket),
+        functions_(functions),
+        arena_(std::move(arena)),
+        wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+        released_(std::make_shared<ReleasedPins>(wake_)) {}
+
+  int Run();
+
+ private:
+  // The reader's.
+  void Read();
+  bool ReadFrames();
+  Status Handle(const Frame& frame);
+  Status OnArena(WireReader& in);
+  Status OnOrder(WireReader& in);
+  Status OnDrop(WireReader& in);
+  void OnEndOfInput();
+  void Wake(const TaskPtr& task);
+
+  // The main thread's.
+  void RunTask(const TaskPtr& task);
+  Status Open(Task& task);
+  Status Yield(Task& task, TaskRun::Pulled& pulled);
+  bool Park(Task& task);
+  void End(Task& task, std::optional<Failure> failure);
+  void StartActor(const ProgramPtr& program);
+
+  // Sending; from both.
+  void Greet();
+  void Emit(Message kind, const WireWriter& payload);
+  void AddReleased();
+  void FlushIfDue();
+  void Flush();
+
+  const int socket_;
+  FunctionRuntime* const functions_;
+  const std::shared_ptr<Arena> arena_;
+  const int wake_;
+  const std::shared_ptr<ReleasedPins> released_;
+  HeapMeter heap_;
+
+  // The reader's alone.
+  FrameReceiver in_;
+  SchemaReceiver schemas_in_;
+  SchemaCache schema_cache_;
+  std::unordered_map<std::uint64_t, ProgramPtr> programs_;
+  std::unordered_map<std::uint64_t, std::shared_ptr<const ArenaMapping>> arenas_;
+
+  std::mutex mutex_;  // Guards what follows.
+  std::condition_variable changed_;
+  std::deque<TaskPtr> ready_;
+  std::unordered_map<std::uint64_t, TaskPtr> tasks_;
+  std::deque<ProgramPtr> actors_;                                            // To be started.
+  std::unordered_map<std::uint64_t, std::shared_ptr<arrow::Table>> blocks_;  // Yielded ones.
+  std::uint64_t next_block_ = 1;
+  bool stopping_ = false;
+  bool main_ended_ = false;
+  std::atomic<bool> busy_{false};
+
+  std::mutex out_mutex_;  // Guards what follows.
+  FrameSender out_;
+  SchemaSender schemas_out_;
+  std::int64_t flushed_nanos_ = 0;
+};
+
+// ---- Sending --------------------------------------------------------------------------------
+
+void WorkerProcess::Greet() {
+  WireWriter greeting;
+  greeting.U32(kWorkerWireVersion);
+  greeting.I64(::getpid());
+  greeting.I64(arena_->size());
+  std::lock_guard lock(out_mutex_);
+  HEADRACE_CHECK(
+      out_.AddWithDescriptor(Message::kGreeting, greeting.bytes(), arena_->descriptor()).ok());
+  Flush();
+}
+
+void WorkerProcess::Emit(Message kind, const WireWriter& payload) {
+  std::lock_guard lock(out_mutex_);
+  AddReleased();
+  out_.Add(kind, payload.bytes());
+  FlushIfDue();
+}
+
+// Requires: out_mutex_ is held, as for the next two.
+void WorkerProcess::AddReleased() {
+  const std::vector<std::uint64_t> pins = released_->Take();
+  if (pins.empty()) return;
+  WireWriter payload;
+  payload.U64(pins.size());
+  for (std::uint64_t pin : pins) payload.U64(pin);
+  out_.Add(Message::kReleased, payload.bytes());
+}
+
+void WorkerProcess::FlushIfDue() {
+  if (out_.size() == 0) return;
+  if (out_.size() > kFlushBytes || SteadyNanos() - flushed_nanos_ >= kFlushNanos) Flush();
+}
+
+void WorkerProcess::Flush() {
+  AddReleased();
+  if (out_.size() == 0) return;
+  // If the driver is gone, the reader sees it.
+  [[maybe_unused]] const auto sent = out_.Flush(socket_, /*wait=*/true);
+  flushed_nanos_ = SteadyNanos();
+}
+
+// ---- The reader -----------------------------------------------------------------------------
+
+void WorkerProcess::Read() {
+  while (true) {
+    pollfd polled[2] = {{socket_, POLLIN, 0}, {wake_, POLLIN, 0}};
+    const int count = ::poll(polled, 2, busy_.load() ? kBusyPollMillis : -1);
+    if (count < 0 && errno != EINTR) break;
+    {
+      std::lock_guard lock(mutex_);
+      if (main_ended_) return;
+    }
+    if ((polled[1].revents & POLLIN) != 0) {
+      std::uint64_t value;
+      [[maybe_unused]] const ssize_t size = ::read(wake_, &value, sizeof value);
+    }
+    if (polled[0].revents != 0 && !ReadFrames()) break;
+    std::unique_lock lock(out_mutex_, std::try_to_lock);
+    if (lock.owns_lock() && (count == 0 || polled[1].revents != 0)) Flush();
+  }
+  OnEndOfInput();
+}
+
+bool WorkerProcess::ReadFrames() {
+  while (true) {
+    const FrameReceiver::Fill fill = in_.FillFrom(socket_);
+    if (fill == FrameReceiver::Fill::kNothing) return true;
+    if (fill == FrameReceiver::Fill::kEnd) return false;
+    while (auto frame = in_.Next()) {
+      const Status status = Handle(*frame);
+      if (status.ok()) continue;
+      std::fprintf(stderr, "headrace worker %d: %s\n", static_cast<int>(::getpid()),
+                   status.ToString().c_str());
+      return false;
+    }
+  }
+}
+
+void WorkerProcess::OnEndOfInput() {
+  std::unique_lock lock(mutex_);
+  stopping_ = true;
+  ready_.clear();
+  for (const auto& [key, task] : tasks_) task->run.Cancel();
+  changed_.notify_all();
+  if (!changed_.wait_for(lock, kOrphanGrace, [this] { return main_ended_; })) ::_exit(1);
+}
+
+Status WorkerProcess::Handle(const Frame& frame) {
+  WireReader in(frame.payload);
+  switch (frame.kind) {
+    case Message::kHello:
+    case Message::kArena:
+      if (frame.kind == Message::kHello) {
+        const std::uint32_t version = in.U32();
+        if (version != kWorkerWireVersion) return Status::Invalid("library versions differ");
+        arenas_[in.U64()] = arena_;
+        WireWriter driver;  // Like kArena: its id is 0.
+        driver.U64(0);
+        driver.I64(in.I64());
+        WireReader rest(driver.bytes());
+        return OnArena(rest);
+      }
+      return OnArena(in);
+    case Message::kForgetArena:
+      arenas_.erase(in.U64());
+      return in.Finish();
+    case Message::kSchema:
+      return schemas_in_.Add(frame.payload, &schema_cache_);
+    case Message::kProgram: {
+      const std::uint64_t id = in.U64();
+      WireReader bytes(in.Bytes());
+      ARROW_ASSIGN_OR_RAISE(programs_[id], ReadProgram(&bytes));
+      return in.Finish();
+    }
+    case Message::kForgetProgram:
+      programs_.erase(in.U64());
+      return in.Finish();
+    case Message::kOrder:
+      return OnOrder(in);
+    case Message::kGrant:
+    case Message::kCancel: {
+      const std::uint64_t key = in.U64();
+      std::lock_guard lock(mutex_);
+      auto it = tasks_.find(key);
+      if (it == tasks_.end()) return Status::OK();
+      if (frame.kind == Message::kGrant) {
+        it->second->run.Grant(in.I64());
+      } else {
+        it->second->run.Cancel();
+      }
+      if (it->second->run.has_credit()) Wake(it->second);
+      return in.Finish();
+    }
+    case Message::kDrop:
+      return OnDrop(in);
+    case Message::kStartActor: {
+      std::lock_guard lock(mutex_);
+      actors_.push_back(programs_[in.U64()]);
+      busy_.store(true);
+      changed_.notify_all();
+      return in.Finish();
+    }
+    case Message::kStop: {
+      std::lock_guard lock(mutex_);
+      stopping_ = true;
+      changed_.notify_all();
+      return Status::OK();
+    }
+    default:
+      return Status::Invalid("message of kind ", static_cast<int>(frame.kind));
+  }
+}
+
+Status WorkerProcess::OnArena(WireReader& in) {
+  const std::uint64_t id = in.U64();
+  const std::int64_t size = in.I64();
+  ARROW_RETURN_NOT_OK(in.Finish());
+  ARROW_ASSIGN_OR_RAISE(arenas_[id], ArenaView::Map(id, in_.TakeDescriptor(), size));
+  return Status::OK();
+}
+
+Status WorkerProcess::OnOrder(WireReader& in) {
+  const std::uint64_t key = in.U64();
+  const std::uint64_t program = in.U64();
+  Position position = ReadPosition(&in);
+  const std::int64_t credit_bytes = in.I64();
+  const std::uint32_t skip_outputs = in.U32();
+  auto task = std::make_shared<Task>(key, credit_bytes, skip_outputs);
+  task->program = programs_[program];
+  if (task->program == nullptr) return Status::Invalid("order of an unknown program");
+  task->input.position = std::move(position);
+  const std::uint64_t units = in.Count();
+  for (std::uint64_t i = 0; i < units; ++i) task->input.units.push_back(ReadReadUnit(&in));
+  const std::uint64_t inputs = in.Count();
+  for (std::uint64_t i = 0; i < inputs; ++i) {
+    const std::uint64_t pin = in.U64();
+    SharedTable& block = task->blocks.emplace_back();
+    block.hold = std::make_shared<const InputHold>(released_, pin);
+    auto arena = arenas_.find(in.U64());
+    block.layout = std::make_shared<const std::string>(in.Bytes());
+    task->input.infos.push_back(ReadInfo(schemas_in_, &in));
+    block.schema = task->input.infos.back().schema;
+    if (arena == arenas_.end() || block.schema == nullptr) {
+      return Status::Invalid("input in an unknown arena or of an unknown schema");
+    }
+    block.arena = arena->second;
+  }
+  ARROW_RETURN_NOT_OK(in.Finish());
+  std::lock_guard lock(mutex_);
+  tasks_.emplace(key, task);
+  ready_.push_back(std::move(task));
+  busy_.store(true);
+  changed_.notify_all();
+  return Status::OK();
+}
+
+Status WorkerProcess::OnDrop(WireReader& in) {
+  std::vector<std::shared_ptr<arrow::Table>> dropped;  // Freed after the lock is given back.
+  const std::uint64_t count = in.Count();
+  std::lock_guard lock(mutex_);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    auto node = blocks_.extract(in.U64());
+    if (!node.empty()) dropped.push_back(std::move(node.mapped()));
+  }
+  return in.Finish();
+}
+
+// Requires: mutex_ is held. A parked task goes before those that have not begun.
+void WorkerProcess::Wake(const TaskPtr& task) {
+  if (!std::exchange(task->parked, false)) return;
+  ready_.push_front(task);
+  busy_.store(true);
+  changed_.notify_all();
+}
+
+// ---- The main thread ------------------------------------------------------------------------
+
+int WorkerProcess::Run() {
+  Greet();
+  std::thread reader([this] { Read(); });
+  std::unique_lock lock(mutex_);
+  while (true) {
+    if (!actors_.empty()) {
+      const ProgramPtr program = std::move(actors_.front());
+      actors_.pop_front();
+      lock.unlock();
+      StartActor(program);
+      lock.lock();
+    } else if (!ready_.empty()) {
+      TaskPtr task = std::move(ready_.front());
+      ready_.pop_front();
+      lock.unlock();
+      released_->SetMainRunning(true);
+      RunTask(task);
+      task.reset();
+      released_->SetMainRunning(false);
+      lock.lock();
+    } else {
+      busy_.store(false);
+      lock.unlock();
+      {
+        std::lock_guard out_lock(out_mutex_);
+        Flush();
+      }
+      lock.lock();
+      const auto woken = [this] { return stopping_ || !ready_.empty() || !actors_.empty(); };
+      if (stopping_ && ready_.empty() && actors_.empty()) break;
+      changed_.wait(lock, woken);
+      busy_.store(!ready_.empty() || !actors_.empty());
+    }
+  }
+  main_ended_ = true;
+  changed_.notify_all();
+  lock.unlock();
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = ::write(wake_, &one, sizeof one);
+  reader.join();
+  return 0;
+}
+
+Status WorkerProcess::Open(Task& task) {
+  TaskContext context;
+  context.pool = arena_->pool();
+  context.functions = functions_;
+  for (SharedTable& shared : task.blocks) {
+    ARROW_ASSIGN_OR_RAISE(auto table, DecodeLayout(shared));
+    task.input.blocks.emplace_back(std::move(table),
+                                   task.input.infos[task.input.blocks.size()].num_bytes);
+    shared = {};
+  }
+  task.blocks.clear();
+  return task.run.Open(task.program, std::move(task.input), context);
+}
+
+void WorkerProcess::RunTask(const TaskPtr& task) {
+  if (!task->run.opened() && !task->run.cancelled()) {
+    const Status status = Open(*task);
+    if (!status.ok()) return End(*task, task->run.FailureFrom(status));
+  }
+  if (task->run.cancelled()) return End(*task, TaskRun::Cancelled());
+  while (true) {
+    TaskRun::Pulled pulled = task->run.Pull();
+    task->peak_heap_bytes = std::max(task->peak_heap_bytes, heap_.Measure());
+    if (!pulled.output.has_value()) return End(*task, std::move(pulled.failure));
+    const std::int64_t num_bytes = pulled.output->info.num_bytes;
+    const Status status = Yield(*task, pulled);
+    pulled.output.reset();
+    if (!status.ok()) {
+      return End(*task, Failure::FromStatus(FailureKind::kSystem, status));
+    }
+    if (!task->run.Charge(num_bytes) && Park(*task)) return;
+  }
+}
+
+Status WorkerProcess::Yield(Task& task, TaskRun::Pulled& pulled) {
+  ARROW_ASSIGN_OR_RAISE(auto table, MoveToArena(pulled.output->block.table(), *arena_));
+  ARROW_ASSIGN_OR_RAISE(const std::string layout, EncodeLayout(*table, *arena_));
+  std::uint32_t schema;
+  {
+    std::lock_guard lock(out_mutex_);
+    ARROW_ASSIGN_OR_RAISE(schema, schemas_out_.NumberOf(table->schema(), &out_));
+  }
+  std::uint64_t block;
+  {
+    std::lock_guard lock(mutex_);
+    block = next_block_++;
+    blocks_.emplace(block, std::move(table));
+  }
+  WireWriter payload;
+  payload.U64(task.key);
+  payload.U32(pulled.index);
+  payload.U64(block);
+  payload.Bytes(layout);
+  WriteInfo(pulled.output->info, schema, &payload);
+  Emit(Message::kYielded, payload);
+  return Status::OK();
+}
+
+/// Returns false if a grant or a cancel came first.
+bool WorkerProcess::Park(Task& task) {
+  std::lock_guard lock(mutex_);
+  if (task.run.has_credit()) return false;
+  task.parked = true;
+  WireWriter payload;
+  payload.U64(task.key);
+  payload.I64(task.run.credit_bytes());
+  Emit(Message::kParked, payload);
+  return true;
+}
+
+void WorkerProcess::End(Task& task, std::optional<Failure> failure) {
+  TaskStats stats = task.run.Close();
+  stats.peak_heap_bytes = task.peak_heap_bytes;
+  task.blocks.clear();
+  task.input = {};
+  {
+    std::lock_guard lock(mutex_);
+    tasks_.erase(task.key);
+  }
+  WireWriter payload;
+  payload.U64(task.key);
+  payload.Bool(failure.has_value());
+  if (failure.has_value()) WriteFailure(*failure, &payload);
+  WriteTaskStats(stats, &payload);
+  Emit(Message::kEnded, payload);
+}
+
+void WorkerProcess::StartActor(const ProgramPtr& program) {
+  Status status = functions_ != nullptr && program != nullptr
+                      ? Status::OK()
+                      : Status::Invalid("this worker has no functions");
+  for (std::size_t i = 0; status.ok() && i < program->steps.size(); ++i) {
+    const Step& step = program->steps[i];
+    FunctionPtr function;
+    if (const auto* map = std::get_if<MapStep>(&step)) function = map->function;
+    if (const auto* write = std::get_if<WriteStep>(&step)) function = write->target->function;
+    if (function != nullptr && function->is_class) status = functions_->Resolve(function).status();
+  }
+  WireWriter payload;
+  if (status.ok()) return Emit(Message::kActorReady, payload);
+  WriteFailure(FailureOf(status), &payload);
+  Emit(Message::kActorFailed, payload);
+}
+
+}  // namespace
+
+int RunWorker(int fd, FunctionRuntime* functions) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  std::signal(SIGINT, SIG_IGN);
+  std::signal(SIGPIPE, SIG_IGN);
+  ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+  // A process that the user's function forks must not keep the socket open when this one dies.
+  CloseInForkedChild(fd);
+  auto arena = Arena::ForProcess();
+  if (!arena.ok()) {
+    std::fprintf(stderr, "headrace worker: %s\n", arena.status().ToString().c_str());
+    return 1;
+  }
+  // Leaked: inputs that live on in the user's globals are released after the end of this.
+  auto* process = new WorkerProcess(fd, functions, *arena);
+  const int code = process->Run();
+  ForgetInForkedChild(fd);
+  return code;
+}
+
+}  // namespace headrace
