@@ -52,14 +52,8 @@ void InlineBackend::CancelTask(TaskId id) {
 }
 
 void InlineBackend::StartActor(ActorId actor, const ActorOrder& order) {
-  for (const Step& step : order.program->steps) {
-    FunctionPtr function;
-    if (const auto* map = std::get_if<MapStep>(&step)) function = map->function;
-    if (const auto* write = std::get_if<WriteStep>(&step)) function = write->target->function;
-    if (function == nullptr || !function->is_class || functions_ == nullptr) continue;
-    const Status status = functions_->Resolve(function).status();
-    if (!status.ok()) return port_->Push(event::ActorLost{actor, FailureOf(status)});
-  }
+  const Status status = MakeInstances(*order.program, functions_);
+  if (!status.ok()) return port_->Push(event::ActorLost{actor, FailureOf(status)});
   port_->Push(event::ActorReady{actor});
 }
 
@@ -78,7 +72,7 @@ Result<Block> InlineBackend::Get(ObjectId object) { return port_->store().Get(ob
 void InlineBackend::Wait(Instant deadline, std::vector<Event>* events) {
   if (port_->TryTake(events)) return;
   if (!ready_.empty()) {
-    Step();
+    RunOne();
     if (port_->TryTake(events)) return;
   }
   port_->Wait(deadline == kNever ? INT64_MAX : start_nanos_ + deadline.nanos, events);
@@ -91,7 +85,7 @@ Status InlineBackend::Open(Task& task) {
   return task.run.Open(task.order.program, std::move(input), context);
 }
 
-void InlineBackend::Step() {
+void InlineBackend::RunOne() {
   Task& task = *tasks_.at(ready_.front());
   if (!task.run.opened() && !task.run.cancelled()) {
     const Status status = Open(task);

@@ -47,7 +47,7 @@ class InlineBackend : public Backend {
   struct Task;
 
   /// Pulls one output of the first task in the queue.
-  void Step();
+  void RunOne();
   Status Open(Task& task);
   void End(Task& task, std::optional<Failure> failure);
 

@@ -66,6 +66,18 @@ std::vector<ReadUnit> LoadUnits(const TaskOrder& order) {
   return units;
 }
 
+Status MakeInstances(const TaskProgram& program, FunctionRuntime* functions) {
+  for (const Step& step : program.steps) {
+    FunctionPtr function;
+    if (const auto* map = std::get_if<MapStep>(&step)) function = map->function;
+    if (const auto* write = std::get_if<WriteStep>(&step)) function = write->target->function;
+    if (function == nullptr || !function->is_class) continue;
+    if (functions == nullptr) return Status::Invalid("no language for ", function->name);
+    ARROW_RETURN_NOT_OK(functions->Resolve(function).status());
+  }
+  return Status::OK();
+}
+
 Result<TaskInput> LoadInput(const TaskOrder& order, LocalStore& store) {
   TaskInput input;
   input.position = order.position;

@@ -69,6 +69,9 @@ class TaskRun {
 /// Gathers what `order` names: blocks from the store, units from the program's source.
 Result<TaskInput> LoadInput(const TaskOrder& order, LocalStore& store);
 
+/// Makes the instances of the classes that `program` calls: what an actor is.
+Status MakeInstances(const TaskProgram& program, FunctionRuntime* functions);
+
 /// Returns the read units that `order` names. Requires: a source, if there are any.
 std::vector<ReadUnit> LoadUnits(const TaskOrder& order);
 

@@ -298,8 +298,10 @@ Status WorkerProcess::Handle(const Frame& frame) {
     case Message::kDrop:
       return OnDrop(in);
     case Message::kStartActor: {
+      ProgramPtr program = programs_[in.U64()];
+      if (program == nullptr) return Status::Invalid("actor of an unknown program");
       std::lock_guard lock(mutex_);
-      actors_.push_back(programs_[in.U64()]);
+      actors_.push_back(std::move(program));
       busy_.store(true);
       changed_.notify_all();
       return in.Finish();
@@ -510,16 +512,7 @@ void WorkerProcess::End(Task& task, std::optional<Failure> failure) {
 }
 
 void WorkerProcess::StartActor(const ProgramPtr& program) {
-  Status status = functions_ != nullptr && program != nullptr
-                      ? Status::OK()
-                      : Status::Invalid("this worker has no functions");
-  for (std::size_t i = 0; status.ok() && i < program->steps.size(); ++i) {
-    const Step& step = program->steps[i];
-    FunctionPtr function;
-    if (const auto* map = std::get_if<MapStep>(&step)) function = map->function;
-    if (const auto* write = std::get_if<WriteStep>(&step)) function = write->target->function;
-    if (function != nullptr && function->is_class) status = functions_->Resolve(function).status();
-  }
+  const Status status = MakeInstances(*program, functions_);
   WireWriter payload;
   if (status.ok()) return Emit(Message::kActorReady, payload);
   WriteFailure(FailureOf(status), &payload);
