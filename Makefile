@@ -176,7 +176,7 @@ python-test: $(VENV)/.test $(VENV)/.headrace
 	@$(STEP) "pytest tests/compat tests/python" $(BIN)/python -m pytest -q tests/compat tests/python $(ARGS)
 
 .PHONY: package-test
-package-test: cpp-build
+package-test: cpp-build $(VENV)/.headrace
 	@$(STEP) "pytest tests/package" $(BIN)/python -m pytest -q tests/package $(ARGS)
 
 .PHONY: clang-tidy
