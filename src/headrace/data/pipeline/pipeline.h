@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -15,17 +14,10 @@ namespace headrace {
 
 /// What one task works on.
 struct TaskInput {
-  std::vector<Block> blocks;      // With their infos, in order.
+  std::vector<Block> blocks;  // With their infos, in order.
   std::vector<BlockInfo> infos;
   std::vector<ReadUnit> units;
   Position position;
-};
-
-/// What a task may use of the place where it runs. Outlives the pipeline.
-struct TaskContext {
-  arrow::MemoryPool* pool = nullptr;            // For outputs and scratch. Null: the default pool.
-  FunctionRuntime* functions = nullptr;         // Null: C++ functions only.
-  const std::atomic<bool>* cancelled = nullptr; // Checked between batches. Null: never.
 };
 
 /// One finished output block of a task.

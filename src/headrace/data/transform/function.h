@@ -1,5 +1,7 @@
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -19,16 +21,29 @@ class RecordBatch;
 
 namespace headrace {
 
+class FunctionRuntime;
+
+/// What a task may use of the place where it runs. Outlives the pipeline.
+struct TaskContext {
+  arrow::MemoryPool* pool = nullptr;             // For outputs and scratch. Null: the default pool.
+  FunctionRuntime* functions = nullptr;          // Null: C++ functions only.
+  const std::atomic<bool>* cancelled = nullptr;  // Checked between batches. Null: never.
+};
+
 /// Where rows came from, as far as it is known: for error messages.
 struct Origin {
   FileList files;               // Null: not from files.
   std::int64_t first_row = -1;  // In the (only) file, or else in the task's input. -1: unknown.
+  std::int64_t end_row = -1;    // One after the last row that these may come from. The range has
+                                // more rows than the batch where rows were filtered out.
+  bool rows_of_file = false;    // True: the range counts rows of the file.
 };
 
 /// Rows on their way through a task.
 struct Batch {
-  Block block;
+  Block block;  // Unmeasured between steps: num_bytes() may be -1.
   Origin origin;
+  std::shared_ptr<const std::string> payload;  // Of the read unit; for kRead functions only.
 };
 
 /// A pull iterator over batches. After an error or the end, Next() is not called again.
@@ -66,8 +81,8 @@ class FunctionRuntime {
 /// A C++ function of the user.
 class NativeFunction {
  public:
-  using BatchFunction =
-      std::function<Result<std::shared_ptr<arrow::RecordBatch>>(std::shared_ptr<arrow::RecordBatch>)>;
+  using BatchFunction = std::function<Result<std::shared_ptr<arrow::RecordBatch>>(
+      std::shared_ptr<arrow::RecordBatch>)>;
   explicit NativeFunction(BatchFunction function) : function_(std::move(function)) {}
   const BatchFunction& function() const { return function_; }
 

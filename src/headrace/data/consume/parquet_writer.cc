@@ -1,0 +1,164 @@
+#include <arrow/array.h>
+#include <arrow/compute/exec.h>
+#include <arrow/datum.h>
+#include <arrow/io/interfaces.h>
+#include <arrow/scalar.h>
+#include <arrow/table.h>
+#include <arrow/type.h>
+#include <arrow/util/compression.h>
+#include <parquet/arrow/writer.h>
+#include <parquet/properties.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "headrace/block/block.h"
+#include "headrace/data/consume/file_writer.h"
+#include "headrace/data/read/options.h"
+
+// Parquet, streamed row group by row group.
+//
+// Options, named and meant as those of pyarrow.parquet.write_table: compression (default "snappy"),
+// compression_level, row_group_size (rows; default 1 Mi, and no group over kGroupBytes),
+// use_dictionary (bool or columns; default: by a sample of each column), write_statistics (bool or
+// columns), data_page_size (bytes), version ("1.0", "2.4", "2.6"), coerce_timestamps ("ms", "us"),
+// allow_truncated_timestamps, use_deprecated_int96_timestamps, store_schema.
+
+namespace headrace {
+
+namespace {
+
+constexpr std::int64_t kGroupBytes = 128 << 20;  // Of rows in memory, before encoding.
+constexpr std::int64_t kSampleRows = 4096;
+
+// Dictionary encoding of a column with mostly different values doubles the time to write it and
+// saves nothing.
+bool RepeatsInSample(const arrow::ChunkedArray& column) {
+  const auto sample = column.Slice(0, std::min<std::int64_t>(column.length(), kSampleRows));
+  const std::int64_t values = sample->length() - sample->null_count();
+  if (values < 64) return true;
+  auto distinct = arrow::compute::CallFunction("count_distinct", {arrow::Datum(sample)});
+  if (!distinct.ok()) return true;
+  return distinct->scalar_as<arrow::Int64Scalar>().value * 2 < values;
+}
+
+// Sets a property for all columns (true, false) or for the named ones.
+template <class On, class Off>
+void SetForColumns(const OptionMap& options, const char* name, const arrow::Schema& schema, On on,
+                   Off off) {
+  const auto columns = GetStrings(options, name);
+  const bool all = columns.empty() && GetBool(options, name, true);
+  for (const auto& field : schema.fields()) {
+    const bool named = std::find(columns.begin(), columns.end(), field->name()) != columns.end();
+    all || named ? on(field->name()) : off(field->name());
+  }
+}
+
+Result<std::shared_ptr<parquet::WriterProperties>> MakeProperties(const FileWriterArgs& args) {
+  const OptionMap& options = args.target.options;
+  const arrow::Schema& schema = *args.first.schema();
+  parquet::WriterProperties::Builder builder;
+  builder.memory_pool(args.pool);
+  std::string codec = GetString(options, "compression", "snappy");
+  std::transform(codec.begin(), codec.end(), codec.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  if (codec == "none" || codec == "uncompressed") {
+    builder.compression(arrow::Compression::UNCOMPRESSED);
+  } else {
+    ARROW_ASSIGN_OR_RAISE(auto type, arrow::util::Codec::GetCompressionType(codec));
+    builder.compression(type);
+  }
+  if (HasOption(options, "compression_level")) {
+    builder.compression_level(static_cast<int>(GetInt(options, "compression_level", 0)));
+  }
+  builder.max_row_group_length(
+      std::max<std::int64_t>(1, GetInt(options, "row_group_size", 1 << 20)));
+  if (HasOption(options, "data_page_size")) {
+    builder.data_pagesize(GetInt(options, "data_page_size", 1 << 20));
+  }
+  const std::string version = GetString(options, "version", "2.6");
+  builder.version(version == "1.0"   ? parquet::ParquetVersion::PARQUET_1_0
+                  : version == "2.4" ? parquet::ParquetVersion::PARQUET_2_4
+                                     : parquet::ParquetVersion::PARQUET_2_6);
+  if (HasOption(options, "use_dictionary")) {
+    builder.disable_dictionary();
+    SetForColumns(
+        options, "use_dictionary", schema,
+        [&](const std::string& name) { builder.enable_dictionary(name); },
+        [&](const std::string& name) { builder.disable_dictionary(name); });
+    if (GetBool(options, "use_dictionary", false)) builder.enable_dictionary();
+  } else {
+    for (int i = 0; i < schema.num_fields(); ++i) {
+      if (!RepeatsInSample(*args.first.column(i))) {
+        builder.disable_dictionary(schema.field(i)->name());
+      }
+    }
+  }
+  if (HasOption(options, "write_statistics")) {
+    SetForColumns(
+        options, "write_statistics", schema,
+        [&](const std::string& name) { builder.enable_statistics(name); },
+        [&](const std::string& name) { builder.disable_statistics(name); });
+  }
+  return builder.build();
+}
+
+Result<std::shared_ptr<parquet::ArrowWriterProperties>> MakeArrowProperties(
+    const OptionMap& options) {
+  parquet::ArrowWriterProperties::Builder builder;
+  builder.set_use_threads(false);
+  if (GetBool(options, "store_schema", true)) builder.store_schema();
+  const std::string unit = GetString(options, "coerce_timestamps", "");
+  if (unit == "ms") {
+    builder.coerce_timestamps(arrow::TimeUnit::MILLI);
+  } else if (unit == "us") {
+    builder.coerce_timestamps(arrow::TimeUnit::MICRO);
+  } else if (!unit.empty()) {
+    return Status::Invalid("coerce_timestamps is '", unit, "'; it can be 'ms' or 'us'");
+  }
+  if (GetBool(options, "allow_truncated_timestamps", false)) builder.allow_truncated_timestamps();
+  if (GetBool(options, "use_deprecated_int96_timestamps", false)) {
+    builder.enable_deprecated_int96_timestamps();
+  }
+  return builder.build();
+}
+
+class ParquetWriter : public FileWriter {
+ public:
+  explicit ParquetWriter(std::unique_ptr<parquet::arrow::FileWriter> writer)
+      : writer_(std::move(writer)) {}
+
+  Status Write(const arrow::Table& table) override {
+    if (group_bytes_ >= kGroupBytes) {
+      ARROW_RETURN_NOT_OK(writer_->NewBufferedRowGroup());
+      group_bytes_ = 0;
+    }
+    group_bytes_ += MeasureBytes(table);
+    arrow::TableBatchReader reader(table);
+    std::shared_ptr<arrow::RecordBatch> batch;
+    while (true) {
+      ARROW_RETURN_NOT_OK(reader.ReadNext(&batch));
+      if (!batch) return Status::OK();
+      ARROW_RETURN_NOT_OK(writer_->WriteRecordBatch(*batch));
+    }
+  }
+
+  Status Finish() override { return writer_->Close(); }
+
+ private:
+  const std::unique_ptr<parquet::arrow::FileWriter> writer_;
+  std::int64_t group_bytes_ = 0;  // In the open row group.
+};
+
+}  // namespace
+
+Result<std::unique_ptr<FileWriter>> MakeParquetWriter(const FileWriterArgs& args) {
+  ARROW_ASSIGN_OR_RAISE(auto properties, MakeProperties(args));
+  ARROW_ASSIGN_OR_RAISE(auto arrow_properties, MakeArrowProperties(args.target.options));
+  ARROW_ASSIGN_OR_RAISE(auto writer, parquet::arrow::FileWriter::Open(
+                                         *args.first.schema(), args.pool, args.sink,
+                                         std::move(properties), std::move(arrow_properties)));
+  return std::make_unique<ParquetWriter>(std::move(writer));
+}
+
+}  // namespace headrace

@@ -1,0 +1,18 @@
+#pragma once
+
+#include "headrace/data/pipeline/pipeline.h"
+#include "headrace/data/transform/step.h"
+
+namespace headrace {
+
+/// Joins the steps of `program` to one stream over `input`:
+///
+///   units ─▶ read ─┐
+///                  ├─▶ step ─▶ [rebatch | join] ─▶ function ─▶ … ─▶ (write)
+///   blocks ────────┘
+///
+/// `context` and `stats` must outlive the stream; it counts rows_in and function_nanos.
+Result<StreamPtr> MakeChain(const TaskProgram& program, TaskInput input, const TaskContext& context,
+                            TaskStats* stats);
+
+}  // namespace headrace

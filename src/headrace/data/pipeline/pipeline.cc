@@ -1,0 +1,93 @@
+#include "headrace/data/pipeline/pipeline.h"
+
+#include <arrow/table.h>
+
+#include <utility>
+
+#include "headrace/block/block_builder.h"
+#include "headrace/data/pipeline/chain.h"
+#include "headrace/data/transform/arrow_init.h"
+#include "headrace/data/transform/failure.h"
+#include "headrace/data/transform/stopwatch.h"
+
+namespace headrace {
+
+namespace {
+
+class ChainPipeline : public Pipeline {
+ public:
+  ChainPipeline(ProgramPtr program, Position position, TaskContext context)
+      : program_(std::move(program)),
+        position_(std::move(position)),
+        context_(context),
+        builder_(program_->shape.target_min_bytes, program_->shape.target_max_bytes,
+                 program_->shape.shape, context.pool) {}
+
+  Status Build(TaskInput input) {
+    ARROW_ASSIGN_OR_RAISE(chain_, MakeChain(*program_, std::move(input), context_, &stats_));
+    return Status::OK();
+  }
+
+  Result<std::optional<PipelineOutput>> Next() override {
+    if (!chain_ && !builder_.has_next()) return std::nullopt;
+    WallTimer wall(&stats_.wall_nanos);
+    CpuTimer cpu(&stats_.cpu_nanos);
+    if (Status status = Fill(); !status.ok()) {
+      chain_.reset();
+      return AddOperator(status, program_->name);
+    }
+    if (!builder_.has_next()) return std::nullopt;
+    return Label(builder_.Next());
+  }
+
+  TaskStats stats() const override { return stats_; }
+
+ private:
+  // Pulls until a block is ready or the chain ends; at its end all its memory goes.
+  Status Fill() {
+    while (chain_ && !builder_.has_next()) {
+      if (context_.cancelled && context_.cancelled->load(std::memory_order_relaxed)) {
+        return Status::Cancelled("the task was cancelled");
+      }
+      ARROW_ASSIGN_OR_RAISE(std::optional<Batch> batch, chain_->Next());
+      if (batch) {
+        ARROW_RETURN_NOT_OK(builder_.Add(std::move(batch->block), std::move(batch->origin.files)));
+      } else {
+        chain_.reset();
+        ARROW_RETURN_NOT_OK(builder_.Finish());
+      }
+    }
+    return Status::OK();
+  }
+
+  PipelineOutput Label(ShapedBlock shaped) {
+    PipelineOutput output;
+    output.info.num_rows = shaped.block.num_rows();
+    output.info.num_bytes = shaped.block.num_bytes();
+    output.info.schema = shaped.block.table()->schema();
+    output.info.position = position_.Child(outputs_++);
+    output.info.input_files = std::move(shaped.files);
+    output.block = std::move(shaped.block);
+    return output;
+  }
+
+  const ProgramPtr program_;
+  const Position position_;
+  const TaskContext context_;
+  TaskStats stats_;
+  BlockBuilder builder_;
+  StreamPtr chain_;  // Null after the end.
+  std::uint32_t outputs_ = 0;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Pipeline>> Pipeline::Make(ProgramPtr program, TaskInput input,
+                                                 TaskContext context) {
+  ARROW_RETURN_NOT_OK(InitializeArrow());
+  auto pipeline = std::make_unique<ChainPipeline>(std::move(program), input.position, context);
+  ARROW_RETURN_NOT_OK(pipeline->Build(std::move(input)));
+  return pipeline;
+}
+
+}  // namespace headrace

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "headrace/base/status.h"
+#include "headrace/protocol/expr.h"
+
+namespace arrow {
+class Schema;
+}
+namespace parquet {
+class FileMetaData;
+namespace arrow {
+class FileReader;
+}
+}  // namespace parquet
+
+namespace headrace {
+
+/// Returns those of row groups [begin, end) in which a row for which `filter` is true may exist,
+/// judged by the statistics of their columns. Columns of the path have the values of `partition`
+/// in every row.
+Result<std::vector<int>> PruneRowGroups(
+    parquet::arrow::FileReader* reader, int begin, int end, const ExprPtr& filter,
+    const std::vector<std::pair<std::string, std::string>>& partition,
+    const std::shared_ptr<arrow::Schema>& partition_schema);
+
+}  // namespace headrace

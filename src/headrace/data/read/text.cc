@@ -1,0 +1,150 @@
+#include <arrow/array.h>
+#include <arrow/array/builder_binary.h>
+#include <arrow/io/interfaces.h>
+#include <arrow/table.h>
+#include <arrow/type.h>
+#include <arrow/util/utf8.h>
+#include <iconv.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "headrace/data/read/files.h"
+#include "headrace/data/read/options.h"
+#include "headrace/data/read/readers.h"
+#include "headrace/data/transform/step.h"
+
+// Text, one unit a file: column "text", a row per line, without its "\n".
+//
+// Options: encoding (default "utf-8"; others as iconv knows them, read as a whole file), and
+// drop_empty_lines (default true: lines of white space only vanish); compression, see
+// data/read/files.h.
+
+namespace headrace {
+
+namespace {
+
+constexpr std::int64_t kPieceBytes = 4 << 20;
+
+bool IsUtf8(std::string encoding) {
+  std::erase_if(encoding, [](char c) { return c == '-' || c == '_'; });
+  std::transform(encoding.begin(), encoding.end(), encoding.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return encoding == "utf8" || encoding == "ascii" || encoding == "usascii";
+}
+
+Result<std::string> ToUtf8(const arrow::Buffer& bytes, const std::string& encoding) {
+  iconv_t converter = iconv_open("UTF-8", encoding.c_str());
+  if (converter == reinterpret_cast<iconv_t>(-1)) {
+    return Status::Invalid("unknown encoding '", encoding, "'");
+  }
+  std::string text;
+  auto* in = const_cast<char*>(reinterpret_cast<const char*>(bytes.data()));
+  auto in_left = static_cast<std::size_t>(bytes.size());
+  std::string piece(1 << 16, '\0');
+  bool failed = false;
+  while (in_left > 0 && !failed) {
+    char* out = piece.data();
+    std::size_t out_left = piece.size();
+    failed = iconv(converter, &in, &in_left, &out, &out_left) == static_cast<std::size_t>(-1) &&
+             errno != E2BIG;
+    text.append(piece.data(), piece.size() - out_left);
+  }
+  iconv_close(converter);
+  if (failed) {
+    return Status::Invalid("the bytes at ", static_cast<std::size_t>(bytes.size()) - in_left,
+                           " are not text in encoding '", encoding, "'");
+  }
+  return text;
+}
+
+bool IsBlank(std::string_view line) {
+  return line.find_first_not_of(" \t\r\v\f") == std::string_view::npos;
+}
+
+class TextStream : public BatchStream {
+ public:
+  TextStream(std::shared_ptr<arrow::io::InputStream> input, bool drop_empty_lines,
+             arrow::MemoryPool* pool)
+      : input_(std::move(input)), drop_empty_lines_(drop_empty_lines), lines_(pool) {
+    arrow::util::InitializeUTF8();
+  }
+
+  /// Reads from `text` instead, which is all there is.
+  TextStream(std::string text, bool drop_empty_lines, arrow::MemoryPool* pool)
+      : drop_empty_lines_(drop_empty_lines), rest_(std::move(text)), lines_(pool) {
+    arrow::util::InitializeUTF8();
+  }
+
+  Result<std::optional<Batch>> Next() override {
+    if (ended_) return std::nullopt;
+    bool more = input_ != nullptr;
+    while (more) {
+      const std::size_t size = rest_.size();
+      rest_.resize(size + kPieceBytes);
+      ARROW_ASSIGN_OR_RAISE(const std::int64_t read,
+                            input_->Read(kPieceBytes, rest_.data() + size));
+      rest_.resize(size + static_cast<std::size_t>(read));
+      more = read > 0;
+      if (more && memrchr(rest_.data() + size, '\n', static_cast<std::size_t>(read))) break;
+    }
+    std::string_view text = rest_;
+    ended_ = !more;
+    if (!ended_) text = text.substr(0, text.rfind('\n') + 1);
+    ARROW_RETURN_NOT_OK(Split(text));
+    rest_.erase(0, text.size());
+    ARROW_ASSIGN_OR_RAISE(auto array, lines_.Finish());
+    static const auto schema = arrow::schema({arrow::field("text", arrow::utf8())});
+    return Batch{Block(arrow::Table::Make(schema, {std::move(array)}), -1), {}, nullptr};
+  }
+
+ private:
+  // The text behind the last newline is a line too, empty or not.
+  Status Split(std::string_view text) {
+    if (!arrow::util::ValidateUTF8(text)) {
+      return Status::Invalid("the file is not UTF-8 text; say encoding=, or read_binary_files");
+    }
+    while (!text.empty() || ended_) {
+      const std::size_t newline = text.find('\n');
+      const std::string_view line = text.substr(0, newline);
+      if (!drop_empty_lines_ || !IsBlank(line)) ARROW_RETURN_NOT_OK(lines_.Append(line));
+      if (newline == std::string_view::npos) break;
+      text.remove_prefix(newline + 1);
+    }
+    return Status::OK();
+  }
+
+  const std::shared_ptr<arrow::io::InputStream> input_;
+  const bool drop_empty_lines_;
+  std::string rest_;
+  arrow::StringBuilder lines_;
+  bool ended_ = false;
+};
+
+class TextReaderImpl : public Reader {
+ public:
+  Result<StreamPtr> Open(const ReadStep& step, const ReadUnit& unit,
+                         const TaskContext& context) const override {
+    arrow::MemoryPool* pool = context.pool ? context.pool : arrow::default_memory_pool();
+    const bool drop = GetBool(step.source->options, "drop_empty_lines", true);
+    const std::string encoding = GetString(step.source->options, "encoding", "utf-8");
+    if (IsUtf8(encoding)) {
+      ARROW_ASSIGN_OR_RAISE(auto input, OpenStream(*step.source, unit.path, context));
+      return std::make_unique<TextStream>(std::move(input), drop, pool);
+    }
+    ARROW_ASSIGN_OR_RAISE(auto bytes, ReadWholeFile(*step.source, unit.path, true, context));
+    ARROW_ASSIGN_OR_RAISE(std::string text, ToUtf8(*bytes, encoding));
+    return std::make_unique<TextStream>(std::move(text), drop, pool);
+  }
+};
+
+}  // namespace
+
+const Reader& TextReader() {
+  static const TextReaderImpl reader;
+  return reader;
+}
+
+}  // namespace headrace

@@ -1,0 +1,250 @@
+#include "headrace/data/transform/evaluate.h"
+
+#include <arrow/array.h>
+#include <arrow/array/util.h>
+#include <arrow/compute/api.h>
+#include <arrow/compute/exec.h>
+#include <arrow/compute/registry.h>
+#include <arrow/datum.h>
+#include <arrow/scalar.h>
+#include <arrow/table.h>
+
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "headrace/data/transform/arrow_init.h"
+
+namespace headrace {
+
+namespace cp = arrow::compute;
+
+namespace {
+
+// One node of a bound tree: a column, a literal, or a call of a function on its arguments.
+struct Node {
+  int column = -1;
+  arrow::Datum literal;
+  std::shared_ptr<cp::Function> function;
+  std::shared_ptr<cp::FunctionOptions> options;
+  std::vector<Node> arguments;
+  bool is_case = false;  // The first argument of the call is a struct of the first half.
+};
+
+const std::set<std::string_view> kComparisons = {"equal",   "not_equal",  "less",
+                                                 "greater", "less_equal", "greater_equal"};
+
+class Binder {
+ public:
+  explicit Binder(const arrow::Schema& schema) : schema_(schema) {}
+
+  Result<Node> Bind(const ExprPtr& e) {
+    if (!e) return Status::Invalid("expression is null");
+    return std::visit([this](const auto& node) { return BindNode(node); }, e->node);
+  }
+
+ private:
+  Result<Node> BindNode(const expr::Column& column) {
+    const std::vector<int> found = schema_.GetAllFieldIndices(column.name);
+    if (found.empty()) return UnknownColumn(column.name, schema_);
+    if (found.size() > 1) {
+      return Status::Invalid("column '", column.name, "' exists ", found.size(), " times");
+    }
+    Node node;
+    node.column = found.front();
+    return node;
+  }
+
+  Result<Node> BindNode(const expr::Literal& literal) {
+    Node node;
+    node.literal = literal.value;
+    return node;
+  }
+
+  Result<Node> BindNode(const expr::Call& call) {
+    Node node;
+    ARROW_RETURN_NOT_OK(FindFunction(call.function, &node));
+    if (!call.options_type.empty()) {
+      ARROW_ASSIGN_OR_RAISE(auto options, cp::FunctionOptions::Deserialize(
+                                              call.options_type, arrow::Buffer(call.options)));
+      node.options = std::move(options);
+    }
+    for (const ExprPtr& argument : call.arguments) {
+      ARROW_ASSIGN_OR_RAISE(Node bound, Bind(argument));
+      node.arguments.push_back(std::move(bound));
+    }
+    if (kComparisons.contains(call.function) && node.arguments.size() == 2) {
+      NarrowLiteral(node.arguments[0], &node.arguments[1]);
+      NarrowLiteral(node.arguments[1], &node.arguments[0]);
+    }
+    return node;
+  }
+
+  Result<Node> BindNode(const expr::Cast& cast) {
+    Node node;
+    ARROW_RETURN_NOT_OK(FindFunction("cast", &node));
+    node.options = std::make_shared<cp::CastOptions>(
+        cast.safe ? cp::CastOptions::Safe(cast.type) : cp::CastOptions::Unsafe(cast.type));
+    ARROW_ASSIGN_OR_RAISE(Node input, Bind(cast.input));
+    node.arguments.push_back(std::move(input));
+    return node;
+  }
+
+  Result<Node> BindNode(const expr::IsIn& is_in) {
+    Node node;
+    ARROW_RETURN_NOT_OK(FindFunction("is_in", &node));
+    node.options = std::make_shared<cp::SetLookupOptions>(is_in.values);
+    ARROW_ASSIGN_OR_RAISE(Node input, Bind(is_in.input));
+    node.arguments.push_back(std::move(input));
+    return node;
+  }
+
+  Result<Node> BindNode(const expr::Case& node) {
+    Node bound;
+    if (node.branches.empty()) return Status::Invalid("a case needs at least one branch");
+    ARROW_RETURN_NOT_OK(FindFunction("case_when", &bound));
+    bound.is_case = true;
+    for (const auto& [condition, value] : node.branches) {
+      ARROW_ASSIGN_OR_RAISE(Node b, Bind(condition));
+      bound.arguments.push_back(std::move(b));
+    }
+    for (const auto& [condition, value] : node.branches) {
+      ARROW_ASSIGN_OR_RAISE(Node b, Bind(value));
+      bound.arguments.push_back(std::move(b));
+    }
+    if (node.otherwise) {
+      ARROW_ASSIGN_OR_RAISE(Node b, Bind(node.otherwise));
+      bound.arguments.push_back(std::move(b));
+    }
+    return bound;
+  }
+
+  static Status FindFunction(const std::string& name, Node* node) {
+    ARROW_ASSIGN_OR_RAISE(node->function, cp::GetFunctionRegistry()->GetFunction(name));
+    if (node->function->kind() != cp::Function::SCALAR &&
+        node->function->kind() != cp::Function::META) {
+      return Status::Invalid("function '", name,
+                             "' does not work row by row, so it cannot be part of an expression");
+    }
+    return Status::OK();
+  }
+
+  // Compares integers in the column's own width where the literal fits: the result is the same, and
+  // the column need not be widened.
+  void NarrowLiteral(const Node& column, Node* literal) const {
+    if (column.column < 0 || !literal->literal.is_scalar()) return;
+    const auto& type = schema_.field(column.column)->type();
+    const auto& value = literal->literal.scalar();
+    if (!arrow::is_integer(type->id()) || !arrow::is_integer(value->type->id())) return;
+    if (auto narrow = cp::Cast(literal->literal, cp::CastOptions::Safe(type)); narrow.ok()) {
+      literal->literal = *std::move(narrow);
+    }
+  }
+
+  const arrow::Schema& schema_;
+};
+
+class BoundEvaluator : public Evaluator {
+ public:
+  BoundEvaluator(Node root, arrow::MemoryPool* pool) : root_(std::move(root)), context_(pool) {
+    context_.set_use_threads(false);
+  }
+
+  Result<std::shared_ptr<arrow::Array>> Evaluate(const arrow::RecordBatch& batch) override {
+    ARROW_ASSIGN_OR_RAISE(arrow::Datum value, Run(root_, batch));
+    return AsArray(value, batch.num_rows());
+  }
+
+  int column_index() const override { return root_.column; }
+
+ private:
+  Result<arrow::Datum> Run(const Node& node, const arrow::RecordBatch& batch) {
+    if (node.column >= 0) return arrow::Datum(batch.column(node.column));
+    if (!node.function) return node.literal;
+    std::vector<arrow::Datum> arguments;
+    arguments.reserve(node.arguments.size());
+    for (const Node& argument : node.arguments) {
+      ARROW_ASSIGN_OR_RAISE(arrow::Datum value, Run(argument, batch));
+      arguments.push_back(std::move(value));
+    }
+    if (node.is_case) ARROW_RETURN_NOT_OK(FoldConditions(batch.num_rows(), &arguments));
+    if (node.function->kind() == cp::Function::META) {
+      return node.function->Execute(arguments, node.options.get(), &context_);
+    }
+    return node.function->Execute(cp::ExecBatch(std::move(arguments), batch.num_rows()),
+                                  node.options.get(), &context_);
+  }
+
+  // case_when takes its conditions as one struct; a null condition counts as false.
+  Status FoldConditions(std::int64_t rows, std::vector<arrow::Datum>* arguments) {
+    const std::size_t conditions = arguments->size() / 2;
+    std::vector<std::shared_ptr<arrow::Array>> columns;
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < conditions; ++i) {
+      ARROW_ASSIGN_OR_RAISE(auto column, AsArray((*arguments)[i], rows));
+      columns.push_back(std::move(column));
+      names.push_back(std::to_string(i));
+    }
+    ARROW_ASSIGN_OR_RAISE(auto folded, arrow::StructArray::Make(columns, names));
+    arguments->erase(arguments->begin(),
+                     arguments->begin() + static_cast<std::ptrdiff_t>(conditions));
+    arguments->insert(arguments->begin(), std::move(folded));
+    return Status::OK();
+  }
+
+  Result<std::shared_ptr<arrow::Array>> AsArray(const arrow::Datum& value, std::int64_t rows) {
+    if (value.is_scalar()) {
+      return arrow::MakeArrayFromScalar(*value.scalar(), rows, context_.memory_pool());
+    }
+    if (value.is_array()) return value.make_array();
+    return Status::Invalid("expression gave ", value.ToString());
+  }
+
+  Node root_;
+  cp::ExecContext context_;
+};
+
+}  // namespace
+
+Status UnknownColumn(const std::string& name, const arrow::Schema& schema) {
+  std::string known;
+  for (const auto& field : schema.fields()) {
+    if (!known.empty()) known += ", ";
+    known += "'" + field->name() + "'";
+  }
+  return Status::KeyError("no column named '", name, "'; there ",
+                          schema.num_fields() == 0 ? std::string("are none") : "are " + known);
+}
+
+Result<std::unique_ptr<Evaluator>> Evaluator::Bind(const ExprPtr& e,
+                                                   const std::shared_ptr<arrow::Schema>& schema,
+                                                   arrow::MemoryPool* pool) {
+  ARROW_RETURN_NOT_OK(InitializeArrow());
+  ARROW_ASSIGN_OR_RAISE(Node root, Binder(*schema).Bind(e));
+  return std::make_unique<BoundEvaluator>(std::move(root),
+                                          pool ? pool : arrow::default_memory_pool());
+}
+
+Result<std::shared_ptr<arrow::ChunkedArray>> Evaluate(const ExprPtr& e, const arrow::Table& table,
+                                                      arrow::MemoryPool* pool) {
+  ARROW_ASSIGN_OR_RAISE(auto evaluator, Evaluator::Bind(e, table.schema(), pool));
+  if (const int index = evaluator->column_index(); index >= 0) return table.column(index);
+  arrow::TableBatchReader reader(table);
+  arrow::ArrayVector chunks;
+  std::shared_ptr<arrow::RecordBatch> batch;
+  while (true) {
+    ARROW_RETURN_NOT_OK(reader.ReadNext(&batch));
+    if (!batch) break;
+    ARROW_ASSIGN_OR_RAISE(auto chunk, evaluator->Evaluate(*batch));
+    chunks.push_back(std::move(chunk));
+  }
+  if (chunks.empty()) {
+    ARROW_ASSIGN_OR_RAISE(auto none, arrow::RecordBatch::MakeEmpty(table.schema()));
+    ARROW_ASSIGN_OR_RAISE(auto chunk, evaluator->Evaluate(*none));
+    chunks.push_back(std::move(chunk));
+  }
+  return std::make_shared<arrow::ChunkedArray>(std::move(chunks));
+}
+
+}  // namespace headrace
