@@ -43,7 +43,7 @@ std::pair<std::uint32_t, std::size_t> DecodeUtf8(std::string_view text) {
 }
 
 void AppendUnicodeEscape(std::uint32_t unit, std::string* out) {
-  char text[8];
+  char text[12];
   std::snprintf(text, sizeof text, "\\u%04x", unit & 0xFFFFu);
   out->append(text, 6);
 }
