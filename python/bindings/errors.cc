@@ -56,6 +56,7 @@ PyObject* TypeOf(arrow::StatusCode code) {
     case arrow::StatusCode::NotImplemented:
       return PyExc_NotImplementedError;
     case arrow::StatusCode::Invalid:
+    case arrow::StatusCode::AlreadyExists:
     case arrow::StatusCode::SerializationError:
     case arrow::StatusCode::CapacityError:
       return PyExc_ValueError;

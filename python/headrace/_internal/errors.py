@@ -206,9 +206,12 @@ def _as_user_code_exception(error: Exception) -> Exception:
             "__reduce__": lambda self: error.__reduce__(),
         }
         both = type(own.__name__, (own, UserCodeException), members)
-        raised = both.__new__(both, *error.args)
-        _fill_builtin_state(raised, error)
-        raised.__dict__.update(error.__dict__)
+        _, args, *state = error.__reduce__()
+        raised = both.__new__(both, *args)
+        _run_builtin_init(raised, args)
+        if state:
+            raised.__setstate__(state[0])
+        raised.args = error.args
         raised.__dict__.pop("__notes__", None)
     except Exception:
         # Types that cannot be subclassed, or whose __new__ wants something else.
@@ -216,13 +219,12 @@ def _as_user_code_exception(error: Exception) -> Exception:
     return raised
 
 
-def _fill_builtin_state(raised: BaseException, error: BaseException) -> None:
+def _run_builtin_init(raised: BaseException, args: tuple[Any, ...]) -> None:
     """Runs the nearest builtin type's __init__, which keeps state beside __dict__."""
-    for base in type(error).__mro__:
+    for base in type(raised).__mro__:
         if getattr(builtins, base.__name__, None) is base:
             try:
-                base.__init__(raised, *error.args)
+                base.__init__(raised, *args)  # type: ignore[misc]
             except TypeError:
                 pass
-            break
-    raised.args = error.args
+            return
