@@ -90,7 +90,7 @@ class PythonStream final : public BatchStream {
         return std::nullopt;
       }
       ARROW_ASSIGN_OR_RAISE(auto rows, arrow::py::unwrap_table(table.ptr()));
-      return Batch{Block(std::move(rows)), state_->origin, nullptr};
+      return Batch{Block(std::move(rows), -1), state_->origin, nullptr};
     } catch (nb::python_error& error) {
       Status status = StatusOf(error);
       Close();

@@ -2,6 +2,7 @@
 
 #include "store.h"
 
+#include <arrow/filesystem/filesystem.h>
 #include <arrow/table.h>
 #include <nanobind/stl/map.h>
 #include <nanobind/stl/optional.h>
@@ -87,6 +88,19 @@ std::map<std::string, std::int64_t> Stats() {
           {"restored_bytes_total", stats.restored_bytes_total}};
 }
 
+// A process ends its session before the interpreter goes, and a forked child does not touch its
+// parent's.
+void BindProcessEnd(nb::module_& module) {
+  nb::object end = nb::cpp_function([] {
+    ShutdownSession();
+    nb::gil_scoped_release unlocked;
+    arrow::fs::EnsureFinalized();
+  });
+  nb::module_::import_("atexit").attr("register")(end);
+  nb::object forget = nb::cpp_function([] { ForgetSession(); });
+  nb::module_::import_("os").attr("register_at_fork")(nb::arg("after_in_child") = forget);
+}
+
 }  // namespace
 
 BlockRef::BlockRef(SessionPtr session, BlockHandle handle)
@@ -130,7 +144,7 @@ void BindStore(nb::module_& module) {
   module.def("store_stats", &Stats);
   module.def("worker_pids", [] { return CurrentRuntime().worker_pids(); });
   module.def("shutdown", &ShutdownSession);
-  module.def("forget_session", &ForgetSession);
+  BindProcessEnd(module);
 }
 
 }  // namespace headrace::python

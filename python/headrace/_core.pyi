@@ -276,8 +276,23 @@ class Batch:
     @property
     def first_row(self) -> int: ...
     @property
+    def rows_of_file(self) -> bool:
+        """True if `first_row` counts rows of the file."""
+    @property
+    def origin(self) -> str:
+        """The same in words, for error messages; "" if nothing is known."""
+    @property
     def payload(self) -> bytes | None:
         """Of a read unit; None for rows."""
+
+class Batches:
+    """The input of a worker-side function: an iterator that the engine feeds."""
+
+    def __iter__(self) -> Batches: ...
+    def __next__(self) -> Batch: ...
+
+class InputFailed(BaseException):
+    """Raised through a worker-side function whose input failed; let it pass."""
 
 def run_worker(fd: int, runtime: Any) -> int:
     """The worker's loop. `runtime` is headrace._internal.worker.Runtime:
@@ -313,8 +328,34 @@ def worker_pids() -> list[int]: ...
 def shutdown() -> None:
     """Ends workers and frees the store; for atexit and tests. The next use starts anew."""
 
-def rows_of(table: pa.Table) -> Iterator[dict[str, Any]]:
+def forget_session() -> None:
+    """Leaves the runtime to the parent of a forked process; called at every fork."""
+
+class RowIterator:
+    """Rows one by one; `row` counts those given out."""
+
+    @property
+    def row(self) -> int: ...
+    def __iter__(self) -> RowIterator: ...
+    def __next__(self) -> dict[str, Any]: ...
+
+def rows_of(table: pa.Table) -> RowIterator:
     """Rows as dictionaries of Python scalars, numpy arrays for tensors, and the user's objects."""
+
+def columns_of(rows: list[Any]) -> dict[Any, pa.Array | list[Any]] | int:
+    """Columns of dictionaries, in order of first appearance; a missing key is null. A column is an
+    array if its values are all bool, int (64 bits), float, str or bytes, or None; else the list of
+    its values. An int is the index of the first row that is no dict."""
+
+def array_of(values: list[Any]) -> pa.Array | None:
+    """One such column; None if no plain type fits."""
+
+def variable_shape_tensor(value_type: pa.DataType, ndim: int) -> pa.BaseExtensionType:
+    """Arrow's canonical variable-shape tensor type."""
+
+def prepare_write(filesystem: pa.fs.FileSystem | None, directory: str, mode: str) -> bool:
+    """Checks before a run: False if nothing is to be written ("ignore"), ValueError for "error"
+    where files stand already."""
 
 def commit_write(
     filesystem: pa.fs.FileSystem | None,
