@@ -41,7 +41,6 @@ class PlanMaker {
 
   void Make() {
     const bool ordered = rng_.Chance(0.4);
-    keep_order_ = ordered;
     Chain(static_cast<int>(Between(rng_, 0, 5)), 2);
     for (OperatorSpec& op : case_.plan.operators) op.keep_order = ordered;
     case_.input_blocks.resize(case_.plan.operators.size());
@@ -88,7 +87,7 @@ class PlanMaker {
     map.cost = {.cpu_milli = 500 * Between(rng_, 0, 3)};
     if (rng_.Chance(0.15)) map.cost.gpu_milli = 1000;
     if (rng_.Chance(0.1)) map.cost.custom_milli = {{"TPU", 500}};
-    if (rng_.Chance(0.25)) map.min_bundle_rows = Between(rng_, 1, 300);
+    if (rng_.Chance(0.25)) map.min_bundle_rows = Between(rng_, 1, 60);
     if (rng_.Chance(0.4)) {
       ActorPool pool;
       pool.min_size = static_cast<std::int32_t>(Between(rng_, 1, 2));
@@ -104,7 +103,7 @@ class PlanMaker {
 
   OperatorId Limit(OperatorId input) {
     LimitOperator limit;
-    limit.rows = rng_.Chance(0.1) ? 0 : Between(rng_, 1, 400);
+    limit.rows = rng_.Chance(0.1) ? 0 : Between(rng_, 1, 150);
     auto cut = std::make_shared<TaskProgram>();
     cut->name = "Limit";
     cut->id = ++programs_;
@@ -131,7 +130,6 @@ class PlanMaker {
   Rng& rng_;
   Case& case_;
   std::uint64_t programs_ = 0;
-  bool keep_order_ = false;
 };
 
 /// Makes the case of `seed`.
@@ -149,7 +147,7 @@ inline Case MakeCase(std::uint64_t seed) {
                   .custom_milli = {{"TPU", 1000}}};
   sim.parks_waiting_tasks = rng.Chance(0.6);
   sim.model.seed = rng();
-  sim.model.source_rows_max = Between(rng, 1, 200);
+  sim.model.source_rows_max = Between(rng, 1, rng.Chance(0.1) ? 200 : 30);
   sim.model.blocks_max = Between(rng, 1, 6);
   sim.model.row_bytes_max = Between(rng, 1, 20'000);
   sim.parks_at_end_chance = rng.Uniform();

@@ -17,13 +17,27 @@ std::uint64_t FromEnvironment(const char* name, std::uint64_t otherwise) {
   return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
 }
 
+/// What a batch of cases was made of, so that a reader sees that it tried something.
+struct Tally {
+  std::int64_t steps = 0;
+  std::int64_t blocks = 0;
+  std::int64_t retries = 0;
+  std::int64_t overrides = 0;
+  std::int64_t failed = 0;   // Runs that ended with a failure, as they had to.
+  std::int64_t stopped = 0;  // By the consumer.
+};
+
 /// Runs the case of `seed` and returns what is wrong, or "".
-std::string Try(std::uint64_t seed, bool replay, std::int64_t* steps, std::int64_t* overrides) {
+std::string Try(std::uint64_t seed, bool replay, Tally* tally) {
   const Case c = MakeCase(seed);
   SimRun run(c);
   const Outcome out = run.Go(/*check=*/true);
-  *steps += out.steps;
-  *overrides += out.overrides;
+  tally->steps += out.steps;
+  tally->blocks += static_cast<std::int64_t>(out.blocks.size());
+  tally->overrides += out.overrides;
+  tally->failed += out.failure ? 1 : 0;
+  tally->stopped += out.stopped ? 1 : 0;
+  for (const OperatorState& state : out.states) tally->retries += state.tasks_retried;
   if (std::string problem = Judge(c, out); !problem.empty()) return problem;
   if (SimRun(c).Go(/*check=*/false).log != out.log) return "two runs of one seed differ";
   if (!replay) return "";
@@ -37,24 +51,70 @@ TEST(Sim, RandomPlansMachinesAndFaults) {
   const std::uint64_t cases = FromEnvironment("HEADRACE_SIM_CASES", 10'000);
   const std::uint64_t first = FromEnvironment("HEADRACE_SIM_SEED", 1);
   const auto start = std::chrono::steady_clock::now();
-  std::int64_t steps = 0;
-  std::int64_t overrides = 0;
+  Tally tally;
   int failures = 0;
   for (std::uint64_t seed = first; seed < first + cases; ++seed) {
-    const std::string problem = Try(seed, seed % 4 == 0, &steps, &overrides);
+    const std::string problem = Try(seed, seed % 4 == 0, &tally);
     if (problem.empty()) continue;
     ADD_FAILURE() << problem << "\nagain: HEADRACE_SIM_CASES=1 HEADRACE_SIM_SEED=" << seed
                   << " sim_test --gtest_filter=Sim.RandomPlansMachinesAndFaults";
     if (++failures == 10) break;
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  std::printf("%llu cases from seed %llu: %lld events, %lld overrides, %.1f s\n",
-              static_cast<unsigned long long>(cases), static_cast<unsigned long long>(first),
-              static_cast<long long>(steps), static_cast<long long>(overrides), took.count());
+  std::printf(
+      "%lld cases from seed %lld in %.1f s: %lld events, %lld blocks, %lld retries, "
+      "%lld overrides, %lld runs failed and %lld were stopped as they should\n",
+      static_cast<long long>(cases), static_cast<long long>(first), took.count(),
+      static_cast<long long>(tally.steps), static_cast<long long>(tally.blocks),
+      static_cast<long long>(tally.retries), static_cast<long long>(tally.overrides),
+      static_cast<long long>(tally.failed), static_cast<long long>(tally.stopped));
   if (failures > 0 && cases == 1) {
     const Case c = MakeCase(first);
-    std::printf("%s", ToString(*ParseEventLog(SimRun(c).Go(false).log)).c_str());
+    std::printf("%s", ToString(*ParseEventLog(SimRun(c).Go(/*check=*/false).log)).c_str());
   }
+}
+
+/// A case in which nothing goes wrong by itself.
+Case QuietCase(std::uint64_t seed) {
+  Case c = MakeCase(seed);
+  c.sim.worker_lost_chance = c.sim.actor_start_fails_chance = c.sim.actor_dies_idle_chance = 0;
+  c.sim.noise_chance = c.sim.model.error_chance = 0;
+  c.sim.workers_always_lost = c.sim.actors_never_start = false;
+  c.stop_after = -1;
+  return c;
+}
+
+/// Returns how many of 200 cases with the planted mistake are judged wrong.
+template <class Plant>
+int Caught(Plant plant) {
+  int caught = 0;
+  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+    Case c = QuietCase(seed);
+    plant(&c.sim);
+    // The books still agree with each other: it is the outcome that must tell.
+    if (!Judge(c, SimRun(c).Go(/*check=*/false)).empty()) ++caught;
+  }
+  return caught;
+}
+
+// Canaries: checks that cannot fail are no checks.
+TEST(SimCanary, NothingIsCaughtWhereNothingIsPlanted) {
+  EXPECT_EQ(Caught([](SimOptions*) {}), 0);
+}
+TEST(SimCanary, CatchesALostTaskEnd) {
+  EXPECT_GT(Caught([](SimOptions* sim) { sim->drop_task_ended = 2; }), 100);
+}
+TEST(SimCanary, CatchesALostBlock) {
+  EXPECT_GT(Caught([](SimOptions* sim) { sim->drop_block = 2; }), 100);
+}
+TEST(SimCanary, CatchesADoubledBlock) {
+  EXPECT_GT(Caught([](SimOptions* sim) { sim->double_block = 2; }), 100);
+}
+TEST(SimCanary, CatchesALostRelease) {
+  EXPECT_GT(Caught([](SimOptions* sim) { sim->lose_release = 2; }), 100);
+}
+TEST(SimCanary, CatchesAMiscountedCredit) {
+  EXPECT_GT(Caught([](SimOptions* sim) { sim->ignore_grant = 1; }), 20);
 }
 
 }  // namespace

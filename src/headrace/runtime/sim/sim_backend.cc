@@ -63,6 +63,7 @@ void SimBackend::StartTask(TaskId id, const TaskOrder& order) {
 void SimBackend::GrantCredit(TaskId id, std::int64_t credit_bytes) {
   auto at = tasks_.find(id);
   if (at == tasks_.end()) return;
+  if (++grants_ == options_.ignore_grant) return;
   Task& task = at->second;
   if (credit_bytes <= task.credit_bytes) Violated("credit went back: " + id.ToString());
   task.credit_bytes = credit_bytes;
@@ -142,6 +143,7 @@ void SimBackend::Release(std::span<const ObjectId> objects) {
       Violated("released an object that is not live");
       continue;
     }
+    if (++releases_ == options_.lose_release) continue;
     if (--at->second.references > 0) continue;
     if (inputs_in_use_.contains(id)) Violated("released the input of a running task");
     stored_bytes_ -= at->second.num_bytes;

@@ -42,7 +42,9 @@ struct SimOptions {
   // from 1. 0: never.
   std::int64_t drop_task_ended = 0;
   std::int64_t drop_block = 0;
-  std::int64_t double_block = 0;  // The same block twice under the next index.
+  std::int64_t double_block = 0;  // The same block twice, the second under the next index.
+  std::int64_t lose_release = 0;
+  std::int64_t ignore_grant = 0;
 };
 
 /// A backend in virtual time: Wait() jumps to the next event. Runs no program; a task's outputs
@@ -163,6 +165,8 @@ class SimBackend final : public Backend {
   std::int64_t tasks_running_max_ = 0;
   std::int64_t ends_ = 0;
   std::int64_t yields_ = 0;
+  std::int64_t releases_ = 0;
+  std::int64_t grants_ = 0;
   std::vector<std::string> violations_;
 };
 

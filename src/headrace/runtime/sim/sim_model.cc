@@ -16,7 +16,9 @@ SimModel::Outputs SimModel::OutputsOf(OperatorId op, const Position& position,
   if (rows_in > 0 && rng.Chance(filter_chance)) rows = draw(rows_in);
   Outputs outputs;
   const bool empty = rng.Chance(empty_chance);
-  const std::int64_t blocks = empty ? 0 : 1 + draw(blocks_max - 1);
+  // No more blocks than rows, so that a chain of operators does not multiply empty ones.
+  const std::int64_t blocks =
+      empty ? 0 : std::min(1 + draw(blocks_max - 1), std::max<std::int64_t>(rows, 1));
   for (std::int64_t i = 0; i < blocks; ++i) {
     const std::int64_t share = i + 1 == blocks ? rows : draw(rows);
     rows -= share;
