@@ -1,0 +1,264 @@
+// Random plans keep their meaning: a small model evaluates each before and after the rules.
+//
+// The model: all values are whole numbers, a row knows its columns, a read yields its units in
+// order and applies filter, limit (to each unit, for each may be a task) and columns. To divide
+// by zero is an error; a plan that has none must not get one from a rule.
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <optional>
+
+#include "headrace/base/rng.h"
+#include "headrace/control/optimize/optimizer.h"
+#include "headrace/control/plan/columns.h"
+#include "headrace/control/plan/explain.h"
+#include "headrace/control/plan/plan_testing.h"
+
+namespace headrace {
+namespace {
+
+using namespace headrace::testing;  // NOLINT: the short words are meant to be short.
+
+using Row = std::map<std::string, std::int64_t>;
+using Rows = std::optional<std::vector<Row>>;  // Unset: an error.
+
+// ---- The model.
+
+std::optional<std::int64_t> Evaluate(const ExprPtr& e, const Row& row) {
+  if (const auto* column = e->As<expr::Column>()) {
+    const auto at = row.find(column->name);
+    return at == row.end() ? std::nullopt : std::optional(at->second);
+  }
+  if (const auto* literal = e->As<expr::Literal>()) {
+    return static_cast<const arrow::Int64Scalar&>(*literal->value).value;
+  }
+  const auto& call = *e->As<expr::Call>();
+  const auto a = Evaluate(call.arguments[0], row), b = Evaluate(call.arguments[1], row);
+  if (!a || !b) return std::nullopt;
+  if (call.function == "add") return *a + *b;
+  if (call.function == "greater") return *a > *b ? 1 : 0;
+  if (call.function == "and_kleene") return *a != 0 && *b != 0 ? 1 : 0;
+  return *b == 0 ? std::nullopt : std::optional(*a / *b);
+}
+
+Rows Keep(const ExprPtr& predicate, const Rows& input) {
+  if (!input || predicate == nullptr) return input;
+  std::vector<Row> kept;
+  for (const Row& row : *input) {
+    const auto value = Evaluate(predicate, row);
+    if (!value) return std::nullopt;
+    if (*value != 0) kept.push_back(row);
+  }
+  return kept;
+}
+
+Rows First(std::int64_t count, Rows input) {
+  if (input && count >= 0 && static_cast<std::int64_t>(input->size()) > count) {
+    input->resize(static_cast<std::size_t>(count));
+  }
+  return input;
+}
+
+Rows Project(const std::vector<NamedExpr>& exprs, const Rows& input) {
+  if (!input) return input;
+  std::vector<Row> made;
+  for (const Row& row : *input) {
+    Row out;
+    for (const auto& [name, expr] : exprs) {
+      const auto value = Evaluate(expr, row);
+      if (!value) return std::nullopt;
+      out[name] = *value;
+    }
+    made.push_back(std::move(out));
+  }
+  return made;
+}
+
+void Append(const Rows& more, Rows* all) {
+  if (!more) all->reset();
+  if (*all) (*all)->insert((*all)->end(), more->begin(), more->end());
+}
+
+Rows RowsOf(const logical::Read& read) {
+  Rows all = std::vector<Row>();
+  for (std::size_t unit = 0; unit < read.source->units.size(); ++unit) {
+    std::vector<Row> rows;
+    for (std::int64_t i = 0; i < read.source->units[unit].num_rows; ++i) {
+      Row row;
+      Rng rng(unit * 1000 + static_cast<std::uint64_t>(i));
+      for (const char* name : {"a", "b", "c"}) {
+        row[name] = static_cast<std::int64_t>(rng.Below(4));
+      }
+      rows.push_back(std::move(row));
+    }
+    Rows kept = First(read.row_limit, Keep(read.filter, rows));
+    if (read.columns) {
+      std::vector<NamedExpr> exprs;
+      for (const std::string& name : *read.columns) exprs.push_back({name, Col(name)});
+      kept = Project(exprs, kept);
+    }
+    Append(kept, &all);
+  }
+  return all;
+}
+
+Rows RowsOf(const LogicalPtr& op) {
+  if (const auto* read = op->As<logical::Read>()) return RowsOf(*read);
+  Rows input = std::vector<Row>();
+  for (const LogicalPtr& from : op->inputs()) Append(RowsOf(from), &input);
+  if (const auto* filter = op->As<logical::Filter>()) return Keep(filter->predicate, input);
+  if (const auto* limit = op->As<logical::Limit>()) return First(limit->rows, input);
+  if (const auto* project = op->As<logical::Project>()) {
+    return Project(ExpandProjection(project->projection, *InferColumns(op->input())), input);
+  }
+  return input;  // Unions, and functions, which keep all rows as they are.
+}
+
+// ---- Random plans. Columns stay known, so that every plan is valid.
+
+class Generator {
+ public:
+  explicit Generator(std::uint64_t seed) : rng_(seed) {}
+
+  LogicalPtr Plan(int depth) {
+    if (depth == 0) return Source();
+    switch (rng_.Below(9)) {
+      case 0:
+      case 1:
+        return WithPredicate(Plan(depth - 1));
+      case 2:
+        return Limit(Plan(depth - 1), static_cast<std::int64_t>(rng_.Below(12)));
+      case 3:
+        return SomeColumns(Plan(depth - 1));
+      case 4:
+      case 5: {
+        const auto input = Plan(depth - 1);
+        const auto columns = *InferColumns(input);
+        const std::string name = rng_.Chance(0.5) || columns.empty() ? NewName() : Pick(columns);
+        return With(input, name, Number(columns));
+      }
+      case 6: {
+        const auto input = Plan(depth - 1);
+        const auto columns = *InferColumns(input);
+        return columns.empty() ? input : Rename(input, Pick(columns), NewName());
+      }
+      case 7: {
+        const auto branch = Plan(depth - 1);
+        return Union({branch, rng_.Chance(0.5) ? branch : WithPredicate(branch)});
+      }
+      default:
+        return Map(Plan(depth - 1), Function(FunctionKind::kFilterRows, "all"));
+    }
+  }
+
+ private:
+  LogicalPtr Source() {
+    SourceOptions options;
+    options.pushes = rng_.Chance(0.6);
+    options.units = 1 + static_cast<int>(rng_.Below(3));
+    options.unit_rows = 1 + static_cast<std::int64_t>(rng_.Below(8));
+    return Read(options);
+  }
+
+  LogicalPtr WithPredicate(const LogicalPtr& input) {
+    const auto columns = *InferColumns(input);
+    ExprPtr predicate = Gt(Number(columns), Lit(static_cast<std::int64_t>(rng_.Below(4))));
+    if (rng_.Chance(0.5)) predicate = And(predicate, Gt(Number(columns), Lit(0)));
+    return Filter(input, predicate);
+  }
+
+  LogicalPtr SomeColumns(const LogicalPtr& input) {
+    std::vector<std::string> some;
+    const auto columns = *InferColumns(input);
+    for (const std::string& name : columns) {
+      if (rng_.Chance(0.6))
+        some.insert(some.begin() + static_cast<long>(rng_.Below(some.size() + 1)), name);
+    }
+    return rng_.Chance(0.5) ? Select(input, some) : Drop(input, some);
+  }
+
+  ExprPtr Number(const std::vector<std::string>& columns) {
+    if (columns.empty() || rng_.Chance(0.1)) return Lit(static_cast<std::int64_t>(rng_.Below(3)));
+    const ExprPtr column = Col(Pick(columns));
+    if (rng_.Chance(0.5)) return column;
+    return rng_.Chance(0.7) ? Add(column, Col(Pick(columns))) : Divide(column, Col(Pick(columns)));
+  }
+
+  std::string Pick(const std::vector<std::string>& names) {
+    return names[rng_.Below(names.size())];
+  }
+
+  std::string NewName() { return "n" + std::to_string(next_name_++); }
+
+  Rng rng_;
+  int next_name_ = 0;
+};
+
+TEST(OptimizerRandomTest, RulesKeepTheMeaning) {
+  const Optimizer optimizer;
+  int changed = 0, compared = 0;
+  for (std::uint64_t seed = 0; seed < 3000; ++seed) {
+    const LogicalPtr plan = Generator(seed).Plan(1 + static_cast<int>(seed % 7));
+    ASSERT_TRUE(Validate(plan).ok()) << "seed " << seed << ": " << Validate(plan);
+    const auto result = optimizer.Optimize(plan);
+    ASSERT_TRUE(result.ok()) << "seed " << seed << ": " << result.status();
+    const LogicalPtr& better = *result;
+    const std::string text =
+        "seed " + std::to_string(seed) + "\n" + Explain(plan) + "became\n" + Explain(better);
+    EXPECT_EQ(InferColumns(better), InferColumns(plan)) << text;
+    changed += better != plan ? 1 : 0;
+    const Rows before = RowsOf(plan);
+    if (!before) continue;  // Divides by zero: a rule may leave that out.
+    ++compared;
+    const Rows after = RowsOf(better);
+    ASSERT_TRUE(after.has_value()) << "now fails: " << text;
+    ASSERT_EQ(*after, *before) << text;
+    if (const auto rows = InferRowCount(better)) {
+      EXPECT_EQ(*rows, static_cast<std::int64_t>(before->size())) << text;
+    }
+  }
+  // The test means nothing if the generator makes plans that no rule touches or that all fail.
+  EXPECT_GT(changed, 1500);
+  EXPECT_GT(compared, 1500);
+}
+
+// Steps of the operators from the sources to `id`, in the order in which rows meet them.
+void CollectSteps(const PhysicalPlan& plan, OperatorId id, std::vector<std::size_t>* kinds) {
+  const OperatorSpec& op = plan.operators[static_cast<std::size_t>(id.value)];
+  for (OperatorId input : op.inputs) CollectSteps(plan, input, kinds);
+  if (const auto* task = op.As<TaskOperator>()) {
+    for (const Step& step : task->program->steps) kinds->push_back(step.index());
+  } else {
+    kinds->push_back(100 + op.kind.index());
+  }
+}
+
+TEST(OptimizerRandomTest, FusionKeepsEveryStepInItsPlace) {
+  int fused = 0;
+  for (std::uint64_t seed = 0; seed < 1000; ++seed) {
+    LoweringContext context;
+    context.capacity = {.cpu_milli = 2000};
+    const auto stages =
+        PlanQuery(Generator(seed).Plan(1 + static_cast<int>(seed % 7)), Optimizer(), &context)
+            .ValueOrDie();
+    const auto& before = stages.physical;
+    const auto& after = stages.optimized_physical;
+    std::vector<std::size_t> steps_before, steps_after;
+    CollectSteps(before, {static_cast<std::int32_t>(before.operators.size()) - 1}, &steps_before);
+    CollectSteps(after, {static_cast<std::int32_t>(after.operators.size()) - 1}, &steps_after);
+    ASSERT_EQ(steps_after, steps_before) << "seed " << seed << "\n"
+                                         << Explain(before) << Explain(after);
+    fused += after.operators.size() < before.operators.size() ? 1 : 0;
+    for (std::size_t i = 0; i < after.operators.size(); ++i) {
+      for (OperatorId input : after.operators[i].inputs) {
+        ASSERT_TRUE(input.value >= 0 && input.value < static_cast<std::int32_t>(i))
+            << "seed " << seed;
+      }
+    }
+  }
+  EXPECT_GT(fused, 300);
+}
+
+}  // namespace
+}  // namespace headrace
