@@ -4,7 +4,7 @@ Arrow objects cross without a copy. Errors raise what users expect: `FileNotFoun
 `KeyError`, or the user's own exception. Long calls release the GIL and answer Ctrl-C.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa

@@ -1,7 +1,7 @@
 """The template process: a clean interpreter that has the slow imports done and forks workers.
 
-`python -m headrace._internal.template FD`; FD is its control socket. What crosses it is told in
-runtime/local/template_protocol.h.
+Its last argument is the descriptor of its control socket. What crosses that is told in
+runtime/local/template_protocol.h; the command is made by `worker_setup.template_command`.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def _read_exactly(descriptor: int, size: int) -> bytes:
 
 
 def main() -> None:
-    control = socket.socket(fileno=int(sys.argv[1]))
+    control = socket.socket(fileno=int(sys.argv[-1]))
     Template(control).run()
 
 

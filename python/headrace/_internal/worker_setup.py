@@ -1,10 +1,24 @@
-"""The state of the user's process that its workers take over: module path, working directory."""
+"""What workers take over from the user's process: interpreter, module path, working directory."""
 
 from __future__ import annotations
 
 import os
 import pickle
+import subprocess
 import sys
+
+
+def template_command() -> list[str]:
+    """Returns the command of the worker template: this interpreter with its options, made to find
+    modules where this process finds them; none if the interpreter's file is not known."""
+    if not sys.executable:
+        return []
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}; "
+        "from headrace._internal import template; template.main()"
+    )
+    options = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    return [sys.executable, *options, "-c", code]
 
 
 def setup_payload() -> bytes:

@@ -1,0 +1,1 @@
+"""Inner parts of the package: import nothing from here in user code."""

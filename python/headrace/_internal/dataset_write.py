@@ -1,0 +1,486 @@
+"""The verbs of a dataset that write it to files or to a sink of the user.
+
+Arguments that several verbs share:
+    path: the directory to write to; files get names that no other run uses.
+    filesystem: a `pyarrow.fs` or fsspec file system; default: from the path.
+    try_create_dir: accepted; the directory is created where it is missing.
+    arrow_open_stream_args: arguments for the file system's `open_output_stream`.
+    filename_provider: a `FilenameProvider` for the names.
+    min_rows_per_file: the least number of rows a file, but for the last ones.
+    ray_remote_args, concurrency: resources of the tasks, and the most tasks at once.
+    mode: a `SaveMode`, default APPEND.
+The files appear under their names only when all tasks have ended well; a run that fails leaves
+none.
+"""
+
+from __future__ import annotations
+
+import pickle
+import uuid
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from headrace import _core
+from headrace._internal import paths as _paths
+from headrace._internal.compute import TaskPoolStrategy
+from headrace._internal.plan_building import make_placement, pickle_function
+from headrace._internal.run import run_blocks
+from headrace._internal.savemode import SaveMode
+
+if TYPE_CHECKING:
+    from headrace.context import DataContext
+    from headrace.datasource.datasink import Datasink
+    from headrace.datasource.filename_provider import FilenameProvider
+
+
+_PARQUET_OPTIONS = {
+    "allow_truncated_timestamps",
+    "coerce_timestamps",
+    "compression",
+    "compression_level",
+    "data_page_size",
+    "row_group_size",
+    "store_schema",
+    "use_deprecated_int96_timestamps",
+    "use_dictionary",
+    "version",
+    "write_statistics",
+}
+
+
+class WriteMixin:
+    """The writing part of `Dataset`."""
+
+    _plan: _core.Plan
+    _context: DataContext
+    _name: str | None
+    _keep_stats: Any
+
+    def write_parquet(
+        self,
+        path: str,
+        *,
+        partition_cols: list[str] | None = None,
+        filesystem: Any = None,
+        catalog: Any = None,
+        try_create_dir: bool = True,
+        arrow_open_stream_args: dict[str, Any] | None = None,
+        filename_provider: FilenameProvider | None = None,
+        arrow_parquet_args_fn: Callable[[], dict[str, Any]] | None = None,
+        min_rows_per_file: int | None = None,
+        max_rows_per_file: int | None = None,
+        min_bytes_per_file: int | None = None,
+        ray_remote_args: dict[str, Any] | None = None,
+        concurrency: int | None = None,
+        num_rows_per_file: int | None = None,
+        mode: SaveMode = SaveMode.APPEND,
+        **arrow_parquet_args: Any,
+    ) -> None:
+        """Writes Parquet files.
+
+        Args:
+            partition_cols: columns that become "key=value" directories.
+            max_rows_per_file: the most rows a file.
+            arrow_parquet_args: `compression` ("snappy", "zstd", "gzip", "none", ...),
+                `compression_level`, `row_group_size`, and what `pyarrow.parquet.ParquetWriter`
+                takes besides.
+        """
+        if catalog is not None:
+            raise NotImplementedError("write_parquet() has no `catalog`")
+        least = _min_rows(min_rows_per_file, num_rows_per_file)
+        if least is not None and max_rows_per_file is not None and least > max_rows_per_file:
+            raise ValueError(
+                f"min_rows_per_file ({least}) cannot be greater than max_rows_per_file "
+                f"({max_rows_per_file})"
+            )
+        arguments = dict(arrow_parquet_args) | (
+            arrow_parquet_args_fn() if arrow_parquet_args_fn is not None else {}
+        )
+        native = _PARQUET_OPTIONS
+        if _is_native(arguments, native, filename_provider, arrow_open_stream_args):
+            options = dict(arguments)
+            if partition_cols:
+                options["partition_cols"] = list(partition_cols)
+            if max_rows_per_file is not None:
+                options["max_rows_per_file"] = max_rows_per_file
+            self._write_native(
+                "parquet",
+                "Parquet",
+                path,
+                filesystem,
+                options,
+                least,
+                mode,
+                concurrency,
+                ray_remote_args,
+            )
+            return
+        from headrace._internal.file_sinks import ParquetDatasink
+
+        sink = ParquetDatasink(
+            path,
+            writer_args=arguments,
+            partition_cols=partition_cols,
+            max_rows_per_file=max_rows_per_file,
+            min_rows_per_file=least,
+            **_sink_args(
+                filesystem, try_create_dir, arrow_open_stream_args, filename_provider, mode
+            ),
+        )
+        self.write_datasink(sink, ray_remote_args=ray_remote_args, concurrency=concurrency)
+
+    def write_csv(
+        self,
+        path: str,
+        *,
+        filesystem: Any = None,
+        try_create_dir: bool = True,
+        arrow_open_stream_args: dict[str, Any] | None = None,
+        filename_provider: FilenameProvider | None = None,
+        arrow_csv_args_fn: Callable[[], dict[str, Any]] | None = None,
+        min_rows_per_file: int | None = None,
+        ray_remote_args: dict[str, Any] | None = None,
+        concurrency: int | None = None,
+        num_rows_per_file: int | None = None,
+        mode: SaveMode = SaveMode.APPEND,
+        **arrow_csv_args: Any,
+    ) -> None:
+        """Writes CSV files with a header. `arrow_csv_args`: `write_options` of `pyarrow.csv`."""
+        least = _min_rows(min_rows_per_file, num_rows_per_file)
+        arguments = dict(arrow_csv_args) | (
+            arrow_csv_args_fn() if arrow_csv_args_fn is not None else {}
+        )
+        if _is_native(arguments, set(), filename_provider, arrow_open_stream_args):
+            self._write_native(
+                "csv", "CSV", path, filesystem, {}, least, mode, concurrency, ray_remote_args
+            )
+            return
+        from headrace._internal.file_sinks import CsvDatasink
+
+        sink = CsvDatasink(
+            path,
+            writer_args=arguments,
+            min_rows_per_file=least,
+            **_sink_args(
+                filesystem, try_create_dir, arrow_open_stream_args, filename_provider, mode
+            ),
+        )
+        self.write_datasink(sink, ray_remote_args=ray_remote_args, concurrency=concurrency)
+
+    def write_json(
+        self,
+        path: str,
+        *,
+        filesystem: Any = None,
+        try_create_dir: bool = True,
+        arrow_open_stream_args: dict[str, Any] | None = None,
+        filename_provider: FilenameProvider | None = None,
+        pandas_json_args_fn: Callable[[], dict[str, Any]] | None = None,
+        min_rows_per_file: int | None = None,
+        ray_remote_args: dict[str, Any] | None = None,
+        concurrency: int | None = None,
+        num_rows_per_file: int | None = None,
+        mode: SaveMode = SaveMode.APPEND,
+        **pandas_json_args: Any,
+    ) -> None:
+        """Writes files of JSON lines. `pandas_json_args`: of `pandas.DataFrame.to_json`."""
+        least = _min_rows(min_rows_per_file, num_rows_per_file)
+        arguments = dict(pandas_json_args) | (
+            pandas_json_args_fn() if pandas_json_args_fn is not None else {}
+        )
+        if _is_native(arguments, set(), filename_provider, arrow_open_stream_args):
+            self._write_native(
+                "json", "JSON", path, filesystem, {}, least, mode, concurrency, ray_remote_args
+            )
+            return
+        from headrace._internal.file_sinks import JsonDatasink
+
+        sink = JsonDatasink(
+            path,
+            writer_args=arguments,
+            min_rows_per_file=least,
+            **_sink_args(
+                filesystem, try_create_dir, arrow_open_stream_args, filename_provider, mode
+            ),
+        )
+        self.write_datasink(sink, ray_remote_args=ray_remote_args, concurrency=concurrency)
+
+    def write_numpy(
+        self,
+        path: str,
+        *,
+        column: str,
+        filesystem: Any = None,
+        try_create_dir: bool = True,
+        arrow_open_stream_args: dict[str, Any] | None = None,
+        filename_provider: FilenameProvider | None = None,
+        min_rows_per_file: int | None = None,
+        ray_remote_args: dict[str, Any] | None = None,
+        concurrency: int | None = None,
+        num_rows_per_file: int | None = None,
+        mode: SaveMode = SaveMode.APPEND,
+    ) -> None:
+        """Writes one column to `.npy` files. ValueError if there is none of that name."""
+        least = _min_rows(min_rows_per_file, num_rows_per_file)
+        if _is_native({}, set(), filename_provider, arrow_open_stream_args):
+            self._write_native(
+                "numpy",
+                "Numpy",
+                path,
+                filesystem,
+                {"column": column},
+                least,
+                mode,
+                concurrency,
+                ray_remote_args,
+            )
+            return
+        from headrace._internal.file_sinks import NumpyDatasink
+
+        sink = NumpyDatasink(
+            path,
+            column=column,
+            min_rows_per_file=least,
+            **_sink_args(
+                filesystem, try_create_dir, arrow_open_stream_args, filename_provider, mode
+            ),
+        )
+        self.write_datasink(sink, ray_remote_args=ray_remote_args, concurrency=concurrency)
+
+    def write_images(
+        self,
+        path: str,
+        column: str,
+        file_format: str = "png",
+        *,
+        filesystem: Any = None,
+        try_create_dir: bool = True,
+        arrow_open_stream_args: dict[str, Any] | None = None,
+        filename_provider: FilenameProvider | None = None,
+        ray_remote_args: dict[str, Any] | None = None,
+        concurrency: int | None = None,
+        mode: SaveMode = SaveMode.APPEND,
+    ) -> None:
+        """Writes a column of pixels as image files, one a row; needs Pillow."""
+        from headrace._internal.images import ImageDatasink
+
+        sink = ImageDatasink(
+            path,
+            column,
+            file_format,
+            **_sink_args(
+                filesystem, try_create_dir, arrow_open_stream_args, filename_provider, mode
+            ),
+        )
+        self.write_datasink(sink, ray_remote_args=ray_remote_args, concurrency=concurrency)
+
+    # ---- A sink of the user
+
+    def write_datasink(
+        self,
+        datasink: Datasink[Any],
+        *,
+        ray_remote_args: dict[str, Any] | None = None,
+        concurrency: int | None = None,
+    ) -> None:
+        """Writes to a sink written in Python, in worker processes."""
+        from headrace.datasource.datasink import WriteResult
+
+        datasink.on_write_start(self._known_schema())
+        if getattr(datasink, "_skip_write", False):
+            return
+        name = datasink.get_name()
+        write_uuid = uuid.uuid4().hex
+        try:
+            function = _core.Function(
+                kind="write",
+                name=name,
+                payload=pickle_function(name, _SinkWriter(datasink, write_uuid)),
+            )
+            target = _core.WriteTarget(format="python", name=name, function=function)
+            rows = datasink.min_rows_per_write or 0
+            plan = self._plan.write(
+                target, self._write_placement(concurrency, ray_remote_args), rows
+            )
+            results = [pickle.loads(data) for data in self._write_results(plan, "result")]
+        except Exception as error:
+            datasink.on_write_failed(error)
+            raise
+        results.sort(key=lambda result: result.position)
+        datasink.on_write_complete(
+            WriteResult(
+                num_rows=sum(result.num_rows for result in results),
+                size_bytes=sum(result.num_bytes for result in results),
+                write_returns=[result.value for result in results],
+            )
+        )
+
+    def _known_schema(self) -> pa.Schema | None:
+        raise NotImplementedError
+
+    # ---- What they share
+
+    def _write_native(
+        self,
+        format: str,
+        name: str,
+        path: str,
+        filesystem: Any,
+        options: dict[str, Any],
+        min_rows_per_file: int | None,
+        mode: SaveMode,
+        concurrency: int | None,
+        ray_remote_args: dict[str, Any] | None,
+    ) -> None:
+        from pyarrow import fs
+
+        [directory], found = _paths.resolve([path], filesystem)
+        mode = SaveMode(mode)
+        if found.get_file_info(directory).type != fs.FileType.NotFound:
+            if mode is SaveMode.ERROR:
+                raise ValueError(
+                    f"Path {directory} already exists. If this is unexpected, use mode='ignore' "
+                    "to ignore those files"
+                )
+            if mode is SaveMode.IGNORE:
+                return
+        run_id = uuid.uuid4().hex
+        local = type(found) is fs.LocalFileSystem
+        if min_rows_per_file is not None:
+            options = {**options, "min_rows_per_file": min_rows_per_file}
+        target = _core.WriteTarget(
+            format=format,
+            name=name,
+            directory=directory,
+            run_id=run_id,
+            filesystem=None if local else found,
+            options=options,
+        )
+        plan = self._plan.write(
+            target, self._write_placement(concurrency, ray_remote_args), min_rows_per_file or 0
+        )
+        committed = None if local else found
+        try:
+            tables = [block.get() for block in self._write_blocks(plan)]
+            results = pa.concat_tables(tables) if tables else pa.table({})
+            _core.commit_write(committed, directory, run_id, results, mode.value)
+        except BaseException:
+            _core.abort_write(committed, directory, run_id)
+            raise
+
+    def _write_placement(
+        self, concurrency: int | None, ray_remote_args: dict[str, Any] | None
+    ) -> _core.Placement:
+        return make_placement(
+            TaskPoolStrategy(concurrency), ray_remote_args=ray_remote_args, context=self._context
+        )
+
+    def _write_blocks(self, plan: _core.Plan) -> Iterator[_core.BlockRef]:
+        return run_blocks(plan, self._context, title=self._name or "", on_stats=self._keep_stats)
+
+    def _write_results(self, plan: _core.Plan, column: str) -> Iterator[Any]:
+        for block in self._write_blocks(plan):
+            yield from block.get().column(column).to_pylist()
+
+
+class _TaskResult:
+    """What one task of a sink of the user returned, and what it wrote."""
+
+    def __init__(self, value: Any, num_rows: int, num_bytes: int, position: tuple[int, ...]):
+        self.value = value
+        self.num_rows = num_rows
+        self.num_bytes = num_bytes
+        self.position = position
+
+
+class _SinkWriter:
+    """Calls a sink's `write` in a worker, once a task."""
+
+    def __init__(self, datasink: Any, write_uuid: str) -> None:
+        self._datasink = datasink
+        self._write_uuid = write_uuid
+
+    def __call__(self, tables: Iterator[pa.Table], position: tuple[int, ...] | None) -> _TaskResult:
+        from headrace.datasource.datasink import TaskContext
+
+        counted = _Counted(tables)
+        context = TaskContext(
+            task_idx=_task_index(position), kwargs={"write_uuid": self._write_uuid}
+        )
+        value = self._datasink.write(counted, context)
+        return _TaskResult(value, counted.num_rows, counted.num_bytes, position or ())
+
+
+class _Counted:
+    """Blocks on their way to a sink, counted."""
+
+    def __init__(self, tables: Iterator[pa.Table]) -> None:
+        self._tables = iter(tables)
+        self.num_rows = 0
+        self.num_bytes = 0
+
+    def __iter__(self) -> _Counted:
+        return self
+
+    def __next__(self) -> pa.Table:
+        table = next(self._tables)
+        self.num_rows += table.num_rows
+        self.num_bytes += table.nbytes
+        return table
+
+
+def _task_index(position: tuple[int, ...] | None) -> int:
+    """Returns a number for a task that no other task of the run has."""
+    if position is None:
+        return uuid.uuid4().int >> 80
+    if len(position) == 1:
+        return position[0]
+    # Positions are paths of numbers: a digest of 48 bits serves where one number does not.
+    import hashlib
+
+    digest = hashlib.blake2b(repr(tuple(position)).encode(), digest_size=6).digest()
+    return int.from_bytes(digest, "big")
+
+
+def _is_native(
+    arguments: dict[str, Any],
+    known: set[str],
+    filename_provider: Any,
+    open_stream_args: dict[str, Any] | None,
+) -> bool:
+    if filename_provider is not None or open_stream_args:
+        return False
+    return set(arguments) <= known and all(
+        isinstance(value, (bool, int, str)) for value in arguments.values()
+    )
+
+
+def _sink_args(
+    filesystem: Any,
+    try_create_dir: bool,
+    open_stream_args: dict[str, Any] | None,
+    filename_provider: Any,
+    mode: SaveMode,
+) -> dict[str, Any]:
+    return {
+        "filesystem": filesystem,
+        "try_create_dir": try_create_dir,
+        "open_stream_args": open_stream_args,
+        "filename_provider": filename_provider,
+        "mode": SaveMode(mode),
+    }
+
+
+def _min_rows(min_rows_per_file: int | None, num_rows_per_file: int | None) -> int | None:
+    """Returns the one that is given. ValueError for both, and for numbers below 1."""
+    if min_rows_per_file is not None and num_rows_per_file is not None:
+        raise ValueError(
+            "Cannot specify both `num_rows_per_file` and `min_rows_per_file`. Use "
+            "`min_rows_per_file` as `num_rows_per_file` is deprecated."
+        )
+    least = num_rows_per_file if min_rows_per_file is None else min_rows_per_file
+    if least is not None and least < 1:
+        raise ValueError(f"min_rows_per_file must be >= 1, got: {least}")
+    return least

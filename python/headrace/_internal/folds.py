@@ -1,0 +1,50 @@
+"""Folds all rows of a dataset by aggregations: block by block, as the blocks come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from headrace import _core
+
+if TYPE_CHECKING:
+    from headrace.aggregate import AggregateFn
+
+
+def fold(dataset: Any, aggs: Sequence[AggregateFn]) -> dict[str, Any]:
+    """Returns name → result; reads only the columns that the aggregations name.
+
+    Raises ValueError for a column that does not exist.
+    """
+    plan = _needed_columns(dataset, aggs)
+    accumulators = [agg.init(None) for agg in aggs]
+    for table in dataset._tables(plan):
+        if table.num_rows == 0:
+            continue
+        for i, agg in enumerate(aggs):
+            accumulators[i] = agg.accumulate_block(accumulators[i], table)
+    return {
+        agg.name: agg.finalize(accumulator)
+        for agg, accumulator in zip(aggs, accumulators, strict=True)
+    }
+
+
+def _needed_columns(dataset: Any, aggs: Sequence[AggregateFn]) -> _core.Plan:
+    """Returns the plan with only the columns needed; as it is where one wants whole rows."""
+    columns: dict[str, None] = {}
+    known = dataset._known_schema()
+    for agg in aggs:
+        target = agg.get_target_column() if hasattr(agg, "get_target_column") else None
+        if target is None:
+            if getattr(agg, "needs_rows", True):
+                return dataset._plan
+            continue
+        if known is not None and target not in known.names:
+            raise ValueError(
+                f"Column '{target}' does not exist: the dataset has the columns {known.names}."
+            )
+        columns[target] = None
+    if not columns:
+        return dataset._without_columns()
+    exprs = [(name, _core.Expr.column(name)) for name in columns]
+    return dataset._plan.project(keep_rest=False, exprs=exprs)

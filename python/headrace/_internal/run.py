@@ -1,0 +1,115 @@
+"""A run of a plan as the package consumes it: blocks, progress and statistics."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from headrace import _core
+from headrace._internal.plan_building import make_options
+from headrace._internal.progress import ProgressDisplay, wants_progress
+from headrace._internal.stats import RunStats
+
+if TYPE_CHECKING:
+    from headrace.context import DataContext
+
+
+_SECONDS_BETWEEN_LOOKS = 0.1
+
+
+class Run:
+    """Runs a plan within a `with` block; leaving it stops what still runs.
+
+    Args:
+        plan: what to run.
+        context: the settings.
+        title: shown above the progress bars.
+        on_stats: gets the statistics when the run is over, however it ended.
+    """
+
+    def __init__(
+        self,
+        plan: _core.Plan,
+        context: DataContext,
+        title: str = "",
+        on_stats: Callable[[RunStats], None] | None = None,
+    ) -> None:
+        self._plan = plan
+        self._context = context
+        self._title = title
+        self._on_stats = on_stats
+        self._execution: _core.Execution | None = None
+        self._progress: ProgressDisplay | None = None
+
+    def __enter__(self) -> Run:
+        prepare_workers()
+        self._execution = self._plan.execute(make_options(self._context))
+        if wants_progress(self._context):
+            self._progress = ProgressDisplay(self._execution.snapshot, self._context, self._title)
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        execution, self._execution = self._execution, None
+        if execution is None:
+            return
+        try:
+            execution.stop()
+        finally:
+            if self._progress is not None:
+                self._progress.stop()
+        if self._on_stats is not None:
+            self._on_stats(RunStats.of(execution))
+
+    def blocks(
+        self, prefetch: int = 1, cancelled: threading.Event | None = None
+    ) -> Iterator[_core.BlockRef]:
+        """Yields the output blocks; `prefetch` more may be made ready meanwhile.
+
+        `cancelled` ends the wait for the next block from another thread.
+        """
+        execution = self._execution
+        if execution is None:
+            raise RuntimeError("the run is over")
+        if cancelled is None:
+            while (block := execution.next(prefetch)) is not None:
+                yield block
+            return
+        while not cancelled.is_set():
+            block, ended = execution.poll(_SECONDS_BETWEEN_LOOKS, prefetch)
+            if block is not None:
+                yield block
+            elif ended:
+                return
+
+
+def run_blocks(
+    plan: _core.Plan,
+    context: DataContext,
+    *,
+    title: str = "",
+    prefetch: int = 1,
+    on_stats: Callable[[RunStats], None] | None = None,
+    cancelled: threading.Event | None = None,
+) -> Iterator[_core.BlockRef]:
+    """Runs `plan` and yields its blocks; stops it when the iteration ends or is left."""
+    kept = plan.blocks() if plan.kind == "input_data" else None
+    if kept is not None:
+        yield from kept
+        return
+    with Run(plan, context, title, on_stats) as run:
+        yield from run.blocks(prefetch, cancelled)
+
+
+def prepare_workers() -> None:
+    """Tells the engine what new workers need: where modules are imported from."""
+    from headrace._internal import worker_setup
+
+    _core.set_worker_setup(worker_setup.setup_payload())

@@ -1,0 +1,575 @@
+"""Aggregations: folds of rows into one value, for `Dataset.aggregate`.
+
+An aggregation is made of four functions: a zero, one that folds a block, one that joins two
+accumulators, one that finishes. Each is called on whole blocks, with Arrow's functions inside.
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+import pickle
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+import pyarrow as pa
+
+from headrace.block import Block, BlockAccessor, BlockColumnAccessor
+
+__all__ = [
+    "AbsMax",
+    "AggregateFn",
+    "AggregateFnV2",
+    "AsList",
+    "Count",
+    "CountDistinct",
+    "Max",
+    "Mean",
+    "Min",
+    "MissingValuePercentage",
+    "Quantile",
+    "Std",
+    "Sum",
+    "Unique",
+    "ValueCounter",
+    "VectorizedAggregateFnV2",
+    "ZeroPercentage",
+]
+
+AccumulatorType = TypeVar("AccumulatorType")
+AggOutputType = TypeVar("AggOutputType")
+
+
+class AggregateFn:
+    """An aggregation made of functions.
+
+    Args:
+        init: makes the accumulator for a key (None for all rows).
+        merge: joins two accumulators.
+        name: the result's name.
+        accumulate_row: folds a row (a dict) into an accumulator.
+        accumulate_block: folds a block; give one of the two.
+        finalize: makes the result of an accumulator; default: it is the result.
+    """
+
+    needs_rows = True
+
+    def __init__(
+        self,
+        init: Callable[[Any], Any],
+        merge: Callable[[Any, Any], Any],
+        name: str,
+        accumulate_row: Callable[[Any, dict[str, Any]], Any] | None = None,
+        accumulate_block: Callable[[Any, Block], Any] | None = None,
+        finalize: Callable[[Any], Any] | None = None,
+    ) -> None:
+        if (accumulate_row is None) == (accumulate_block is None):
+            raise ValueError("Exactly one of accumulate_row or accumulate_block must be provided.")
+        if accumulate_block is None:
+            fold_row = accumulate_row
+
+            def accumulate_block(accumulator: Any, block: Block) -> Any:
+                for row in BlockAccessor.for_block(block).iter_rows(public_row_format=False):
+                    accumulator = fold_row(accumulator, row)  # type: ignore[misc]
+                return accumulator
+
+        if not isinstance(name, str):
+            raise TypeError(f"`name` must be provided and be a string, got: {name!r}")
+        self.name = name
+        self.init = init
+        self.merge = merge
+        self.accumulate_block = accumulate_block
+        self.finalize = finalize or (lambda accumulator: accumulator)
+
+    def output_field(self, input_schema: pa.Schema) -> pa.Field | None:
+        """Returns the field of the result; None if its type is not known before running."""
+        return None
+
+    def _validate(self, schema: Any) -> None:
+        """Raises ValueError if the rows of `schema` cannot be folded."""
+
+
+class AggregateFnV2(AggregateFn, abc.ABC, Generic[AccumulatorType, AggOutputType]):
+    """An aggregation as a class: give `aggregate_block`, `combine` and, if need be, `finalize`.
+
+    Args:
+        name: the result's name.
+        zero_factory: makes the accumulator of no rows.
+        on: the column; None: whole rows.
+        ignore_nulls: skip nulls; else a null makes the result null.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        zero_factory: Callable[[], AccumulatorType],
+        *,
+        on: str | None,
+        ignore_nulls: bool,
+    ) -> None:
+        if not name:
+            raise ValueError(f"Non-empty string has to be provided as name (got {name})")
+        self._target_col_name = on
+        self._ignore_nulls = ignore_nulls
+        self._zero_factory = zero_factory
+        finish = self.finalize
+        super().__init__(
+            init=lambda key: _Partial(None, zero_factory()),
+            merge=self._merge,
+            name=name,
+            accumulate_block=self._accumulate,
+            finalize=lambda partial: self._finish(partial, finish),
+        )
+
+    def get_target_column(self) -> str | None:
+        return self._target_col_name
+
+    def get_agg_name(self) -> str:
+        """Returns the kind's short name: "sum" of "sum(x)"."""
+        return self.name.split("(")[0]
+
+    @abc.abstractmethod
+    def combine(self, current_accumulator: Any, new: Any) -> Any:
+        """Joins two accumulators."""
+
+    @abc.abstractmethod
+    def aggregate_block(self, block: Block) -> Any:
+        """Folds a block into an accumulator; None for a null."""
+
+    def finalize(self, accumulator: Any) -> Any:
+        """Makes the result of an accumulator."""
+        return accumulator
+
+    # An accumulator that never met a row is none; with nulls counted, a null wins over all.
+
+    def _accumulate(self, partial: _Partial, block: Block) -> _Partial:
+        return self._merge(partial, _Partial(True, self.aggregate_block(block)))
+
+    def _merge(self, a: _Partial, b: _Partial) -> _Partial:
+        if a.met_rows is None:
+            return b
+        if b.met_rows is None:
+            return a
+        if a.value is None or b.value is None:
+            if not self._ignore_nulls:
+                return _Partial(True, None)
+            return b if a.value is None else a
+        return _Partial(True, self.combine(a.value, b.value))
+
+    def _finish(self, partial: _Partial, finish: Callable[[Any], Any]) -> Any:
+        if partial.met_rows is None:
+            return self._result_without_rows()
+        return None if partial.value is None else finish(partial.value)
+
+    def _result_without_rows(self) -> Any:
+        return None
+
+
+class _Partial:
+    """An accumulator, and whether it met rows."""
+
+    __slots__ = ("met_rows", "value")
+
+    def __init__(self, met_rows: bool | None, value: Any) -> None:
+        self.met_rows = met_rows
+        self.value = value
+
+
+class VectorizedAggregateFnV2(AggregateFnV2[AccumulatorType, AggOutputType]):
+    """An aggregation over the column's accessor; give `_aggregate_column`."""
+
+    def aggregate_block(self, block: Block) -> Any:
+        return self._aggregate_column(_column(self, block))
+
+    def _aggregate_column(self, column: BlockColumnAccessor) -> Any:
+        raise NotImplementedError
+
+
+def _column(agg: AggregateFnV2[Any, Any], block: Block) -> BlockColumnAccessor:
+    name = agg.get_target_column()
+    if name is None:
+        raise ValueError(f"{type(agg).__name__} needs a column")
+    return BlockAccessor.for_block(block).column(name)
+
+
+def _name(kind: str, on: str | None, alias_name: str | None) -> str:
+    return alias_name or f"{kind}({on or ''})"
+
+
+class Count(AggregateFnV2[int, int]):
+    """The number of rows, or of a column's values (with `ignore_nulls`, of those not null)."""
+
+    needs_rows = False
+
+    def __init__(
+        self, on: str | None = None, ignore_nulls: bool = False, alias_name: str | None = None
+    ) -> None:
+        name = _name("count", on, alias_name)
+        super().__init__(name, lambda: 0, on=on, ignore_nulls=ignore_nulls)
+
+    def aggregate_block(self, block: Block) -> int | None:
+        accessor = BlockAccessor.for_block(block)
+        return accessor.count(self._target_col_name, self._ignore_nulls)
+
+    def combine(self, current_accumulator: int, new: int) -> int:
+        return current_accumulator + new
+
+    def _result_without_rows(self) -> int:
+        return 0
+
+
+class Sum(AggregateFnV2[Any, Any]):
+    """The sum of a column."""
+
+    def __init__(
+        self, on: str | None = None, ignore_nulls: bool = True, alias_name: str | None = None
+    ) -> None:
+        super().__init__(_name("sum", on, alias_name), lambda: 0, on=on, ignore_nulls=ignore_nulls)
+
+    def aggregate_block(self, block: Block) -> Any:
+        return _column(self, block).sum(ignore_nulls=self._ignore_nulls)
+
+    def combine(self, current_accumulator: Any, new: Any) -> Any:
+        return current_accumulator + new
+
+
+class Min(AggregateFnV2[Any, Any]):
+    """The least value of a column."""
+
+    def __init__(
+        self,
+        on: str | None = None,
+        ignore_nulls: bool = True,
+        alias_name: str | None = None,
+        zero_factory: Callable[[], Any] = lambda: float("+inf"),
+    ) -> None:
+        super().__init__(
+            _name("min", on, alias_name), zero_factory, on=on, ignore_nulls=ignore_nulls
+        )
+
+    def aggregate_block(self, block: Block) -> Any:
+        return _column(self, block).min(ignore_nulls=self._ignore_nulls)
+
+    def combine(self, current_accumulator: Any, new: Any) -> Any:
+        return min(current_accumulator, new)
+
+
+class Max(AggregateFnV2[Any, Any]):
+    """The greatest value of a column."""
+
+    def __init__(
+        self,
+        on: str | None = None,
+        ignore_nulls: bool = True,
+        alias_name: str | None = None,
+        zero_factory: Callable[[], Any] = lambda: float("-inf"),
+    ) -> None:
+        super().__init__(
+            _name("max", on, alias_name), zero_factory, on=on, ignore_nulls=ignore_nulls
+        )
+
+    def aggregate_block(self, block: Block) -> Any:
+        return _column(self, block).max(ignore_nulls=self._ignore_nulls)
+
+    def combine(self, current_accumulator: Any, new: Any) -> Any:
+        return max(current_accumulator, new)
+
+
+class Mean(AggregateFnV2[list[Any], float]):
+    """The mean of a column."""
+
+    def __init__(
+        self, on: str | None = None, ignore_nulls: bool = True, alias_name: str | None = None
+    ) -> None:
+        super().__init__(
+            _name("mean", on, alias_name), lambda: [0, 0], on=on, ignore_nulls=ignore_nulls
+        )
+
+    def aggregate_block(self, block: Block) -> list[Any] | None:
+        column = _column(self, block)
+        total = column.sum(ignore_nulls=self._ignore_nulls)
+        count = column.count(ignore_nulls=self._ignore_nulls)
+        return None if total is None or not count else [total, count]
+
+    def combine(self, current_accumulator: list[Any], new: list[Any]) -> list[Any]:
+        return [current_accumulator[0] + new[0], current_accumulator[1] + new[1]]
+
+    def finalize(self, accumulator: list[Any]) -> float:
+        total, count = accumulator
+        return total / count if count else math.nan
+
+
+class Std(AggregateFnV2[list[float], float]):
+    """The standard deviation of a column, by Welford's method over blocks.
+
+    Args:
+        ddof: lost degrees of freedom; nan where there are no more rows than those.
+    """
+
+    def __init__(
+        self,
+        on: str | None = None,
+        ddof: int = 1,
+        ignore_nulls: bool = True,
+        alias_name: str | None = None,
+    ) -> None:
+        super().__init__(
+            _name("std", on, alias_name), lambda: [0, 0, 0], on=on, ignore_nulls=ignore_nulls
+        )
+        self._ddof = ddof
+
+    def aggregate_block(self, block: Block) -> list[float] | None:
+        column = _column(self, block)
+        count = column.count(ignore_nulls=self._ignore_nulls)
+        mean = column.mean(ignore_nulls=self._ignore_nulls)
+        if not count or mean is None:
+            return None
+        squares = column.sum_of_squared_diffs_from_mean(ignore_nulls=self._ignore_nulls, mean=mean)
+        return [squares, mean, count]
+
+    def combine(self, current_accumulator: list[float], new: list[float]) -> list[float]:
+        squares_a, mean_a, count_a = current_accumulator
+        squares_b, mean_b, count_b = new
+        delta = mean_b - mean_a
+        count = count_a + count_b
+        mean = (mean_a * count_a + mean_b * count_b) / count
+        squares = squares_a + squares_b + delta**2 * count_a * count_b / count
+        return [squares, mean, count]
+
+    def finalize(self, accumulator: list[float]) -> float:
+        squares, _, count = accumulator
+        return math.sqrt(squares / (count - self._ddof)) if count > self._ddof else math.nan
+
+
+class AbsMax(AggregateFnV2[Any, Any]):
+    """The greatest magnitude of a column."""
+
+    def __init__(
+        self,
+        on: str | None = None,
+        ignore_nulls: bool = True,
+        alias_name: str | None = None,
+        zero_factory: Callable[[], Any] = lambda: 0,
+    ) -> None:
+        super().__init__(
+            _name("abs_max", on, alias_name), zero_factory, on=on, ignore_nulls=ignore_nulls
+        )
+
+    def aggregate_block(self, block: Block) -> Any:
+        column = _column(self, block)
+        least = column.min(ignore_nulls=self._ignore_nulls)
+        greatest = column.max(ignore_nulls=self._ignore_nulls)
+        return None if least is None or greatest is None else max(abs(least), abs(greatest))
+
+    def combine(self, current_accumulator: Any, new: Any) -> Any:
+        return max(current_accumulator, new)
+
+
+class Quantile(AggregateFnV2[list[Any], Any]):
+    """The quantile `q` of a column, exactly, between neighbours by linear interpolation.
+
+    Keeps all values of the column in memory.
+    """
+
+    def __init__(
+        self,
+        on: str | None = None,
+        q: float = 0.5,
+        ignore_nulls: bool = True,
+        alias_name: str | None = None,
+    ) -> None:
+        super().__init__(_name("quantile", on, alias_name), list, on=on, ignore_nulls=ignore_nulls)
+        self._q = q
+
+    def aggregate_block(self, block: Block) -> list[pa.Array] | None:
+        values = BlockAccessor.for_block(block).to_arrow().column(self.get_target_column())
+        if values.null_count and not self._ignore_nulls:
+            return None
+        return list(values.drop_null().chunks)
+
+    def combine(self, current_accumulator: list[Any], new: list[Any]) -> list[Any]:
+        return [*current_accumulator, *new]
+
+    def finalize(self, accumulator: list[Any]) -> Any:
+        values = pa.chunked_array(accumulator) if accumulator else pa.chunked_array([[]])
+        if len(values) == 0:
+            return None
+        return BlockColumnAccessor(values).quantile(q=self._q, ignore_nulls=True)
+
+
+class Unique(AggregateFnV2[dict[Any, Any], list[Any]]):
+    """The different values of a column, in order of their first rows.
+
+    Args:
+        ignore_nulls: leave out null.
+        encode_lists: how lists count: `FLATTEN` (True): their elements; `HASH`: each list.
+    """
+
+    class ListEncodingMode(str, Enum):
+        """How lists count."""
+
+        FLATTEN = "FLATTEN"
+        HASH = "HASH"
+
+    def __init__(
+        self,
+        on: str | None = None,
+        ignore_nulls: bool = False,
+        alias_name: str | None = None,
+        encode_lists: bool | Unique.ListEncodingMode | None = None,
+    ) -> None:
+        super().__init__(_name("unique", on, alias_name), dict, on=on, ignore_nulls=ignore_nulls)
+        self._flatten = encode_lists is True or encode_lists == Unique.ListEncodingMode.FLATTEN
+
+    def aggregate_block(self, block: Block) -> dict[Any, Any]:
+        column = _column(self, block)
+        if column.is_composed_of_lists() and self._flatten:
+            column = BlockColumnAccessor.for_column(column.flatten())
+        if column.is_composed_of_lists():
+            values = column.to_pylist()
+        else:
+            values = _unique_values(column)
+        ordered: dict[Any, Any] = {}
+        for value in values:
+            ordered.setdefault(_hashable(value), value)
+        if self._ignore_nulls:
+            ordered.pop(None, None)
+        return ordered
+
+    def combine(self, current_accumulator: dict[Any, Any], new: dict[Any, Any]) -> dict[Any, Any]:
+        return _merge_first(current_accumulator, new)
+
+    def finalize(self, accumulator: dict[Any, Any]) -> list[Any]:
+        return list(accumulator.values())
+
+    def _result_without_rows(self) -> list[Any]:
+        return []
+
+
+class CountDistinct(AggregateFnV2[dict[Any, Any], int]):
+    """The number of different values of a column."""
+
+    def __init__(self, on: str, ignore_nulls: bool = True, alias_name: str | None = None) -> None:
+        super().__init__(
+            _name("count_distinct", on, alias_name), dict, on=on, ignore_nulls=ignore_nulls
+        )
+
+    def aggregate_block(self, block: Block) -> dict[Any, Any]:
+        values = {_hashable(v): None for v in _unique_values(_column(self, block))}
+        if self._ignore_nulls:
+            values.pop(None, None)
+        return values
+
+    def combine(self, current_accumulator: dict[Any, Any], new: dict[Any, Any]) -> dict[Any, Any]:
+        current_accumulator.update(new)
+        return current_accumulator
+
+    def finalize(self, accumulator: dict[Any, Any]) -> int:
+        return len(accumulator)
+
+    def _result_without_rows(self) -> int:
+        return 0
+
+
+class AsList(AggregateFnV2[list[Any], list[Any]]):
+    """All values of a column as a list."""
+
+    def __init__(self, on: str, alias_name: str | None = None, ignore_nulls: bool = False) -> None:
+        super().__init__(_name("list", on, alias_name), list, on=on, ignore_nulls=ignore_nulls)
+
+    def aggregate_block(self, block: Block) -> list[Any]:
+        column = _column(self, block)
+        if self._ignore_nulls:
+            column = BlockColumnAccessor.for_column(column.dropna())
+        return column.to_pylist()
+
+    def combine(self, current_accumulator: list[Any], new: list[Any]) -> list[Any]:
+        current_accumulator.extend(new)
+        return current_accumulator
+
+
+class ValueCounter(AggregateFnV2[dict[Any, int], dict[str, list[Any]]]):
+    """The values of a column and how often each occurs: {"values": [...], "counts": [...]}."""
+
+    def __init__(self, on: str, alias_name: str | None = None) -> None:
+        super().__init__(_name("value_counter", on, alias_name), dict, on=on, ignore_nulls=True)
+
+    def aggregate_block(self, block: Block) -> dict[Any, int] | None:
+        counted = _column(self, block).value_counts()
+        if counted is None:
+            return None
+        return dict(zip(counted["values"], counted["counts"], strict=True))
+
+    def combine(self, current_accumulator: dict[Any, int], new: dict[Any, int]) -> dict[Any, int]:
+        for value, count in new.items():
+            current_accumulator[value] = current_accumulator.get(value, 0) + count
+        return current_accumulator
+
+    def finalize(self, accumulator: dict[Any, int]) -> dict[str, list[Any]]:
+        return {"values": list(accumulator), "counts": list(accumulator.values())}
+
+
+class _Share(AggregateFnV2[list[int], float]):
+    """A share of rows, in percent: an accumulator of [those, all]."""
+
+    def combine(self, current_accumulator: list[int], new: list[int]) -> list[int]:
+        return [current_accumulator[0] + new[0], current_accumulator[1] + new[1]]
+
+    def finalize(self, accumulator: list[int]) -> float | None:
+        those, all_rows = accumulator
+        return those / all_rows * 100.0 if all_rows else None
+
+
+class MissingValuePercentage(_Share):
+    """The percentage of nulls and nans in a column."""
+
+    def __init__(self, on: str, alias_name: str | None = None) -> None:
+        super().__init__(
+            _name("missing_pct", on, alias_name), lambda: [0, 0], on=on, ignore_nulls=False
+        )
+
+    def aggregate_block(self, block: Block) -> list[int]:
+        import pyarrow.compute as pc
+
+        values = BlockAccessor.for_block(block).to_arrow().column(self.get_target_column())
+        missing = pc.sum(pc.is_null(values, nan_is_null=True)).as_py() or 0
+        return [missing, len(values)]
+
+
+class ZeroPercentage(_Share):
+    """The percentage of zeros in a column of numbers."""
+
+    def __init__(self, on: str, ignore_nulls: bool = True, alias_name: str | None = None) -> None:
+        super().__init__(
+            _name("zero_pct", on, alias_name), lambda: [0, 0], on=on, ignore_nulls=ignore_nulls
+        )
+
+    def aggregate_block(self, block: Block) -> list[int]:
+        import pyarrow.compute as pc
+
+        values = BlockAccessor.for_block(block).to_arrow().column(self.get_target_column())
+        zeros = pc.sum(pc.equal(values, 0)).as_py() or 0
+        rows = pc.count(values, mode="only_valid" if self._ignore_nulls else "all").as_py()
+        return [zeros, rows]
+
+
+def _unique_values(column: BlockColumnAccessor) -> list[Any]:
+    try:
+        return column.unique().to_pylist()
+    except pa.ArrowNotImplementedError:
+        return column.to_pylist()
+
+
+def _hashable(value: Any) -> Any:
+    try:
+        hash(value)
+    except TypeError:
+        return pickle.dumps(value)
+    return value
+
+
+def _merge_first(first: dict[Any, Any], second: dict[Any, Any]) -> dict[Any, Any]:
+    for key, value in second.items():
+        first.setdefault(key, value)
+    return first

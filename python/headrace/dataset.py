@@ -1,0 +1,292 @@
+"""`Dataset`: a handle on a logical plan; immutable, lazy and cheap."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from headrace import _core
+from headrace._internal.dataset_consume import ConsumeMixin, RefBundle
+from headrace._internal.dataset_transform import TransformMixin
+from headrace._internal.dataset_write import WriteMixin
+from headrace._internal.plan_building import make_options
+from headrace._internal.stats import RunStats
+from headrace.context import DataContext
+
+__all__ = ["Dataset", "MaterializedDataset", "RefBundle", "Schema"]
+
+
+class Schema:
+    """Names and types of a dataset's columns.
+
+    `base_schema` is the `pyarrow.Schema`. Tensors show as their own types.
+    """
+
+    def __init__(self, base_schema: pa.Schema, *, data_context: DataContext | None = None) -> None:
+        self.base_schema = base_schema
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.base_schema.names)
+
+    @property
+    def types(self) -> list[Any]:
+        return list(self.base_schema.types)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Schema) and self.base_schema.equals(other.base_schema)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        names = ["Column", "------", *self.names]
+        types = ["Type", "----", *(type_name(dtype) for dtype in self.types)]
+        width = max(len(name) for name in names)
+        lines = [f"{n:<{width}}  {t}" for n, t in zip(names, types, strict=True)]
+        return "\n".join(lines)
+
+
+def type_name(dtype: pa.DataType) -> str:
+    """Returns the name of a column's type as `Schema` shows it."""
+    if isinstance(dtype, pa.FixedShapeTensorType):
+        return f"ArrowTensorTypeV2(shape={tuple(dtype.shape)}, dtype={dtype.value_type})"
+    if isinstance(dtype, pa.BaseExtensionType):
+        if dtype.extension_name == "arrow.variable_shape_tensor":
+            fields = dtype.storage_type
+            ndim = fields.field("shape").type.list_size
+            values = fields.field("data").type.value_type
+            return f"ArrowVariableShapedTensorType(ndim={ndim}, dtype={values})"
+        return f"extension<{dtype.extension_name}>"
+    return str(dtype)
+
+
+class Dataset(TransformMixin, ConsumeMixin, WriteMixin):
+    """Rows to come: what to read and what to do with them.
+
+    Each verb returns a new dataset; nothing runs before a verb asks for rows, and each such verb
+    runs the whole anew, unless the dataset was materialized. Make datasets by `headrace.range`,
+    `read_*` and `from_*`.
+    """
+
+    def __init__(
+        self, plan: _core.Plan, context: DataContext | None = None, name: str | None = None
+    ) -> None:
+        self._plan = plan
+        self._context = context or DataContext.get_current().copy()
+        self._name = name
+        self._uuid = uuid.uuid4().hex
+        self._stats: RunStats | None = None
+        self._schema: Schema | None = None
+        # The verb and arguments that made this dataset, see _internal/lineage.py.
+        self._recipe: Any = None
+
+    def _with_plan(self, plan: _core.Plan) -> Dataset:
+        plan.validate()
+        return Dataset(plan, self._context.copy(), None)
+
+    # ---- What it is
+
+    @property
+    def context(self) -> DataContext:
+        """The settings of this dataset: a copy of those that were current when it was made."""
+        return self._context
+
+    @property
+    def name(self) -> str | None:
+        """The name that progress bars show."""
+        return self._name
+
+    def set_name(self, name: str | None) -> None:
+        """Names the dataset, for progress bars."""
+        self._name = name
+
+    @property
+    def _dataset_name(self) -> str | None:
+        return self._name
+
+    def get_dataset_id(self) -> str:
+        """Returns an id that no other dataset has."""
+        return f"{self._name or 'dataset'}_{self._uuid}_0"
+
+    def schema(self, fetch_if_missing: bool = True) -> Schema | None:
+        """Returns the schema; None for a dataset without rows and types.
+
+        Where it does not follow from the plan, the first rows are computed, unless
+        `fetch_if_missing` is false.
+        """
+        known = self._known_schema()
+        if known is not None:
+            return Schema(known, data_context=self._context)
+        if self._schema is None and fetch_if_missing:
+            self._schema = self._fetch_schema()
+        return self._schema
+
+    def _known_schema(self) -> pa.Schema | None:
+        if self._schema is not None:
+            return self._schema.base_schema
+        return self._plan.infer_schema()
+
+    def _fetch_schema(self) -> Schema | None:
+        for block in self._blocks(self._plan.limit(1)):
+            if len(block.schema.names) > 0:
+                return Schema(block.schema, data_context=self._context)
+        return None
+
+    def _schema_for(self, verb: str) -> pa.Schema:
+        schema = self.schema()
+        if schema is None:
+            raise ValueError(f"{verb}() needs to know the columns, but there are none.")
+        return schema.base_schema
+
+    def columns(self, fetch_if_missing: bool = True) -> list[str] | None:
+        """Returns the column names; see `schema`."""
+        schema = self.schema(fetch_if_missing)
+        return None if schema is None else schema.names
+
+    def types(self, fetch_if_missing: bool = True) -> list[Any] | None:
+        """Returns the column types; see `schema`."""
+        schema = self.schema(fetch_if_missing)
+        return None if schema is None else schema.types
+
+    def num_blocks(self) -> int:
+        """Raises NotImplementedError: how many blocks there are shows when they are made."""
+        raise NotImplementedError(
+            "Number of blocks is only available for `MaterializedDataset`, because the number of "
+            "blocks may dynamically change during execution. Call `ds.materialize()` to get a "
+            "`MaterializedDataset`."
+        )
+
+    # ---- What it does
+
+    def explain(self) -> None:
+        """Prints the plan in four stages: logical, optimized, physical, optimized."""
+        for title, text in self._plan.explain(make_options(self._context)):
+            print(f"-------- {title} --------")
+            print(text)
+
+    def stats(self) -> str:
+        """Returns the statistics of the last run as text; "" if none has run."""
+        return "" if self._stats is None else self._stats.to_text()
+
+    def get_stats_summary(self, detail: bool = False) -> RunStats | None:
+        """Returns the statistics of the last run as values; None if none has run."""
+        return self._stats
+
+    # ---- Copies
+
+    @staticmethod
+    def copy(ds: Dataset, _deep_copy: bool = False, _as: type | None = None) -> Dataset:
+        """Returns another handle on the same plan."""
+        target = _as or type(ds)
+        made = target(ds._plan, ds._context.copy() if _deep_copy else ds._context, ds._name)
+        made._stats, made._schema, made._recipe = ds._stats, ds._schema, ds._recipe
+        return made
+
+    def __copy__(self) -> Dataset:
+        return Dataset.copy(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Dataset:
+        return Dataset.copy(self, _deep_copy=True)
+
+    def __reduce__(self) -> Any:
+        from headrace._internal.lineage import replay
+
+        if self._recipe is None:
+            raise TypeError("this dataset cannot be pickled: how it was made is not known")
+        verb, args, kwargs = self._recipe
+        return replay, (verb, args, kwargs, {"context": self._context, "name": self._name})
+
+    def has_serializable_lineage(self) -> bool:
+        """Returns True if the dataset can be pickled as the verbs that made it."""
+        return self._recipe is not None
+
+    def serialize_lineage(self) -> bytes:
+        """Returns the dataset as bytes, for `deserialize_lineage` in another process."""
+        import cloudpickle
+
+        return cloudpickle.dumps(self)
+
+    @staticmethod
+    def deserialize_lineage(serialized_ds: bytes) -> Dataset:
+        """Returns a dataset that does what the serialized one does."""
+        import pickle
+
+        return pickle.loads(serialized_ds)
+
+    # ---- As an object
+
+    def __len__(self) -> int:
+        raise AttributeError(
+            "Use `ds.count()` to compute the length of a distributed Dataset. This may be an "
+            "expensive operation."
+        )
+
+    def __iter__(self) -> Iterator[Any]:
+        raise TypeError(
+            "`Dataset` objects aren't iterable. To iterate records, call `ds.iter_rows()` or "
+            "`ds.iter_batches()`."
+        )
+
+    def __bool__(self) -> bool:
+        # Not by __len__, which raises.
+        return True
+
+    def __repr__(self) -> str:
+        from headrace._internal.representation import describe, describe_plan
+
+        schema = self._known_schema()
+        count = self._plan.infer_row_count()
+        if schema is not None and schema.names:
+            names = [type_name(dtype) for dtype in schema.types]
+            return describe(schema, count, self._rows_at_hand(), names)
+        return describe_plan(self._plan, self._leaf())
+
+    __str__ = __repr__
+
+    def _rows_at_hand(self) -> list[dict[str, Any]] | None:
+        return None
+
+    def _leaf(self) -> str:
+        plan = self._plan
+        while plan.kind not in ("read", "input_data", "union"):
+            plan = plan.inputs[0]
+        schema, count = plan.infer_schema(), plan.infer_row_count()
+        rows = "?" if count is None else str(count)
+        if schema is None:
+            columns = "Unknown schema"
+        else:
+            pairs = zip(schema.names, schema.types, strict=True)
+            columns = "{" + ", ".join(f"{name}: {type_name(dtype)}" for name, dtype in pairs) + "}"
+        return f"{type(self).__name__}(num_rows={rows}, schema={columns})"
+
+
+class MaterializedDataset(Dataset):
+    """A dataset whose blocks are in the object store."""
+
+    def num_blocks(self) -> int:
+        """Returns the number of blocks."""
+        return len(self._plan.blocks() or [])
+
+    def materialize(self) -> MaterializedDataset:
+        """Returns itself."""
+        return self
+
+    def _rows_at_hand(self) -> list[dict[str, Any]] | None:
+        return self.take(10)
+
+    def __reduce__(self) -> Any:
+        tables = [block.get() for block in self._plan.blocks() or []]
+        return _rebuild_materialized, (tables, self._plan.name, self._context, self._name)
+
+    def has_serializable_lineage(self) -> bool:
+        return False
+
+
+def _rebuild_materialized(
+    tables: list[pa.Table], plan_name: str, context: DataContext, name: str | None
+) -> MaterializedDataset:
+    plan = _core.Plan.input_data([_core.put(table) for table in tables], plan_name)
+    return MaterializedDataset(plan, context, name)
