@@ -135,7 +135,7 @@ struct LimitStep {
 /// Where and how a WriteStep writes. `format`: "parquet", "csv", "json", "numpy" or "python".
 struct WriteTarget {
   std::string format;
-  std::string name;       // Shown as "Write" + name: "WriteParquet".
+  std::string name;       // Of the format, for messages: "Parquet". The operator is "Write".
   std::string directory;  // Files are written here under temporary names, see data/consume.
   std::string run_id;     // First part of the file names: {run_id}_{position}.{extension}
   FileSystemRef file_system;
