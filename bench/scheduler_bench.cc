@@ -41,7 +41,7 @@ class Driver {
   explicit Driver(Scheduler* scheduler) : scheduler_(*scheduler) {}
 
   std::int64_t Run() {
-    Step(event::OutputWanted{0, 4});
+    Step(event::OutputWanted{0, 64});
     while (true) {
       while (std::optional<Action> action = scheduler_.Poll()) Perform(*action);
       if (events_.empty()) return blocks_;

@@ -7,13 +7,13 @@
 namespace headrace {
 
 ObjectRef::ObjectRef(ObjectRef&& other) noexcept
-    : ledger_(std::exchange(other.ledger_, nullptr)), id_(other.id_) {}
+    : ledger_(other.ledger_), count_(std::exchange(other.count_, nullptr)) {}
 
 ObjectRef& ObjectRef::operator=(ObjectRef&& other) noexcept {
   if (this != &other) {
     Drop();
-    ledger_ = std::exchange(other.ledger_, nullptr);
-    id_ = other.id_;
+    ledger_ = other.ledger_;
+    count_ = std::exchange(other.count_, nullptr);
   }
   return *this;
 }
@@ -21,55 +21,44 @@ ObjectRef& ObjectRef::operator=(ObjectRef&& other) noexcept {
 ObjectRef::~ObjectRef() { Drop(); }
 
 void ObjectRef::Drop() {
-  if (ledger_ != nullptr) std::exchange(ledger_, nullptr)->Drop(id_);
+  if (count_ != nullptr) ledger_->Drop(std::exchange(count_, nullptr));
 }
 
 ObjectRef ObjectRef::Share() const {
-  HEADRACE_CHECK(ledger_ != nullptr);
-  ledger_->AddRef(id_);
-  return ObjectRef(ledger_, id_);
+  HEADRACE_CHECK(count_ != nullptr);
+  ++count_->references;
+  return ObjectRef(ledger_, count_);
 }
 
 ObjectId ObjectRef::HandOver() && {
-  HEADRACE_CHECK(ledger_ != nullptr);
-  std::exchange(ledger_, nullptr)->Forget(id_);
-  return id_;
+  HEADRACE_CHECK(count_ != nullptr && count_->references == 1);
+  const ObjectId id = count_->id;
+  ledger_->Forget(std::exchange(count_, nullptr));
+  return id;
 }
 
 ObjectRef RefLedger::Adopt(ObjectId id, std::int64_t num_bytes) {
-  Entry& entry = live_[id];
-  HEADRACE_CHECK(entry.references == 0 || entry.num_bytes == num_bytes);
-  entry.num_bytes = num_bytes;
-  ++entry.references;
-  ++entry.adopted;
+  if (free_.empty()) free_.push_back(&counts_.emplace_back());
+  ObjectRef::Count* count = free_.back();
+  free_.pop_back();
+  *count = {id, 1, num_bytes};
   live_bytes_ += num_bytes;
-  return ObjectRef(this, id);
+  ++live_objects_;
+  return ObjectRef(this, count);
 }
 
 std::vector<ObjectId> RefLedger::TakeReleased() { return std::exchange(released_, {}); }
 
-void RefLedger::AddRef(ObjectId id) { ++live_.at(id).references; }
-
-void RefLedger::Drop(ObjectId id) {
-  auto at = live_.find(id);
-  HEADRACE_CHECK(at != live_.end() && at->second.references > 0);
-  Entry& entry = at->second;
-  --entry.references;
-  if (entry.adopted <= entry.references) return;
-  --entry.adopted;
-  live_bytes_ -= entry.num_bytes;
-  if (entry.references == 0) live_.erase(at);
-  released_.push_back(id);
+void RefLedger::Drop(ObjectRef::Count* count) {
+  if (--count->references > 0) return;
+  released_.push_back(count->id);
+  Forget(count);
 }
 
-void RefLedger::Forget(ObjectId id) {
-  auto at = live_.find(id);
-  HEADRACE_CHECK(at != live_.end() && at->second.references <= at->second.adopted);
-  Entry& entry = at->second;
-  --entry.references;
-  --entry.adopted;
-  live_bytes_ -= entry.num_bytes;
-  if (entry.references == 0) live_.erase(at);
+void RefLedger::Forget(ObjectRef::Count* count) {
+  live_bytes_ -= count->num_bytes;
+  --live_objects_;
+  free_.push_back(count);
 }
 
 std::int64_t RefBundle::num_rows() const {

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstdint>
-#include <unordered_map>
+#include <deque>
 #include <vector>
 
 #include "headrace/block/block.h"
@@ -31,30 +31,36 @@ class ObjectRef {
   ObjectRef& operator=(const ObjectRef&) = delete;
   ~ObjectRef();  // Notes the drop in the ledger.
 
-  bool empty() const { return ledger_ == nullptr; }
-  ObjectId id() const { return id_; }
+  bool empty() const { return count_ == nullptr; }
+  /// Requires: not empty.
+  ObjectId id() const { return count_->id; }
 
   /// Returns a second reference to the same object. Requires: this one is not empty.
   [[nodiscard]] ObjectRef Share() const;
 
-  /// Empties this reference without a release: someone else now owns a backend's reference.
-  /// Requires: this reference was adopted, not shared.
+  /// Empties this reference without a release: someone else now owns the backend's reference.
+  /// Requires: this is the last reference of those shared from one adopted.
   ObjectId HandOver() &&;
 
  private:
   friend class RefLedger;
-  ObjectRef(RefLedger* ledger, ObjectId id) : ledger_(ledger), id_(id) {}
+  struct Count {
+    ObjectId id;
+    std::int64_t references = 0;
+    std::int64_t num_bytes = 0;
+  };
+  ObjectRef(RefLedger* ledger, Count* count) : ledger_(ledger), count_(count) {}
   void Drop();
 
   RefLedger* ledger_ = nullptr;
-  ObjectId id_;
+  Count* count_ = nullptr;
 };
 
 /// Counts the references that one scheduler holds on stored objects.
 ///
-/// Invariant: of each live object there are at least as many references here as the backend
-/// holds for this scheduler, and at least one of the latter. At the end of every execution
-/// live_objects() is 0. Must outlive its references.
+/// Each adopted reference of the backend has a count of its own, of the ObjectRefs shared from
+/// it; at zero it is to be released. At the end of every execution live_objects() is 0. Must
+/// outlive its references.
 class RefLedger {
  public:
   /// Takes over a reference that the backend reported. An object may be adopted again while it
@@ -67,24 +73,20 @@ class RefLedger {
   /// Returns true if TakeReleased() would return something.
   bool has_released() const { return !released_.empty(); }
 
-  /// Bytes of the adopted references, an object counted once for each.
+  /// Bytes and number of the adopted references, an object counted once for each.
   std::int64_t live_bytes() const { return live_bytes_; }
-  std::int64_t live_objects() const { return static_cast<std::int64_t>(live_.size()); }
+  std::int64_t live_objects() const { return live_objects_; }
 
  private:
   friend class ObjectRef;
-  struct Entry {
-    std::int64_t references = 0;  // ObjectRefs.
-    std::int64_t adopted = 0;     // References that the backend holds for us.
-    std::int64_t num_bytes = 0;
-  };
-  void AddRef(ObjectId id);
-  void Drop(ObjectId id);
-  void Forget(ObjectId id);
+  void Drop(ObjectRef::Count* count);
+  void Forget(ObjectRef::Count* count);
 
-  std::unordered_map<ObjectId, Entry> live_;  // Looked up, never walked.
+  std::deque<ObjectRef::Count> counts_;  // Never shrinks: references point into it.
+  std::vector<ObjectRef::Count*> free_;
   std::vector<ObjectId> released_;
   std::int64_t live_bytes_ = 0;
+  std::int64_t live_objects_ = 0;
 };
 
 /// Blocks that move through the operators as one item.
