@@ -1,7 +1,7 @@
 """The C++ engine as the Python package sees it. Private: import nothing from here in user code.
 
-Arrow objects cross without a copy. Errors raise what users expect: `FileNotFoundError`, `ValueError`,
-`KeyError`, or the user's own exception. Long calls release the GIL and answer Ctrl-C.
+Arrow objects cross without a copy. Errors raise what users expect: `FileNotFoundError`,
+`ValueError`, `KeyError`, or the user's own exception. Long calls release the GIL and answer Ctrl-C.
 """
 
 from collections.abc import Callable, Sequence
@@ -253,7 +253,7 @@ class OperatorState:
     def __getattr__(self, name: str) -> Any: ...
 
 class Execution:
-    """One run of a plan. Iterating it early and dropping it stops the run and returns all memory."""
+    """One run of a plan. Dropping it early stops the run and returns all memory."""
 
     def next(self, prefetch: int = 1) -> BlockRef | None:
         """Waits for the next block; None at the end. Raises what failed."""

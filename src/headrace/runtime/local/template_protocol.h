@@ -20,9 +20,9 @@
 // What the template does:
 //   - ignores SIGINT, before it says or does anything else, and has a single thread when it forks;
 //   - on "F": forks. The parent closes its copy of the descriptor and answers. The child closes the
-//     control socket, restores SIGCHLD, reads the setup (below) from the descriptor, applies it, and
-//     calls run_worker(descriptor, runtime), then leaves by os._exit(returned code). It must not
-//     return into the template's loop, whatever is raised;
+//     control socket, restores SIGCHLD, reads the setup (below) from the descriptor, applies it,
+//     and calls run_worker(descriptor, runtime), then leaves by os._exit(returned code). It must
+//     not return into the template's loop, whatever is raised;
 //   - reaps its children (SIGCHLD with a wakeup descriptor, or the end of a short poll) and reports
 //     each one by "X";
 //   - at the end of the control socket (the driver closed it or died): kills its children with
