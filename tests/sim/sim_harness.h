@@ -133,9 +133,9 @@ class SimRun {
       const ObjectId object[] = {block.object};
       backend_.Release(object);
       const bool burst = rng_.Chance(case_.burst_chance);
-      const auto think =
-          static_cast<std::int64_t>(rng_.Below(static_cast<std::uint64_t>(case_.think_max.nanos)));
-      free_at_ = std::max(free_at_, backend_.Now()) + Duration{burst ? 0 : think};
+      const auto drawn = static_cast<std::int64_t>(
+          rng_.Below(static_cast<std::uint64_t>(case_.think_max.nanos) + 1));
+      free_at_ = std::max(free_at_, backend_.Now()) + case_.think + Duration{burst ? 0 : drawn};
       backend_.PostAt(free_at_, event::OutputConsumed{0, block.info.num_bytes});
       backend_.PostAt(free_at_, event::OutputWanted{0, 1});
       if (case_.stop_after == static_cast<std::int64_t>(out_.blocks.size())) Stop();

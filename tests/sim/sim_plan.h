@@ -26,7 +26,8 @@ struct Case {
   SimOptions sim;
   // The consumer.
   std::int64_t prefetch = 1;
-  Duration think_max;       // Per block.
+  Duration think;           // Per block, and
+  Duration think_max;       // as much again, drawn.
   double burst_chance = 0;  // That it takes many at once.
   std::int64_t stop_after = -1;
 };

@@ -160,6 +160,7 @@ void SimBackend::Schedule(Instant at, Happening happening) {
 void SimBackend::PostAt(Instant at, Event event) { Schedule(at, std::move(event)); }
 
 Duration SimBackend::Draw(Duration most) {
+  if (options_.exact_times) return most;
   return {1 + static_cast<std::int64_t>(rng_.Below(static_cast<std::uint64_t>(most.nanos)))};
 }
 
@@ -217,7 +218,7 @@ void SimBackend::AddNoise(const Event& event, std::vector<Event>* events) {
 // ---- Tasks ------------------------------------------------------------------------------------
 
 bool SimBackend::LosesWorker(TaskId id, const Task& task) {
-  if (options_.workers_always_lost) return true;
+  if (options_.workers_always_lost || options_.lose_at.contains({id, task.next})) return true;
   if (!rng_.Chance(options_.worker_lost_chance)) return false;
   const auto may_lose = [this](const TaskId& t) {
     return static_cast<std::int32_t>(t.attempt) + 1 < options_.max_attempts;

@@ -24,6 +24,7 @@ struct SimOptions {
 
   Duration block_time_max = Duration::Millis(20);  // Of making one block.
   Duration actor_start_max = Duration::Millis(50);
+  bool exact_times = false;  // Everything takes its longest time.
   /// A task that has used up its credit parks before it knows whether it has more to give.
   double parks_at_end_chance = 0.5;
 
@@ -33,6 +34,8 @@ struct SimOptions {
   double actor_dies_idle_chance = 0;    // Some time after it is ready.
   double noise_chance = 0;              // Duplicate, stale and unknown events, after each event.
   std::int32_t max_attempts = 4;        // A task loses its worker less often than this.
+
+  std::set<std::pair<TaskId, std::uint32_t>> lose_at;  // The attempt, and before which output.
 
   // Faults that a run must end with.
   bool actors_never_start = false;

@@ -8,6 +8,7 @@ namespace headrace {
 
 SimModel::Outputs SimModel::OutputsOf(OperatorId op, const Position& position,
                                       std::int64_t rows_in) const {
+  if (const auto at = fixed.find(op.value); at != fixed.end()) return at->second;
   Rng rng(position.Seed(seed + static_cast<std::uint64_t>(op.value) * 7919));
   const auto draw = [&](std::int64_t most) {
     return static_cast<std::int64_t>(rng.Below(static_cast<std::uint64_t>(most) + 1));

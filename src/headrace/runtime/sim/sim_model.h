@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -30,6 +31,9 @@ struct SimModel {
     /// The task fails after this many blocks.
     std::optional<std::uint32_t> error_after;
   };
+
+  /// By operator: what each of its tasks yields, instead of a draw.
+  std::map<std::int32_t, Outputs> fixed;
 
   /// Returns what a task of `op` at `position` yields. `rows_in` is -1 for sources.
   Outputs OutputsOf(OperatorId op, const Position& position, std::int64_t rows_in) const;
