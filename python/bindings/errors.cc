@@ -1,6 +1,7 @@
 #include "errors.h"
 
 #include <arrow/util/io_util.h>
+#include <nanobind/stl/string.h>
 
 #include <cerrno>
 #include <string>

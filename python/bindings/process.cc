@@ -1,6 +1,8 @@
 #include "process.h"
 
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include <cstdlib>
 #include <utility>
@@ -28,17 +30,21 @@ ProcessState& State() {
   return *state;
 }
 
+// A clean interpreter that finds modules where this one does: a script's own folder, but not the
+// working directory that "-m" would put first.
 std::vector<std::string> DefaultTemplateCommand() {
-  nb::object executable = nb::module_::import_("sys").attr("executable");
-  if (!nb::isinstance<nb::str>(executable)) return {};
-  return {nb::cast<const char*>(executable), "-m", "headrace._internal.template"};
+  nb::object command =
+      nb::module_::import_("headrace._internal.worker_setup").attr("template_command")();
+  return nb::cast<std::vector<std::string>>(command);
 }
 
 // Workers share the machine: each gets one thread for linear algebra, unless the user says more.
-std::vector<std::string> DefaultEnvironment() {
-  std::vector<std::string> environment;
+std::vector<std::string> WithDefaultEnvironment(std::vector<std::string> environment) {
   for (const char* name : {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"}) {
-    if (std::getenv(name) == nullptr) environment.push_back(std::string(name) + "=1");
+    const std::string prefix = std::string(name) + "=";
+    bool given = std::getenv(name) != nullptr;
+    for (const std::string& entry : environment) given |= entry.starts_with(prefix);
+    if (!given) environment.push_back(prefix + "1");
   }
   return environment;
 }
@@ -59,11 +65,7 @@ Result<SessionPtr> CurrentSession() {
   if (options.workers.template_command.empty()) {
     options.workers.template_command = DefaultTemplateCommand();
   }
-  std::vector<std::string> environment = DefaultEnvironment();
-  // The user's own entries come last, so that they win.
-  environment.insert(environment.end(), options.workers.environment.begin(),
-                     options.workers.environment.end());
-  options.workers.environment = std::move(environment);
+  options.workers.environment = WithDefaultEnvironment(std::move(options.workers.environment));
   auto handle = std::make_shared<SessionHandle>();
   ARROW_ASSIGN_OR_RAISE(handle->session, Session::Make(std::move(options)));
   for (const std::string& name : state.removed_rules) handle->session->RemoveRule(name);
