@@ -276,17 +276,17 @@ def case_torch_training_loop(ray_data, tmp_path):
     model = torch.nn.Linear(1, 1)
     torch.nn.init.zeros_(model.weight)
     torch.nn.init.zeros_(model.bias)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    first = last = None
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    losses = []
     for _ in range(4):
+        losses.append(0.0)
         for batch in ds.iter_torch_batches(batch_size=25):
             loss = torch.nn.functional.mse_loss(model(batch["x"][:, None])[:, 0], batch["y"])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            last = float(loss.detach())
-            first = last if first is None else first
-    return {"learned": last < first / 2}
+            losses[-1] += float(loss.detach())
+    return {"learned": losses[-1] < losses[0] / 2}
 
 
 def case_rows_of_union_iterated(ray_data, tmp_path):
