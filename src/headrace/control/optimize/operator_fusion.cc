@@ -39,9 +39,16 @@ std::optional<std::int64_t> BundleRows(const OperatorSpec& up_spec, const Operat
   return std::nullopt;
 }
 
+bool CallsUser(const std::vector<Step>& steps) {
+  return std::any_of(steps.begin(), steps.end(),
+                     [](const Step& step) { return std::holds_alternative<MapStep>(step); });
+}
+
 // Returns what a task of both asks for, or unset.
-std::optional<Resources> JoinCost(const Resources& up, const Resources& down) {
+std::optional<Resources> JoinCost(const TaskOperator& up_task, const TaskOperator& down_task) {
+  const Resources &up = up_task.cost, &down = down_task.cost;
   if (up == down) return up;
+  if (std::holds_alternative<ActorPool>(down_task.compute)) return std::nullopt;
   const Resources standard = TaskOperator().cost;
   if (!(up == standard) && !(down == standard)) return std::nullopt;
   if (up.gpu_milli != down.gpu_milli || up.custom_milli != down.custom_milli) return std::nullopt;
@@ -71,6 +78,9 @@ FusionBarrier CompareCompute(const TaskOperator& up, const TaskOperator& down) {
     if (!(up.compute == down.compute)) return FusionBarrier::kCompute;
     return SameClass(*up.program, *down.program) ? FusionBarrier::kNone : FusionBarrier::kClass;
   }
+  const auto* actors = std::get_if<ActorPool>(&down.compute);
+  const bool single = actors != nullptr && actors->max_size == 1;
+  if (single && CallsUser(up.program->steps)) return FusionBarrier::kPool;
   if (!up_tasks->max_tasks) return FusionBarrier::kNone;
   return up.compute == down.compute ? FusionBarrier::kNone : FusionBarrier::kConcurrency;
 }
@@ -91,7 +101,7 @@ OperatorSpec Fuse(const OperatorSpec& up_spec, const OperatorSpec& down_spec) {
   auto& task = std::get<TaskOperator>(fused.kind);
   task.program = std::make_shared<const TaskProgram>(std::move(program));
   task.unit_groups = up.unit_groups;
-  task.cost = *JoinCost(up.cost, down.cost);
+  task.cost = *JoinCost(up, down);
   task.min_bundle_rows = *BundleRows(up_spec, down_spec);
   return fused;
 }
@@ -147,6 +157,8 @@ std::string_view ToString(FusionBarrier barrier) {
       return "consumers";
     case FusionBarrier::kCompute:
       return "compute";
+    case FusionBarrier::kPool:
+      return "pool";
     case FusionBarrier::kClass:
       return "class";
     case FusionBarrier::kConcurrency:
@@ -167,7 +179,7 @@ FusionBarrier FindFusionBarrier(const OperatorSpec& up_spec, const OperatorSpec&
   if (consumers != 1) return FusionBarrier::kConsumers;
   const FusionBarrier compute = CompareCompute(*up, *down);
   if (compute != FusionBarrier::kNone) return compute;
-  if (!JoinCost(up->cost, down->cost)) return FusionBarrier::kResources;
+  if (!JoinCost(*up, *down)) return FusionBarrier::kResources;
   if (!BundleRows(up_spec, down_spec)) return FusionBarrier::kBundle;
   return FusionBarrier::kNone;
 }

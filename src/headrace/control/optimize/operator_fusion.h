@@ -16,6 +16,7 @@ enum class FusionBarrier : std::uint8_t {
   kKind,         // One is no task operator.
   kConsumers,    // The upper's output has other consumers too.
   kCompute,      // Actors before tasks: the tasks would be bound to the pool.
+  kPool,         // A user's function before a single actor: it would run there one at a time.
   kClass,        // Each has a class of its own: an actor keeps the instances of one operator.
   kConcurrency,  // The upstream's tasks are capped at another number.
   kResources,    // They ask for different resources.
@@ -26,10 +27,13 @@ std::string_view ToString(FusionBarrier barrier);
 /// Returns what keeps `down` from running in the tasks of its only input `up`, which has
 /// `consumers` consumers.
 ///
-///   compute       tasks into tasks, tasks into actors; actors into actors of the same function
+///   compute       tasks into tasks, tasks into actors, actors into actors of the same function;
+///                 but a user's function stays before a pool of one: there it would run one at a
+///                 time and keep the actor from its own work, to save a hand-over of microseconds
 ///   concurrency   upstream uncapped, or the same cap
-///   resources     equal; or one side asks for the default and the other for cpus or memory: the
-///                 larger of each. A gpu or named resource is held only by who asks for it.
+///   resources     equal; or, for tasks, one side asks for the default and the other for cpus or
+///                 memory: the larger of each. A gpu or named resource is held only by who asks
+///                 for it, and an actor, which holds its own for the whole run, by no more.
 ///   bundles       see BundleRows in the source: batches may form inside a read's task, files
 ///                 of a minimum size may not
 FusionBarrier FindFusionBarrier(const OperatorSpec& up, const OperatorSpec& down, int consumers);

@@ -41,7 +41,10 @@ TEST(OperatorFusionTest, Golden) {
   };
   add("read, steps and write are one task",
       Write(MapBatches(With(Filter(Read(), Gt(Col("a"), Lit(1))), "x", Lit(1)), "f", 32)));
-  add("tasks into actors, not actors into tasks", Write(MapClass(MapRows(Read()))));
+  add("reads into actors, not actors into tasks", Write(MapClass(Read())));
+  add("a function stays before a single actor", MapClass(MapRows(Read())));
+  add("a function goes into a wider pool",
+      MapClass(MapRows(Read()), "C", {std::nullopt, ActorPool{2, 4, 2, 2}}));
   add("two classes are two pools", MapClass(MapClass(Read(), "A"), "B"));
   add("limits and unions divide", MapRows(Union({MapRows(Limit(MapRows(Read()), 5)), Read()})));
   add("a gpu stage reads nothing itself",
@@ -84,6 +87,10 @@ TEST(OperatorFusionTest, EdgesAreRenumbered) {
 TEST(OperatorFusionTest, Compute) {
   EXPECT_EQ(Barrier(MapRows(Read())), FusionBarrier::kNone);
   EXPECT_EQ(Barrier(MapClass(Read())), FusionBarrier::kNone);
+  EXPECT_EQ(Barrier(MapClass(Filter(Read(), Gt(Col("a"), Lit(1))))), FusionBarrier::kNone);
+  EXPECT_EQ(Barrier(MapClass(MapRows(Read()))), FusionBarrier::kPool);
+  const logical::Placement wide{std::nullopt, ActorPool{1, 2, 1, 2}};
+  EXPECT_EQ(Barrier(MapClass(MapRows(Read()), "C", wide)), FusionBarrier::kNone);
   EXPECT_EQ(Barrier(MapRows(MapClass(Read()))), FusionBarrier::kCompute);
   EXPECT_EQ(Barrier(MapClass(MapClass(Read(), "A"), "B")), FusionBarrier::kClass);
   auto function = Function(FunctionKind::kMapBatches, "C");
@@ -101,7 +108,9 @@ TEST(OperatorFusionTest, Concurrency) {
   EXPECT_EQ(Barrier(MapBatches(capped, "g", 0, Tasks(4))), FusionBarrier::kNone);
   EXPECT_EQ(Barrier(MapBatches(capped, "g", 0, Tasks(2))), FusionBarrier::kConcurrency);
   EXPECT_EQ(Barrier(MapBatches(capped, "g")), FusionBarrier::kConcurrency);
-  EXPECT_EQ(Barrier(MapClass(capped)), FusionBarrier::kConcurrency);
+  logical::Filter filter{Gt(Col("a"), Lit(1)), Tasks(4)};
+  EXPECT_EQ(Barrier(MapClass(LogicalOperator::Make(filter, {Read()}))),
+            FusionBarrier::kConcurrency);
   EXPECT_EQ(Barrier(capped), FusionBarrier::kNone);
 }
 
@@ -118,6 +127,10 @@ TEST(OperatorFusionTest, ResourcesTakeTheLarger) {
   EXPECT_EQ(barrier(half, two), FusionBarrier::kResources);
   EXPECT_EQ(barrier(standard, gpu), FusionBarrier::kResources);
   EXPECT_EQ(barrier(named, standard), FusionBarrier::kResources);
+  // An actor's resources are its own.
+  EXPECT_EQ(Barrier(MapClass(Read(), "C", Cost(half))), FusionBarrier::kResources);
+  EXPECT_EQ(Barrier(MapClass(Read(), "C", Cost({}))), FusionBarrier::kResources);
+  EXPECT_EQ(Barrier(MapClass(Read(), "C", Cost(standard))), FusionBarrier::kNone);
   const auto plan =
       Fused(MapBatches(Read(), "f", 0, Cost({.cpu_milli = 500, .memory_bytes = 1 << 20})));
   EXPECT_EQ(plan.operators.at(0).As<TaskOperator>()->cost,
