@@ -157,7 +157,7 @@ TEST_P(LaneTest, RandomGrantsAndCancelsLoseNothing) {
         cancelled[id] = true;
         driver.backend->CancelTask(id);
       } else {
-        credit[id] += 1 + static_cast<std::int64_t>(rng.Below(2000));
+        credit[id] += 401 + static_cast<std::int64_t>(rng.Below(2000));  // More than it yielded.
         driver.backend->GrantCredit(id, credit[id]);
       }
     }
