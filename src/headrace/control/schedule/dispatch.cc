@@ -118,7 +118,7 @@ void SchedulerImpl::Start(OperatorRun& run, std::int64_t credit_bytes) {
     for (const RefBundle::Item& item : task->work.held.items) {
       ledger_.Move(item.owner, Place::kInputQueue, Place::kTaskInput, item.info.num_bytes);
     }
-    ++run.stats.tasks_started;
+    if (run.stats.tasks_started++ == 0) run.first_start = now_.value_or(Instant{});
   }
   task->state = TaskRecord::State::kRunning;
   task->granted_bytes = credit_bytes;

@@ -31,6 +31,21 @@ struct BackendTraits {
   bool parks_waiting_tasks = true;      // A task without credit gives its cpu back.
 };
 
+/// The least, the most and the sum of some amounts.
+struct Spread {
+  std::int64_t count = 0, min = 0, max = 0, total = 0;
+
+  void Add(std::int64_t amount) {
+    min = count == 0 || amount < min ? amount : min;
+    max = count == 0 || amount > max ? amount : max;
+    total += amount;
+    ++count;
+  }
+  double mean() const {
+    return count == 0 ? 0 : static_cast<double>(total) / static_cast<double>(count);
+  }
+};
+
 /// What one operator did and holds; for progress, statistics and tests.
 struct OperatorState {
   std::string name;
@@ -42,6 +57,10 @@ struct OperatorState {
   std::int64_t held_bytes = 0;  // Charged to it in the ledger now.
   std::int64_t wall_nanos = 0, cpu_nanos = 0, function_nanos = 0;
   std::int64_t peak_heap_bytes = 0;
+  std::int64_t input_rows = 0;  // Taken in by ended tasks.
+  Spread task_wall_nanos, task_cpu_nanos, task_function_nanos, task_rows;  // Of done tasks.
+  Spread block_rows, block_bytes;                                          // Of yielded blocks.
+  std::int64_t active_nanos = 0;  // From the first task's start to the last's end.
   WaitReason waits_for = WaitReason::kNone;
   std::int64_t wait_nanos[kNumWaitReasons] = {};  // By WaitReason, while no task could start.
 };

@@ -48,6 +48,7 @@ struct OperatorRun {
   bool finished = false;            // No task, no work; its consumer knows.
   WaitReason waits_for = WaitReason::kNoInput;
   OperatorState stats;
+  Instant first_start;  // Of its first task.
   std::int64_t blocks_of_done_tasks = 0;
 
   bool has_work() const { return !retries.empty() || op->HasWork(); }
@@ -109,7 +110,7 @@ class SchedulerImpl {
   // tasks.cc
   TaskRecord* FindTask(const TaskId& id);
   void TopUp(OperatorRun& run, TaskRecord& task);
-  void Account(OperatorRun& run, const event::TaskEnded& e);
+  void Account(OperatorRun& run, const TaskRecord& task, const event::TaskEnded& e);
   void LeaveSlot(OperatorRun& run, TaskRecord& task, bool worker_lost);
   void Retry(OperatorRun& run, TaskRecord& task);
   void EndForGood(OperatorRun& run, TaskRecord& task);

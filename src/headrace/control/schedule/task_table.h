@@ -22,6 +22,7 @@ struct TaskRecord {
   std::int32_t actor = -1;          // Ordinal of the actor it runs in; -1: none.
   std::int64_t granted_bytes = 0;   // Credit of this attempt: a running total.
   std::int64_t yielded_bytes = 0;   // By this attempt.
+  std::int64_t rows_yielded = 0;    // In all attempts.
   ProposedTask work;
 
   /// What is charged to kCredit for the task.

@@ -31,6 +31,9 @@ void SchedulerImpl::On(event::BlockYielded& e) {
   ++run.stats.output_blocks;
   run.stats.output_rows += e.block.info.num_rows;
   run.stats.output_bytes += bytes;
+  run.stats.block_rows.Add(e.block.info.num_rows);
+  run.stats.block_bytes.Add(bytes);
+  task->rows_yielded += e.block.info.num_rows;
   run.op->OnBlock(e.task.ordinal,
                   {refs_.Adopt(e.block.object, bytes), std::move(e.block.info), run.id});
   TopUp(run, *task);
@@ -74,7 +77,7 @@ void SchedulerImpl::On(event::TaskEnded& e) {
   TaskRecord* task = FindTask(e.task);
   if (task == nullptr) return;
   OperatorRun& run = this->run(e.task.op);
-  Account(run, e);
+  Account(run, *task, e);
   LeaveSlot(run, *task, e.failure && e.failure->kind == FailureKind::kWorkerLost);
   if (e.failure && !run.closed && !stopping_) {
     HandleFailure(run, *task, *e.failure);
@@ -89,11 +92,18 @@ void SchedulerImpl::On(event::TaskEnded& e) {
   EndForGood(run, *task);
 }
 
-void SchedulerImpl::Account(OperatorRun& run, const event::TaskEnded& e) {
+void SchedulerImpl::Account(OperatorRun& run, const TaskRecord& task, const event::TaskEnded& e) {
   run.stats.wall_nanos += e.stats.wall_nanos;
   run.stats.cpu_nanos += e.stats.cpu_nanos;
   run.stats.function_nanos += e.stats.function_nanos;
   run.stats.peak_heap_bytes = std::max(run.stats.peak_heap_bytes, e.stats.peak_heap_bytes);
+  run.stats.active_nanos = (*now_ - run.first_start).nanos;
+  if (e.failure) return;
+  run.stats.input_rows += e.stats.rows_in;
+  run.stats.task_wall_nanos.Add(e.stats.wall_nanos);
+  run.stats.task_cpu_nanos.Add(e.stats.cpu_nanos);
+  run.stats.task_function_nanos.Add(e.stats.function_nanos);
+  run.stats.task_rows.Add(task.rows_yielded);
 }
 
 /// Gives back what an attempt held: its credit, its resources, its place in an actor.
