@@ -78,7 +78,7 @@ def case_execution_resources(ray_data, tmp_path):
     return {
         "cpu": resources.cpu,
         "gpu": resources.gpu,
-        "store": resources.object_store_memory,
+        "store": int(resources.object_store_memory),
         "equal": resources == ray_data.ExecutionResources(cpu=2, gpu=0, object_store_memory=1024),
         "zero": ray_data.ExecutionResources.zero().cpu,
     }

@@ -1,7 +1,7 @@
 """Iterating over a dataset: rows, batches, torch batches."""
 
 import numpy as np
-from corpus import error_of, rows, unordered
+from corpus import error_of, fails, rows, unordered
 
 
 def _ten(ray_data):
@@ -230,7 +230,7 @@ def case_torch_strings(ray_data, tmp_path):
 
 def case_torch_ragged(ray_data, tmp_path):
     ds = ray_data.from_items([{"v": np.arange(n)} for n in (1, 2)], override_num_blocks=1)
-    return error_of(lambda: list(ds.iter_torch_batches()))
+    return fails(lambda: list(ds.iter_torch_batches()))
 
 
 def case_torch_device(ray_data, tmp_path):

@@ -56,9 +56,12 @@ def error_of(call: Callable[[], Any], *mentions: str) -> Any:
 
 
 def describe_error(error: BaseException, mentions: tuple[str, ...] = ()) -> Raw:
-    """Returns the builtin classes that `error` is an instance of, and its words of interest."""
+    """Returns the builtin classes that `error` is an instance of, and its words of interest.
+
+    A word counts as said by the text, by a note, or by the name of a class of the error.
+    """
     lineage = [kind.__name__ for kind in type(error).__mro__ if kind.__name__ in _PUBLIC_ERRORS]
-    text = str(error)
+    text = "\n".join([str(error), *getattr(error, "__notes__", []), *lineage])
     said = [word for word in mentions if word.lower() in text.lower()]
     return Raw({"raises": sorted(set(lineage)), "mentions": said})
 
