@@ -22,7 +22,8 @@ namespace {
 // The object layout that pyarrow's _fs.pxd declares for FileSystem; pyarrow exports no function
 // to unwrap one. The size of the type and the doubled pointer tell when the layout is another.
 struct FileSystemObject {
-  PyObject_HEAD void* vtable;
+  PyObject_HEAD PyObject* weak_references;
+  void* vtable;
   std::shared_ptr<arrow::fs::FileSystem> wrapped;
   arrow::fs::FileSystem* fs;
 };
@@ -127,9 +128,8 @@ std::shared_ptr<arrow::fs::FileSystem> UnwrapFileSystem(nb::handle file_system) 
   }
   const auto* object = reinterpret_cast<const FileSystemObject*>(file_system.ptr());
   const auto size = reinterpret_cast<PyTypeObject*>(type.ptr())->tp_basicsize;
-  // A weak reference list may follow the fields.
-  if (size < static_cast<Py_ssize_t>(sizeof(FileSystemObject)) ||
-      size > static_cast<Py_ssize_t>(sizeof(FileSystemObject) + 2 * sizeof(void*))) {
+  if (size != static_cast<Py_ssize_t>(sizeof(FileSystemObject)) ||
+      object->wrapped.get() != object->fs) {
     Raise(Status::NotImplemented("file systems of this version of pyarrow"));
   }
   return object->wrapped;

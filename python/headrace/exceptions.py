@@ -25,6 +25,10 @@ class SystemException(Exception):
     """The engine itself failed."""
 
 
+class WorkerDiedError(SystemException):
+    """A worker process ended while it ran a task, and did so again at every attempt."""
+
+
 class ExecutionTimeoutError(TimeoutError):
     """A run made no progress for `DataContext.execution_no_progress_timeout_s`."""
 

@@ -123,10 +123,9 @@ def rebuild(parts: dict[str, Any]) -> BaseException:
 
 
 def _worker_died(message: str) -> BaseException:
-    from headrace import exceptions
+    from headrace.exceptions import WorkerDiedError
 
-    type_ = getattr(exceptions, "WorkerDiedError", exceptions.SystemException)
-    return type_(message)
+    return WorkerDiedError(message)
 
 
 def _annotated(error: BaseException, context: str) -> BaseException:

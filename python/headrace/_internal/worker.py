@@ -7,7 +7,6 @@ A `Runtime` lives as long as its process; instances of classes live in it.
 
 from __future__ import annotations
 
-import asyncio
 import collections
 import functools
 import inspect
@@ -15,7 +14,7 @@ import pickle
 import reprlib
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +22,9 @@ import pyarrow as pa
 from headrace import _core
 from headrace._internal import convert
 from headrace._internal.errors import describe
+
+if TYPE_CHECKING:
+    import asyncio
 
 # Rows that are Python objects at one time: enough to make the cost per chunk vanish, few enough
 # that their memory is used again and again.
@@ -177,11 +179,15 @@ class Runtime:
 
     def _event_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
+            import asyncio
+
             self._loop = asyncio.new_event_loop()
             threading.Thread(target=self._loop.run_forever, name="async", daemon=True).start()
         return self._loop
 
     def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        import asyncio
+
         return asyncio.run_coroutine_threadsafe(work, self._event_loop()).result()
 
     def _map_batches_async(
@@ -192,6 +198,8 @@ class Runtime:
         batches: Iterator[_core.Batch],
     ) -> Iterator[pa.Table]:
         """Keeps batches in the air, and gives results in the order of the batches."""
+        import asyncio
+
         loop = self._event_loop()
         in_air: collections.deque[Any] = collections.deque()
         try:
@@ -271,6 +279,8 @@ async def _all_batches(result: Any) -> list[Any]:
 
 
 async def _call_each(fn: Callable[[Any], Any], kind: str, rows: Iterable[Any]) -> list[Any]:
+    import asyncio
+
     gate = asyncio.Semaphore(ASYNC_IN_FLIGHT)
 
     async def one(row: Any) -> Any:
