@@ -1,0 +1,154 @@
+#include "headrace/control/schedule/scheduler.h"
+
+#include <gtest/gtest.h>
+
+#include "headrace/protocol/program.h"
+
+namespace headrace {
+namespace {
+
+OperatorSpec Task(std::string name, std::vector<OperatorId> inputs, std::uint32_t tasks = 0) {
+  auto program = std::make_shared<TaskProgram>();
+  program->name = name;
+  TaskOperator task;
+  task.program = std::move(program);
+  for (std::uint32_t i = 0; i < tasks; ++i) task.unit_groups.push_back({i});
+  return {.name = std::move(name), .kind = std::move(task), .inputs = std::move(inputs)};
+}
+
+const BackendTraits kTraits{{.cpu_milli = 4000}, 1 << 20, true};
+
+/// Takes all actions, as text.
+std::vector<std::string> Actions(Scheduler* scheduler) {
+  std::vector<std::string> texts;
+  while (auto action = scheduler->Poll()) texts.push_back(ToString(*action));
+  return texts;
+}
+
+BlockHandle Block(std::uint64_t object, std::int64_t bytes) {
+  BlockHandle block{ObjectId{object}, {}};
+  block.info.num_rows = 1;
+  block.info.num_bytes = bytes;
+  return block;
+}
+
+TEST(Scheduler, RefusesPlansThatAreNoTree) {
+  EXPECT_FALSE(Scheduler::Make({}, {}, kTraits).ok());
+  PhysicalPlan two_ends{{Task("a", {}), Task("b", {})}};
+  EXPECT_FALSE(Scheduler::Make(two_ends, {}, kTraits).ok());
+  PhysicalPlan ahead{{Task("a", {OperatorId{1}}), Task("b", {OperatorId{0}})}};
+  EXPECT_FALSE(Scheduler::Make(ahead, {}, kTraits).ok());
+  PhysicalPlan shared{{Task("a", {}),
+                       Task("b", {OperatorId{0}}),
+                       {"u", UnionOperator{}, {OperatorId{0}, OperatorId{1}}}}};
+  EXPECT_FALSE(Scheduler::Make(shared, {}, kTraits).ok());
+  PhysicalPlan uncut{{Task("a", {}), {"limit", LimitOperator{5, nullptr}, {OperatorId{0}}}}};
+  EXPECT_FALSE(Scheduler::Make(uncut, {}, kTraits).ok());
+}
+
+TEST(Scheduler, RefusesWhatCannotRun) {
+  PhysicalPlan plan{{Task("big", {})}};
+  std::get<TaskOperator>(plan.operators[0].kind).cost.cpu_milli = 8000;
+  const auto made = Scheduler::Make(plan, {}, kTraits);
+  ASSERT_FALSE(made.ok());
+  EXPECT_NE(made.status().message().find("big"), std::string::npos);
+  ExecutionOptions options;
+  options.resource_limits = Resources{.cpu_milli = 2000};
+  std::get<TaskOperator>(plan.operators[0].kind).cost.cpu_milli = 3000;
+  EXPECT_FALSE(Scheduler::Make(plan, options, kTraits).ok());
+}
+
+TEST(Scheduler, FinishesAtOnceWithNothingToDo) {
+  auto scheduler = *Scheduler::Make(PhysicalPlan{{Task("empty", {}, 0)}}, {}, kTraits);
+  EXPECT_EQ(Actions(scheduler.get()), std::vector<std::string>{"finish"});
+  EXPECT_TRUE(scheduler->finished());
+}
+
+TEST(Scheduler, DeliversWhatIsThereAndHandsItOver) {
+  InputOperator input;
+  input.blocks = {Block(1, 10), Block(1, 10)};  // One object, held twice.
+  PhysicalPlan plan{{{"in", input, {}}}};
+  auto scheduler = *Scheduler::Make(plan, {}, kTraits);
+  EXPECT_TRUE(Actions(scheduler.get()).empty());
+  scheduler->Step(event::OutputWanted{0, 5}, Instant{1});
+  EXPECT_EQ(Actions(scheduler.get()).size(), 3U);  // Two deliveries, finish; no release.
+  EXPECT_EQ(scheduler->charged_bytes(), 0);        // It was there before.
+  scheduler->Step(event::OutputConsumed{0, 20}, Instant{2});
+  scheduler->CheckInvariants();
+}
+
+TEST(Scheduler, ReleasesBlocksThatItDoesNotKnow) {
+  auto scheduler = *Scheduler::Make(PhysicalPlan{{Task("read", {}, 1)}}, {}, kTraits);
+  EXPECT_EQ(Actions(scheduler.get()).size(), 1U);
+  const TaskId task{OperatorId{0}, 0, 0};
+  scheduler->Step(event::BlockYielded{task, 0, Block(1, 10)}, Instant{1});
+  scheduler->Step(event::BlockYielded{task, 0, Block(2, 10)}, Instant{1});  // Again.
+  scheduler->Step(event::BlockYielded{{OperatorId{0}, 1, 0}, 1, Block(3, 10)}, Instant{1});
+  scheduler->Step(event::BlockYielded{{OperatorId{7}, 0, 0}, 0, Block(4, 10)}, Instant{1});
+  EXPECT_EQ(Actions(scheduler.get()),
+            (std::vector<std::string>{"release [o2]", "release [o3]", "release [o4]"}));
+  scheduler->CheckInvariants();
+}
+
+/// Says no to everything.
+class Never final : public BackpressurePolicy {
+ public:
+  std::string_view name() const override { return "never"; }
+  WaitReason MayStart(OperatorId, const AccountView&) const override {
+    return WaitReason::kConcurrencyCap;
+  }
+};
+
+/// Lets no task have more than 3 bytes of credit.
+class Little final : public BackpressurePolicy {
+ public:
+  std::string_view name() const override { return "little"; }
+  WaitReason MayStart(OperatorId, const AccountView& view) const override {
+    return view.operators[0].tasks_running < 2 ? WaitReason::kNone : WaitReason::kConcurrencyCap;
+  }
+  std::int64_t CreditBytes(OperatorId, std::int64_t, const AccountView&) const override {
+    return 3;
+  }
+};
+
+template <class Policy>
+std::unique_ptr<Scheduler> WithPolicy() {
+  std::vector<std::unique_ptr<BackpressurePolicy>> policies;
+  policies.push_back(std::make_unique<Policy>());
+  return *Scheduler::Make(PhysicalPlan{{Task("read", {}, 5)}}, {}, kTraits, std::move(policies));
+}
+
+TEST(Scheduler, APolicyHoldsBackUntilNothingElseCanRun) {
+  auto scheduler = WithPolicy<Never>();
+  EXPECT_TRUE(Actions(scheduler.get()).empty());
+  EXPECT_EQ(scheduler->Snapshot()[0].waits_for, WaitReason::kConcurrencyCap);
+  scheduler->Step(event::OutputWanted{0, 1}, Instant{1});
+  EXPECT_EQ(Actions(scheduler.get()).size(), 1U);
+  EXPECT_EQ(scheduler->liveness_overrides(), 1);
+}
+
+TEST(Scheduler, APolicyTakesLess) {
+  auto scheduler = WithPolicy<Little>();
+  const std::vector<std::string> actions = Actions(scheduler.get());
+  ASSERT_EQ(actions.size(), 2U);
+  EXPECT_NE(actions[0].find("credit=3"), std::string::npos) << actions[0];
+}
+
+TEST(Scheduler, TellsWhatAnOperatorWaitsFor) {
+  ExecutionOptions options;
+  options.target_max_block_bytes = 10;
+  PhysicalPlan plan{{Task("read", {}, 9), Task("map", {OperatorId{0}})}};
+  auto scheduler = *Scheduler::Make(plan, options, kTraits);
+  (void)Actions(scheduler.get());
+  scheduler->Step(event::TimePassed{}, Instant{1'000});
+  scheduler->Step(event::TimePassed{}, Instant{6'000});
+  const std::vector<OperatorState> states = scheduler->Snapshot();
+  EXPECT_EQ(states[0].waits_for, WaitReason::kNoCpu);
+  EXPECT_EQ(states[0].wait_nanos[static_cast<int>(WaitReason::kNoCpu)], 5'000);
+  EXPECT_EQ(states[0].tasks_running, 4);
+  EXPECT_EQ(states[0].tasks_total, 9);
+  EXPECT_EQ(states[1].waits_for, WaitReason::kNoInput);
+}
+
+}  // namespace
+}  // namespace headrace
