@@ -9,6 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from headrace._internal.scalars import scalar_of
+
 __all__ = ["DataType", "TypeCategory"]
 
 
@@ -60,7 +62,7 @@ class DataType:
                 return cls.tensor(tuple(value.shape), cls.from_numpy(value.dtype))
             return cls.from_numpy(value.dtype)
         try:
-            return cls(pa.scalar(value).type)
+            return cls(scalar_of(value).type)
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
             return cls(type(value))
 
