@@ -19,6 +19,7 @@ from headrace._internal.expr.nodes import (
     UDFExpr,
     UnaryExpr,
 )
+from headrace._internal.scalars import scalar_of
 
 _FUNCTIONS = {
     Operation.ADD: "add",
@@ -123,7 +124,7 @@ def to_scalar(value: Any) -> pa.Scalar:
     if isinstance(value, pa.Scalar):
         return value
     try:
-        return pa.scalar(value)
+        return scalar_of(value)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         raise TypeError(f"lit() cannot hold {value!r}: {error}") from None
 
@@ -158,13 +159,13 @@ def to_pyarrow(expr: Expr) -> Any:
         operand = to_pyarrow(expr.operand)
         if expr.op is Operation.NOT:
             return ~operand
-        return operand.is_null() if expr.op is Operation.IS_NULL else operand.is_valid()
+        return pc.Expression._call(_FUNCTIONS[expr.op], [operand], None)
     if isinstance(expr, BinaryExpr):
         return _binary_to_pyarrow(expr)
     if isinstance(expr, PyArrowComputeUDFExpr):
         options = None
         if expr.options_type:
-            options = getattr(pc, expr.options_type).deserialize(expr.options)
+            options = pc.FunctionOptions.deserialize(pa.py_buffer(expr.options))
         arguments = [to_pyarrow(child) for child in expr.args]
         return pc.Expression._call(expr.function, arguments, options)
     raise TypeError(f"{expr.label()} cannot be converted to a PyArrow expression")
