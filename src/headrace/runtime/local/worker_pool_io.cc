@@ -358,20 +358,16 @@ void WorkerPool::Bury(std::uint64_t key) {
   const std::unique_ptr<Worker> worker = std::move(it->second);
   workers_.erase(it);
   unsent_.erase(key);
+  std::string how = template_.last_error().empty() ? "was lost" : template_.last_error();
+  if (worker->exit_status.has_value()) how = DescribeWaitStatus(*worker->exit_status);
   Failure failure;
   if (worker->arena != nullptr) {
-    const std::string how = worker->exit_status.has_value()
-                                ? DescribeWaitStatus(*worker->exit_status)
-                                : std::string("was lost");
     failure = Failure::FromStatus(
         FailureKind::kWorkerLost,
         Status::IOError("worker process ", worker->pid, " ", how, " while it ran a task"));
   } else {
     failure = Failure::FromStatus(
-        FailureKind::kSystem,
-        Status::IOError("a worker process could not start: ", template_.last_error().empty()
-                                                                  ? "it ended before it was ready"
-                                                                  : template_.last_error()));
+        FailureKind::kSystem, Status::IOError("a worker process ", how, " before it was ready"));
   }
   if (worker->actor.has_value()) {
     worker->actor->port->Push(event::ActorLost{worker->actor->id, failure});

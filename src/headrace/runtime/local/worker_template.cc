@@ -149,7 +149,7 @@ std::vector<TemplateReply> WorkerTemplate::Poll() {
       continue;
     }
     Close();
-    last_error_ = "the worker template " + Reap();
+    last_error_ = "was lost, as its template " + Reap() + ",";
   }
   return replies;
 }
