@@ -366,7 +366,9 @@ Result<std::unique_ptr<JsonColumn>> JsonColumn::Make(const std::shared_ptr<arrow
   if (arrow::is_integer(id) || arrow::is_floating(id) || arrow::is_decimal(id)) {
     return MakeNumberColumn(array);
   }
-  if (arrow::is_temporal(id) && !arrow::is_interval(id)) return MakeTimeColumn(array);
+  if (id == arrow::Type::DURATION || (arrow::is_temporal(id) && !arrow::is_interval(id))) {
+    return MakeTimeColumn(array);
+  }
   switch (id) {
     case arrow::Type::NA:
       return Leaf<arrow::Array>(

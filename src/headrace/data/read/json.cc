@@ -32,6 +32,8 @@ namespace json = arrow::json;
 namespace {
 
 constexpr std::int64_t kBlockBytes = 8 << 20;
+// Pieces grow from this size to that of blocks, so that a small file costs little memory.
+constexpr std::int64_t kFirstPieceBytes = 64 << 10;
 constexpr std::size_t kHeadBytes = 64 << 10;
 
 class JsonStream : public BatchStream {
@@ -41,7 +43,8 @@ class JsonStream : public BatchStream {
       : input_(std::move(input)),
         options_(std::move(options)),
         given_schema_(options_.explicit_schema),
-        block_bytes_(block_bytes) {}
+        block_bytes_(block_bytes),
+        piece_bytes_(std::min(block_bytes, kFirstPieceBytes)) {}
 
   Result<std::optional<Batch>> Next() override {
     while (true) {
@@ -63,10 +66,11 @@ class JsonStream : public BatchStream {
     std::size_t end = 0;
     while (end == 0 && !ended_) {
       const std::size_t size = text.size();
-      text.resize(size + static_cast<std::size_t>(block_bytes_));
+      text.resize(size + static_cast<std::size_t>(piece_bytes_));
       ARROW_ASSIGN_OR_RAISE(const std::int64_t read,
-                            input_->Read(block_bytes_, text.data() + size));
+                            input_->Read(piece_bytes_, text.data() + size));
       text.resize(size + static_cast<std::size_t>(read));
+      piece_bytes_ = std::min(piece_bytes_ * 4, block_bytes_);
       ended_ = read == 0;
       if (!scanner_) Begin(&text);
       end = RowsEnd(&text, scanned);
@@ -131,7 +135,8 @@ class JsonStream : public BatchStream {
   json::ParseOptions options_;
   const std::shared_ptr<arrow::Schema> given_schema_;
   const std::int64_t block_bytes_;
-  std::string rest_;  // Read but not yet a whole row.
+  std::int64_t piece_bytes_;  // To read next.
+  std::string rest_;          // Read but not yet a whole row.
   JsonLayout layout_ = JsonLayout::kLines;
   std::optional<JsonScanner> scanner_;  // Set with the first bytes.
   bool ended_ = false;

@@ -26,7 +26,9 @@ namespace headrace {
 
 namespace {
 
-constexpr std::int64_t kPieceBytes = 4 << 20;
+// Pieces grow from the first to the last size, so that a small file costs little memory.
+constexpr std::size_t kFirstPieceBytes = 16 << 10;
+constexpr std::size_t kPieceBytes = 4 << 20;
 
 bool IsUtf8(std::string encoding) {
   std::erase_if(encoding, [](char c) { return c == '-' || c == '_'; });
@@ -83,10 +85,12 @@ class TextStream : public BatchStream {
     bool more = input_ != nullptr;
     while (more) {
       const std::size_t size = rest_.size();
-      rest_.resize(size + kPieceBytes);
-      ARROW_ASSIGN_OR_RAISE(const std::int64_t read,
-                            input_->Read(kPieceBytes, rest_.data() + size));
+      rest_.resize(size + piece_bytes_);
+      ARROW_ASSIGN_OR_RAISE(
+          const std::int64_t read,
+          input_->Read(static_cast<std::int64_t>(piece_bytes_), rest_.data() + size));
       rest_.resize(size + static_cast<std::size_t>(read));
+      piece_bytes_ = std::min(piece_bytes_ * 4, kPieceBytes);
       more = read > 0;
       if (more && memrchr(rest_.data() + size, '\n', static_cast<std::size_t>(read))) break;
     }
@@ -119,6 +123,7 @@ class TextStream : public BatchStream {
   const std::shared_ptr<arrow::io::InputStream> input_;
   const bool drop_empty_lines_;
   std::string rest_;
+  std::size_t piece_bytes_ = kFirstPieceBytes;
   arrow::StringBuilder lines_;
   bool ended_ = false;
 };
