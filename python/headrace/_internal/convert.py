@@ -429,20 +429,27 @@ def dict_to_table(batch: Mapping[str, Any]) -> pa.Table:
         ValueError: a value that is no list or array, lengths that differ (each is named), or a
             name that is not a string.
     """
-    _check_names(batch)
+    columns: dict[str, Any] = {}
+    lengths = set()
     for name, values in batch.items():
-        if not _is_column(values):
+        if not isinstance(name, str):
+            _check_names(batch)
+        if type(values) is np.ndarray:
+            column = ndarray_to_arrow(values)
+        elif _is_column(values):
+            column = column_to_arrow(values)
+        else:
             raise ValueError(
                 f"Error validating {_short(batch)}: all values of a `dict` that `map_batches` gets "
                 f"from `fn` must be of type `list` or `np.ndarray`, but the one of key {name!r} is "
                 f"of type {type(values)}. Convert it to a `np.ndarray` of one value per row."
             )
-    columns = {name: column_to_arrow(values) for name, values in batch.items()}
-    lengths = {name: len(column) for name, column in columns.items()}
-    if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{name!r}: {length}" for name, length in lengths.items())
+        columns[name] = column
+        lengths.add(len(column))
+    if len(lengths) > 1:
+        told = ", ".join(f"{name!r}: {len(column)}" for name, column in columns.items())
         raise ValueError(f"All columns must be of the same length, but they have {{{told}}} rows")
-    return pa.table(columns) if columns else pa.table({})
+    return pa.table(columns)
 
 
 def _short(value: Any) -> str:
@@ -493,6 +500,7 @@ def dicts_to_table(rows: list[dict[str, Any]]) -> pa.Table:
     if isinstance(columns, int):
         rows = [_checked_row(row) for row in rows]
         columns = _core.columns_of(rows)
+    assert isinstance(columns, dict)
     _check_names(columns)
     return pa.table({name: _finish_column(values) for name, values in columns.items()})
 

@@ -31,7 +31,7 @@ class RemoteContext(Exception):
 
 def describe(error: BaseException, context: str = "") -> dict[str, Any]:
     """Returns what `rebuild` needs: message, context, traceback (text) and exception (bytes)."""
-    links = []
+    links: list[tuple[bytes, list[Frame], bool]] = []
     link: BaseException | None = error
     while link is not None and len(links) < _LINKS_MAX:
         following, is_cause = _next_link(link)
@@ -204,8 +204,9 @@ def _as_user_code_exception(error: Exception) -> Exception:
             "__doc__": own.__doc__,
             "__reduce__": lambda self: error.__reduce__(),
         }
-        both = type(own.__name__, (own, UserCodeException), members)
-        _, args, *state = error.__reduce__()
+        both: Any = type(own.__name__, (own, UserCodeException), members)
+        reduced: Any = error.__reduce__()
+        _, args, *state = reduced
         raised = both.__new__(both, *args)
         _run_builtin_init(raised, args)
         if state:

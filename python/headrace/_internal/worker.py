@@ -242,7 +242,7 @@ class Runtime:
 
 def _read(read: Callable[[bytes], Iterable[Any]], batches: Iterator[_core.Batch]) -> Iterator:
     for batch in batches:
-        for block in read(batch.payload):
+        for block in read(batch.payload or b""):
             yield convert.batch_to_table(block)
 
 
