@@ -78,6 +78,7 @@ class Dataset(TransformMixin, ConsumeMixin, WriteMixin):
         self._context = context or DataContext.get_current().copy()
         self._name = name
         self._uuid = uuid.uuid4().hex
+        self._source_name: str | None = None  # Of the dataset that this one was made of.
         self._stats: RunStats | None = None
         self._schema: Schema | None = None
         # The verb and arguments that made this dataset, see _internal/lineage.py.
@@ -85,7 +86,9 @@ class Dataset(TransformMixin, ConsumeMixin, WriteMixin):
 
     def _with_plan(self, plan: _core.Plan) -> Dataset:
         plan.validate()
-        return Dataset(plan, self._context.copy(), None)
+        made = Dataset(plan, self._context.copy(), None)
+        made._source_name = self._name or self._source_name
+        return made
 
     # ---- What it is
 
@@ -260,7 +263,9 @@ class Dataset(TransformMixin, ConsumeMixin, WriteMixin):
         else:
             pairs = zip(schema.names, schema.types, strict=True)
             columns = "{" + ", ".join(f"{name}: {type_name(dtype)}" for name, dtype in pairs) + "}"
-        return f"{type(self).__name__}(num_rows={rows}, schema={columns})"
+        name = self._name or self._source_name
+        shown = "" if name is None else f"name={name}, "
+        return f"{type(self).__name__}({shown}num_rows={rows}, schema={columns})"
 
 
 class MaterializedDataset(Dataset):

@@ -159,7 +159,7 @@ class DataIterator(abc.ABC):
             pin_memory: page-lock CPU tensors first, for a faster way to the GPU.
 
         Other arguments as of `iter_batches`. Raises ValueError for `collate_fn` with `dtypes`,
-        and TypeError for a column that is no tensor (strings, ragged arrays).
+        TypeError for a column that is no tensor (strings), RuntimeError for ragged arrays.
         """
         from headrace._internal.torch_batches import make_finisher
 

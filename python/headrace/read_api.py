@@ -17,9 +17,8 @@ called; a corrupt file raises when it is read.
 
 from __future__ import annotations
 
+import codecs
 from typing import Any, Literal
-
-import pyarrow as pa
 
 from headrace import _core
 from headrace._internal import sources as _sources
@@ -38,8 +37,18 @@ from headrace._internal.from_api import (
     from_pandas_refs,
 )
 from headrace._internal.lineage import recorded
-from headrace._internal.plan_building import make_placement
-from headrace.block import BlockAccessor
+from headrace._internal.read_files import (
+    BlockArguments,
+    FileArguments,
+    TaskArguments,
+    TensorCaster,
+    auto_parallelism,
+    compression,
+    pick,
+    read_files,
+    read_source,
+    without,
+)
 from headrace.context import DataContext
 from headrace.dataset import Dataset
 from headrace.datasource.datasource import Datasource
@@ -107,7 +116,7 @@ def range(
 ) -> Dataset:
     """Makes the numbers 0 to n-1 in the column "id" (int64)."""
     source = _core.range_source(max(0, n))
-    return _read(source, parallelism, override_num_blocks, concurrency)
+    return read_source(source, BlockArguments(parallelism, override_num_blocks, concurrency))
 
 
 @recorded
@@ -121,7 +130,7 @@ def range_tensor(
 ) -> Dataset:
     """Makes n tensors of `shape`, each filled with its row's number, in the column "data"."""
     source = _core.range_source(max(0, n), tuple(shape))
-    return _read(source, parallelism, override_num_blocks, concurrency)
+    return read_source(source, BlockArguments(parallelism, override_num_blocks, concurrency))
 
 
 @recorded
@@ -188,38 +197,34 @@ def read_parquet(
     predicate = dataset_kwargs.get("filters", predicate)
     udf = arguments.pop("_block_udf", None)
     to_batches = arguments.pop("to_batches_kwargs", None) or {}
-    options = _pick(arguments | to_batches, {"batch_size", "pre_buffer"}, "read_parquet")
-    source = _sources.make_file_source(
-        "parquet",
-        _without(paths, skip_paths),
-        filesystem=filesystem,
-        options=options,
-        partition_filter=partition_filter,
-        partitioning=partitioning,
-        include_paths=include_paths,
-        ignore_missing_paths=ignore_missing_paths,
-        shuffle=shuffle,
-        file_extensions=file_extensions,
-        schema=schema,
-    )
+    options = pick(arguments | to_batches, {"batch_size", "pre_buffer"}, "read_parquet")
     if columns is not None and include_paths and "path" not in columns:
         columns = [*columns, "path"]
-    ds = _read(
-        source,
-        parallelism,
-        override_num_blocks,
-        concurrency,
+    files = FileArguments(
+        filesystem,
+        partition_filter,
+        partitioning,
+        include_paths,
+        ignore_missing_paths,
+        shuffle,
+        file_extensions,
+    )
+    tasks = TaskArguments(num_cpus, num_gpus, memory, resources, ray_remote_args)
+    blocks = BlockArguments(parallelism, override_num_blocks, concurrency)
+    ds = read_files(
+        "parquet",
+        without(paths, skip_paths),
+        files,
+        tasks,
+        blocks,
+        options=options,
+        schema=schema,
         columns=columns,
-        num_cpus=num_cpus,
-        num_gpus=num_gpus,
-        memory=memory,
-        resources=resources,
-        ray_remote_args=ray_remote_args,
     )
     if predicate is not None:
         ds = ds._filter_by_any(predicate)
     if tensor_column_schema:
-        ds = ds.map_batches(_TensorCaster(tensor_column_schema), batch_format="pyarrow")
+        ds = ds.map_batches(TensorCaster(tensor_column_schema), batch_format="pyarrow")
     return ds if udf is None else ds.map_batches(udf, batch_format="pyarrow")
 
 
@@ -258,30 +263,29 @@ def read_csv(
     """
     from headrace._internal.csv_options import to_options
 
-    options, schema = to_options(arrow_csv_args)
-    source = _sources.make_file_source(
+    def first_file() -> Any:
+        return _sources.open_first(paths, filesystem, file_extensions, arrow_open_stream_args)
+
+    options, schema = to_options(arrow_csv_args, first_file)
+    files = FileArguments(
+        filesystem,
+        partition_filter,
+        partitioning,
+        include_paths,
+        ignore_missing_paths,
+        shuffle,
+        file_extensions,
+    )
+    tasks = TaskArguments(num_cpus, num_gpus, memory, resources, ray_remote_args)
+    blocks = BlockArguments(parallelism, override_num_blocks, concurrency)
+    return read_files(
         "csv",
         paths,
-        filesystem=filesystem,
-        options=options | _compression(arrow_open_stream_args),
-        partition_filter=partition_filter,
-        partitioning=partitioning,
-        include_paths=include_paths,
-        ignore_missing_paths=ignore_missing_paths,
-        shuffle=shuffle,
-        file_extensions=file_extensions,
+        files,
+        tasks,
+        blocks,
+        options=options | compression(arrow_open_stream_args),
         schema=schema,
-    )
-    return _read(
-        source,
-        parallelism,
-        override_num_blocks,
-        concurrency,
-        num_cpus=num_cpus,
-        num_gpus=num_gpus,
-        memory=memory,
-        resources=resources,
-        ray_remote_args=ray_remote_args,
     )
 
 
@@ -323,29 +327,25 @@ def read_json(
     from headrace._internal.csv_options import json_options
 
     options, schema = json_options(arrow_json_args)
-    source = _sources.make_file_source(
+    files = FileArguments(
+        filesystem,
+        partition_filter,
+        partitioning,
+        include_paths,
+        ignore_missing_paths,
+        shuffle,
+        file_extensions,
+    )
+    tasks = TaskArguments(num_cpus, num_gpus, memory, resources, ray_remote_args)
+    blocks = BlockArguments(parallelism, override_num_blocks, concurrency)
+    return read_files(
         "json",
         paths,
-        filesystem=filesystem,
-        options=options | _compression(arrow_open_stream_args),
-        partition_filter=partition_filter,
-        partitioning=partitioning,
-        include_paths=include_paths,
-        ignore_missing_paths=ignore_missing_paths,
-        shuffle=shuffle,
-        file_extensions=file_extensions,
+        files,
+        tasks,
+        blocks,
+        options=options | compression(arrow_open_stream_args),
         schema=schema,
-    )
-    return _read(
-        source,
-        parallelism,
-        override_num_blocks,
-        concurrency,
-        num_cpus=num_cpus,
-        num_gpus=num_gpus,
-        memory=memory,
-        resources=resources,
-        ray_remote_args=ray_remote_args,
     )
 
 
@@ -378,29 +378,25 @@ def read_text(
     ray_remote_args: dict[str, Any] | None = None,
 ) -> Dataset:
     """Reads lines of text into the column "text"; drops empty ones unless told not to."""
-    source = _sources.make_file_source(
+    files = FileArguments(
+        filesystem,
+        partition_filter,
+        partitioning,
+        include_paths,
+        ignore_missing_paths,
+        shuffle,
+        file_extensions,
+    )
+    tasks = TaskArguments(num_cpus, num_gpus, memory, resources, ray_remote_args)
+    blocks = BlockArguments(parallelism, override_num_blocks, concurrency)
+    return read_files(
         "text",
         paths,
-        filesystem=filesystem,
-        options={"encoding": encoding, "drop_empty_lines": drop_empty_lines}
-        | _compression(arrow_open_stream_args),
-        partition_filter=partition_filter,
-        partitioning=partitioning,
-        include_paths=include_paths,
-        ignore_missing_paths=ignore_missing_paths,
-        shuffle=shuffle,
-        file_extensions=file_extensions,
-    )
-    return _read(
-        source,
-        parallelism,
-        override_num_blocks,
-        concurrency,
-        num_cpus=num_cpus,
-        num_gpus=num_gpus,
-        memory=memory,
-        resources=resources,
-        ray_remote_args=ray_remote_args,
+        files,
+        tasks,
+        blocks,
+        options={"encoding": codecs.lookup(encoding).name, "drop_empty_lines": drop_empty_lines}
+        | compression(arrow_open_stream_args),
     )
 
 
@@ -435,28 +431,24 @@ def read_binary_files(
     Args:
         arrow_open_stream_args: `compression`: decompresses the files.
     """
-    source = _sources.make_file_source(
+    files = FileArguments(
+        filesystem,
+        partition_filter,
+        partitioning,
+        include_paths,
+        ignore_missing_paths,
+        shuffle,
+        file_extensions,
+    )
+    tasks = TaskArguments(num_cpus, num_gpus, memory, resources, ray_remote_args)
+    blocks = BlockArguments(parallelism, override_num_blocks, concurrency)
+    return read_files(
         "binary",
         paths,
-        filesystem=filesystem,
-        options=_compression(arrow_open_stream_args),
-        partition_filter=partition_filter,
-        partitioning=partitioning,
-        include_paths=include_paths,
-        ignore_missing_paths=ignore_missing_paths,
-        shuffle=shuffle,
-        file_extensions=file_extensions,
-    )
-    return _read(
-        source,
-        parallelism,
-        override_num_blocks,
-        concurrency,
-        num_cpus=num_cpus,
-        num_gpus=num_gpus,
-        memory=memory,
-        resources=resources,
-        ray_remote_args=ray_remote_args,
+        files,
+        tasks,
+        blocks,
+        options=compression(arrow_open_stream_args),
     )
 
 
@@ -484,29 +476,39 @@ def read_numpy(
         allow_pickle, numpy_load_args: arguments of `numpy.load`; files are then read by numpy
             in worker processes.
     """
-    common: dict[str, Any] = {
-        "filesystem": filesystem,
-        "partition_filter": partition_filter,
-        "partitioning": partitioning,
-        "include_paths": include_paths,
-        "ignore_missing_paths": ignore_missing_paths,
-        "shuffle": shuffle,
-        "file_extensions": file_extensions,
-    }
-    if allow_pickle or numpy_load_args or _sources.needs_python_listing(partitioning):
-        from headrace._internal.numpy_source import NumpyDatasource
-
-        load_args = {"allow_pickle": allow_pickle, **numpy_load_args}
-        return read_datasource(
-            NumpyDatasource(paths, numpy_load_args=load_args, **common),
-            parallelism=parallelism,
-            concurrency=concurrency,
-            override_num_blocks=override_num_blocks,
+    blocks = BlockArguments(parallelism, override_num_blocks, concurrency)
+    if not (allow_pickle or numpy_load_args):
+        files = FileArguments(
+            filesystem,
+            partition_filter,
+            partitioning,
+            include_paths,
+            ignore_missing_paths,
+            shuffle,
+            file_extensions,
         )
-    source = _sources.make_file_source(
-        "numpy", paths, options=_compression(arrow_open_stream_args), **common
+        options = compression(arrow_open_stream_args)
+        return read_files("numpy", paths, files, TaskArguments(), blocks, options=options)
+    from headrace._internal.numpy_source import NumpyDatasource
+
+    datasource = NumpyDatasource(
+        paths,
+        numpy_load_args={"allow_pickle": allow_pickle, **numpy_load_args},
+        filesystem=filesystem,
+        open_stream_args=arrow_open_stream_args,
+        partition_filter=partition_filter,
+        partitioning=partitioning,
+        ignore_missing_paths=ignore_missing_paths,
+        shuffle=shuffle,
+        include_paths=include_paths,
+        file_extensions=file_extensions,
     )
-    return _read(source, parallelism, override_num_blocks, concurrency)
+    return read_datasource(
+        datasource,
+        parallelism=parallelism,
+        concurrency=concurrency,
+        override_num_blocks=override_num_blocks,
+    )
 
 
 @recorded
@@ -603,115 +605,10 @@ def read_datasource(
     ):
         maker = datasource.create_reader(**read_args)
     asked = asked_blocks(parallelism, override_num_blocks)
-    count = asked if asked > 0 else _auto_parallelism(maker, context)
+    count = asked if asked > 0 else auto_parallelism(maker, context)
     source = _sources.make_python_source(datasource.get_name(), maker.get_read_tasks(count))
     if compute is not None and concurrency is None and isinstance(compute, TaskPoolStrategy):
         concurrency = compute.size
-    return _read(
-        source,
-        -1,
-        asked if asked > 0 else None,
-        concurrency,
-        num_cpus=num_cpus,
-        num_gpus=num_gpus,
-        memory=memory,
-        resources=resources,
-        ray_remote_args=ray_remote_args,
-    )
-
-
-# ---- What they share ------------------------------------------------------------------------
-
-
-def _read(
-    source: _core.Source,
-    parallelism: int,
-    override_num_blocks: int | None,
-    concurrency: int | None,
-    *,
-    columns: list[str] | None = None,
-    num_cpus: float | None = None,
-    num_gpus: float | None = None,
-    memory: float | None = None,
-    resources: dict[str, float] | None = None,
-    ray_remote_args: dict[str, Any] | None = None,
-) -> Dataset:
-    if concurrency is not None and (not isinstance(concurrency, int) or concurrency < 1):
-        raise ValueError(f"`concurrency` must be an integer >= 1, got: {concurrency}")
-    placement = make_placement(
-        TaskPoolStrategy(concurrency),
-        num_cpus=num_cpus,
-        num_gpus=num_gpus,
-        memory=memory,
-        resources=resources,
-        ray_remote_args=ray_remote_args,
-    )
-    plan = _core.Plan.read(
-        source,
-        columns=columns,
-        parallelism=asked_blocks(parallelism, override_num_blocks),
-        placement=placement,
-    )
-    plan.validate()
-    return Dataset(plan, DataContext.get_current().copy())
-
-
-def _auto_parallelism(source: Any, context: DataContext) -> int:
-    """Chooses the number of read tasks: enough for all cores, blocks neither huge nor tiny."""
-    try:
-        num_bytes = source.estimate_inmemory_data_size()
-    except NotImplementedError:
-        num_bytes = None
-    cores = max(1, int(_core.capacity().cpu))
-    count = context.read_op_min_num_blocks
-    if num_bytes:
-        count = min(count, max(1, num_bytes // max(1, context.target_min_block_size)))
-        if context.target_max_block_size:
-            count = max(count, -(-num_bytes // context.target_max_block_size))
-    return max(count, 2 * cores)
-
-
-def _compression(open_args: dict[str, Any] | None) -> dict[str, Any]:
-    """Returns what the engine takes of `arrow_open_stream_args`; ValueError for unknown ones."""
-    arguments = dict(open_args or {})
-    arguments.pop("buffer_size", None)
-    options = {}
-    if "compression" in arguments:
-        options["compression"] = arguments.pop("compression") or "none"
-    if arguments:
-        raise ValueError(f"Unknown arrow_open_stream_args: {sorted(arguments)}")
-    return options
-
-
-def _pick(arguments: dict[str, Any], known: set[str], verb: str) -> dict[str, Any]:
-    unknown = set(arguments) - known - {"use_threads", "fragment_readahead", "batch_readahead"}
-    if unknown:
-        raise ValueError(f"{verb}() got unknown arguments: {sorted(unknown)}")
-    return {key: arguments[key] for key in known if key in arguments}
-
-
-def _without(paths: Any, skip_paths: str | list[str] | None) -> Any:
-    if not skip_paths:
-        return paths
-    from headrace._internal import paths as _paths
-
-    skipped = set(_paths.to_path_list(skip_paths))
-    return [path for path in _paths.to_path_list(paths) if path not in skipped]
-
-
-class _TensorCaster:
-    """Turns columns of bytes into columns of tensors."""
-
-    def __init__(self, columns: dict[str, tuple[Any, tuple[int, ...]]]) -> None:
-        self._columns = columns
-        self.__name__ = "cast_tensors"
-
-    def __call__(self, table: pa.Table) -> pa.Table:
-        import numpy as np
-
-        for name, (dtype, shape) in self._columns.items():
-            buffers = table.column(name).to_pylist()
-            stacked = np.stack([np.frombuffer(b, dtype=dtype).reshape(shape) for b in buffers])
-            column = BlockAccessor.batch_to_arrow_block({name: stacked}).column(0)
-            table = table.set_column(table.schema.get_field_index(name), name, column)
-        return table
+    tasks = TaskArguments(num_cpus, num_gpus, memory, resources, ray_remote_args)
+    blocks = BlockArguments(-1, asked if asked > 0 else None, concurrency)
+    return read_source(source, blocks, tasks)

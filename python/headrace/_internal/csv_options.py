@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -35,8 +36,30 @@ _CSV_CONVERT = (
 )
 
 
-def to_options(arguments: dict[str, Any]) -> tuple[dict[str, Any], pa.Schema | None]:
-    """Returns what differs from pyarrow's defaults, and the types asked for.
+_CSV_WRITE = ("include_header", "batch_size", "delimiter", "quoting_style")
+
+
+def csv_write_options(arguments: dict[str, Any]) -> dict[str, Any] | None:
+    """Returns the engine's options for `pyarrow.csv.write_csv` arguments; None if it has not all
+    of them."""
+    from pyarrow import csv
+
+    if not set(arguments) <= {"write_options"}:
+        return None
+    options: dict[str, Any] = {}
+    given = arguments.get("write_options")
+    if isinstance(given, dict):
+        given = csv.WriteOptions(**given)
+    _take_changes(options, given, csv.WriteOptions(), _CSV_WRITE)
+    return options
+
+
+def to_options(
+    arguments: dict[str, Any], first_file: Callable[[], Any]
+) -> tuple[dict[str, Any], pa.Schema | None]:
+    """Returns what differs from pyarrow's defaults, and the schema where types are asked for.
+
+    `first_file` opens a file to read the names and the other types from.
 
     Raises ValueError for arguments that `pyarrow.csv` does not have either.
     """
@@ -57,8 +80,10 @@ def to_options(arguments: dict[str, Any]) -> tuple[dict[str, Any], pa.Schema | N
         options["timestamp_parsers"] = [
             "ISO8601" if parser is csv.ISO8601 else parser for parser in parsers
         ]
-    types = getattr(convert, "column_types", None)
-    return options, pa.schema(list(types.items())) if types else None
+    if not getattr(convert, "column_types", None):
+        return options, None
+    with first_file() as stream, csv.open_csv(stream, read, parse, convert) as reader:
+        return options, reader.schema
 
 
 def json_options(arguments: dict[str, Any]) -> tuple[dict[str, Any], pa.Schema | None]:

@@ -149,7 +149,7 @@ class TransformMixin:
         if isinstance(batch_size, str) and batch_size == "auto":
             batch_size = _AUTO_BATCH_ROWS
         if isinstance(batch_size, str):
-            raise ValueError(f"batch_size must be an integer, None or 'auto', got: {batch_size!r}")
+            raise TypeError(f"batch_size must be an integer, None or 'auto', got: {batch_size!r}")
         if batch_size is not None and batch_size < 1:
             raise ValueError("Batch size can't be negative or 0")
         if batch_size is None and num_gpus:

@@ -3,7 +3,7 @@
 Arguments that several verbs share:
     path: the directory to write to; files get names that no other run uses.
     filesystem: a `pyarrow.fs` or fsspec file system; default: from the path.
-    try_create_dir: accepted; the directory is created where it is missing.
+    try_create_dir: creates the directory; False: FileNotFoundError if it is missing.
     arrow_open_stream_args: arguments for the file system's `open_output_stream`.
     filename_provider: a `FilenameProvider` for the names.
     min_rows_per_file: the least number of rows a file, but for the last ones.
@@ -25,6 +25,7 @@ import pyarrow as pa
 from headrace import _core
 from headrace._internal import paths as _paths
 from headrace._internal.compute import TaskPoolStrategy
+from headrace._internal.csv_options import csv_write_options
 from headrace._internal.plan_building import make_placement, pickle_function
 from headrace._internal.run import run_blocks
 from headrace._internal.savemode import SaveMode
@@ -115,6 +116,7 @@ class WriteMixin:
                 mode,
                 concurrency,
                 ray_remote_args,
+                try_create_dir,
             )
             return
         from headrace._internal.file_sinks import ParquetDatasink
@@ -152,9 +154,19 @@ class WriteMixin:
         arguments = dict(arrow_csv_args) | (
             arrow_csv_args_fn() if arrow_csv_args_fn is not None else {}
         )
-        if _is_native(arguments, set(), filename_provider, arrow_open_stream_args):
+        options = csv_write_options(arguments)
+        if options is not None and _is_native({}, set(), filename_provider, arrow_open_stream_args):
             self._write_native(
-                "csv", "CSV", path, filesystem, {}, least, mode, concurrency, ray_remote_args
+                "csv",
+                "CSV",
+                path,
+                filesystem,
+                options,
+                least,
+                mode,
+                concurrency,
+                ray_remote_args,
+                try_create_dir,
             )
             return
         from headrace._internal.file_sinks import CsvDatasink
@@ -192,7 +204,16 @@ class WriteMixin:
         )
         if _is_native(arguments, set(), filename_provider, arrow_open_stream_args):
             self._write_native(
-                "json", "JSON", path, filesystem, {}, least, mode, concurrency, ray_remote_args
+                "json",
+                "JSON",
+                path,
+                filesystem,
+                {},
+                least,
+                mode,
+                concurrency,
+                ray_remote_args,
+                try_create_dir,
             )
             return
         from headrace._internal.file_sinks import JsonDatasink
@@ -224,6 +245,9 @@ class WriteMixin:
     ) -> None:
         """Writes one column to `.npy` files. ValueError if there is none of that name."""
         least = _min_rows(min_rows_per_file, num_rows_per_file)
+        known = self._known_schema()
+        if known is not None and column not in known.names:
+            raise ValueError(f"Column '{column}' does not exist: there are {known.names}.")
         if _is_native({}, set(), filename_provider, arrow_open_stream_args):
             self._write_native(
                 "numpy",
@@ -235,6 +259,7 @@ class WriteMixin:
                 mode,
                 concurrency,
                 ray_remote_args,
+                try_create_dir,
             )
             return
         from headrace._internal.file_sinks import NumpyDatasink
@@ -333,12 +358,16 @@ class WriteMixin:
         mode: SaveMode,
         concurrency: int | None,
         ray_remote_args: dict[str, Any] | None,
+        try_create_dir: bool = True,
     ) -> None:
         from pyarrow import fs
 
         [directory], found = _paths.resolve([path], filesystem)
         mode = SaveMode(mode)
-        if found.get_file_info(directory).type != fs.FileType.NotFound:
+        kind = found.get_file_info(directory).type
+        if kind == fs.FileType.File:
+            raise FileExistsError(f"Not a directory: {directory}")
+        if kind != fs.FileType.NotFound:
             if mode is SaveMode.ERROR:
                 raise ValueError(
                     f"Path {directory} already exists. If this is unexpected, use mode='ignore' "
@@ -346,6 +375,8 @@ class WriteMixin:
                 )
             if mode is SaveMode.IGNORE:
                 return
+        elif not try_create_dir:
+            raise FileNotFoundError(f"No such directory: {directory}")
         run_id = uuid.uuid4().hex
         local = type(found) is fs.LocalFileSystem
         if min_rows_per_file is not None:

@@ -15,7 +15,6 @@ from headrace.block import iter_tables
 from headrace.datasource.file_based_datasource import check_shuffle, shuffle_seed
 from headrace.datasource.partitioning import (
     Partitioning,
-    PartitionStyle,
     PathPartitionFilter,
     partition_schema,
 )
@@ -72,6 +71,16 @@ def make_file_source(
     return source if seed is None else source.shuffled(seed)
 
 
+def open_first(
+    paths: Any, filesystem: Any, file_extensions: Any, open_args: dict[str, Any] | None
+) -> pa.NativeFile:
+    """Opens the first file, decompressed as its name or the arguments say."""
+    resolved, found = _paths.resolve(_paths.to_path_list(paths), filesystem)
+    files = _paths.list_files(resolved, found, file_extensions=file_extensions)
+    _paths.check_found(resolved, files, file_extensions, False)
+    return found.open_input_stream(files[0][0], **(open_args or {}))
+
+
 def _is_local(filesystem: Any) -> bool:
     from pyarrow import fs
 
@@ -83,18 +92,8 @@ def _hive(
 ) -> tuple[str | None, pa.Schema | None]:
     if partitioning is None:
         return None, None
-    if partitioning.style is not PartitionStyle.HIVE:
-        raise ValueError(
-            "This format takes Hive partitioning only; use a FileBasedDatasource for directories "
-            "without names."
-        )
     fields = partition_schema(partitioning, files)
     return (None, None) if fields is None else (partitioning.normalized_base_dir, fields)
-
-
-def needs_python_listing(partitioning: Partitioning | None) -> bool:
-    """True where the engine cannot read the values of the paths itself."""
-    return partitioning is not None and partitioning.style is not PartitionStyle.HIVE
 
 
 def make_python_source(

@@ -77,7 +77,7 @@ def _stacked(name: str, values: np.ndarray) -> np.ndarray:
     try:
         stacked = np.stack([np.asarray(value) for value in values])
     except ValueError as error:
-        raise TypeError(
+        raise RuntimeError(
             f"Column '{name}' holds arrays of different shapes: give a collate_fn that pads them."
         ) from error
     if stacked.dtype == object or stacked.dtype.kind in "US":

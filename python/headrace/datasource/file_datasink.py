@@ -163,6 +163,13 @@ class BlockBasedFileDatasink(_FileDatasink):
         """Writes a block to an open file."""
         raise NotImplementedError
 
+    def write(self, blocks: Iterable[Block], ctx: TaskContext) -> None:
+        builder = BlockAccessor.builder()
+        for block in blocks:
+            builder.add_block(block)
+        if builder.num_rows() > 0:
+            super().write([builder.build()], ctx)
+
     def write_block(self, block: BlockAccessor, block_index: int, ctx: TaskContext) -> None:
         name = self.filename_provider.get_filename_for_block(
             block.to_block(), ctx.kwargs[WRITE_UUID_KWARG_NAME], ctx.task_idx, block_index
