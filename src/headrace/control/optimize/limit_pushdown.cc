@@ -16,14 +16,11 @@ bool PreservesRows(const LogicalOperator& op) {
   return map != nullptr && map->function->kind == FunctionKind::kMapRows;
 }
 
-// Returns true if the read yields at most `rows` rows by itself. A read's limit holds for each of
-// its tasks, so it is exact only where there is but one unit; and a user's source may be wrong
-// about its rows.
-bool IsExact(const LogicalPtr& read, std::int64_t rows) {
-  const auto& source = *read->As<logical::Read>()->source;
-  if (source.units.size() <= 1) return true;
-  const auto count = InferRowCount(read);
-  return source.format != "python" && count && *count <= rows;
+// Returns true if the read yields the first rows, and in order, by itself. Its limit holds for
+// each of its tasks, so that is where there is but one unit. (That all rows are known to be fewer
+// is not enough: without a limit nothing asks for their order.)
+bool IsExact(const LogicalPtr& read) {
+  return read->As<logical::Read>()->source->units.size() <= 1;
 }
 
 // Returns the first `rows` rows of `child`, the limit as deep as it may go.
@@ -39,7 +36,7 @@ LogicalPtr Sink(std::int64_t rows, const LogicalPtr& child) {
   logical::Read limited = *read;
   limited.row_limit = read->row_limit < 0 ? rows : std::min(rows, read->row_limit);
   const LogicalPtr op = LogicalOperator::Make(std::move(limited));
-  return IsExact(op, rows) ? op : LimitTo(rows, op);
+  return IsExact(op) ? op : LimitTo(rows, op);
 }
 
 class LimitPushdown : public Rule {
@@ -52,7 +49,7 @@ class LimitPushdown : public Rule {
     const LogicalPtr& child = op->input();
     if (const auto* read = child->As<logical::Read>()) {
       const bool known = read->row_limit >= 0 && read->row_limit <= limit->rows;
-      return known && !IsExact(child, limit->rows) ? op : Sink(limit->rows, child);
+      return known && !IsExact(child) ? op : Sink(limit->rows, child);
     }
     const bool sinks = PreservesRows(*child) || child->As<logical::Limit>() != nullptr;
     return sinks ? Sink(limit->rows, child) : op;

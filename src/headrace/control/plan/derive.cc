@@ -26,6 +26,16 @@ OperatorSpec& At(PhysicalPlan* plan, OperatorId id) {
   return plan->operators[static_cast<std::size_t>(id.value)];
 }
 
+// Returns true if only tasks stand between `id` and a limit.
+bool FollowsLimit(const PhysicalPlan& plan, OperatorId id) {
+  for (;;) {
+    const OperatorSpec& op = plan.operators[static_cast<std::size_t>(id.value)];
+    if (op.As<LimitOperator>() != nullptr) return true;
+    if (op.As<TaskOperator>() == nullptr || op.inputs.empty()) return false;
+    id = op.inputs.front();
+  }
+}
+
 void SetShared(bool shared, ProgramPtr* program) {
   if (*program == nullptr || (*program)->shared_output == shared) return;
   auto copy = std::make_shared<TaskProgram>(**program);
@@ -46,7 +56,10 @@ bool HasClass(const std::vector<Step>& steps) {
 }
 
 void DeriveOrder(bool preserve_order, PhysicalPlan* plan) {
-  for (OperatorSpec& op : plan->operators) op.keep_order = preserve_order;
+  for (OperatorSpec& op : plan->operators) {
+    const bool limited = op.inputs.size() == 1 && FollowsLimit(*plan, op.inputs.front());
+    op.keep_order = preserve_order || (limited && op.As<TaskOperator>() != nullptr);
+  }
   // Consumers come after what they consume, so one walk back carries every need to the sources.
   for (auto op = plan->operators.rbegin(); op != plan->operators.rend(); ++op) {
     const auto* task = op->As<TaskOperator>();

@@ -18,7 +18,9 @@ bool HasClass(const std::vector<Step>& steps);
 
 /// Sets keep_order where order is asked for (`preserve_order`) or needed: a limit takes the first
 /// rows, and blocks are joined into bundles in order, both of which must not depend on timing.
-/// The need goes up to the sources, for outputs are only in order if inputs are.
+/// The need goes up to the sources, for outputs are only in order if inputs are. What follows a
+/// limit stays in order too: the first rows are asked for as such, and the optimizer may have moved
+/// the limit below operators that stood before it.
 void DeriveOrder(bool preserve_order, PhysicalPlan* plan);
 
 /// Sets shared_output in the programs whose blocks a worker process will read, directly or behind
