@@ -112,6 +112,7 @@ Status WorkerTemplate::Start() {
   }
   socket_ = sockets[0];
   pid_ = *pid;
+  last_error_.clear();
   CloseInForkedChild(socket_);
   return Status::OK();
 }

@@ -29,7 +29,7 @@ class WorkerTemplate {
   std::int64_t pid() const { return pid_; }
 
   /// Returns the answers that are there. When the template has died, descriptor() is -1 afterwards
-  /// and last_error() says how.
+  /// and last_error() says so, until it is started again.
   std::vector<TemplateReply> Poll();
   const std::string& last_error() const { return last_error_; }
 

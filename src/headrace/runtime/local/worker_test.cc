@@ -11,6 +11,7 @@
 #include <fstream>
 #include <set>
 #include <thread>
+#include <utility>
 
 #include "headrace/runtime/local/local_testing.h"
 #include "headrace/runtime/local/template_protocol.h"
@@ -59,7 +60,7 @@ class NamedStream : public BatchStream {
     if (name_ == "pid") return Number(*batch, ::getpid());
     if (name_ == "exit") ::_exit(3);
     if (name_ == "kill") ::raise(SIGKILL);
-    if (name_ == "hang") {
+    if (name_ == "hang" && std::exchange(called_, true)) {
       while (true) ::pause();
     }
     if (name_ == "fail") return Status::Invalid("raised on purpose");
@@ -84,6 +85,7 @@ class NamedStream : public BatchStream {
   const std::string name_;
   std::unique_ptr<BatchStream> input_;
   std::int64_t* const calls_;
+  bool called_ = false;
 };
 
 class NamedRunner : public FunctionRunner {
@@ -315,8 +317,8 @@ TEST_F(WorkerTest, ADeadWorkerLosesItsTasksAndKeepsItsBlocks) {
 }
 
 TEST_F(WorkerTest, AHangingTaskIsKilledSoonAfterItsCancel) {
-  driver->backend->StartTask(MakeTaskId(0), UnitOrder(Program("hang", 1, 100), 0, 1));
-  ASSERT_TRUE(driver->WaitFor([&] { return runtime->worker_pids().size() == 2; }));
+  driver->backend->StartTask(MakeTaskId(0), UnitOrder(Program("hang", 2, 100), 0, 2));
+  ASSERT_TRUE(driver->WaitFor([&] { return !driver->blocks.empty(); }));
   const auto start = std::chrono::steady_clock::now();
   driver->backend->CancelTask(MakeTaskId(0));
   ASSERT_TRUE(driver->WaitForEnds(1));
@@ -325,7 +327,8 @@ TEST_F(WorkerTest, AHangingTaskIsKilledSoonAfterItsCancel) {
 }
 
 TEST_F(WorkerTest, ABackendThatIsDestroyedEndsWhatHangs) {
-  driver->backend->StartTask(MakeTaskId(0), UnitOrder(Program("hang", 1, 100), 0, 1));
+  driver->backend->StartTask(MakeTaskId(0), UnitOrder(Program("hang", 2, 100), 0, 2));
+  ASSERT_TRUE(driver->WaitFor([&] { return !driver->blocks.empty(); }));
   driver->backend.reset();
   driver->backend = runtime->NewBackend();
 }
@@ -415,7 +418,9 @@ TEST_F(WorkerTest, ReleasedBlocksFreeTheWorkersMemory) {
   for (std::uint32_t i = 0; i < 200; ++i) {
     driver->backend->StartTask(MakeTaskId(i), UnitOrder(program, i, 1));
     ASSERT_TRUE(driver->WaitForEnds(i + 1));
-    driver->backend->Release(std::vector{driver->blocks[MakeTaskId(i)].at(0).object});
+    for (const BlockHandle& block : driver->blocks[MakeTaskId(i)]) {
+      driver->backend->Release(std::vector{block.object});
+    }
   }
   std::ifstream status("/proc/" + std::to_string(runtime->worker_pids().at(1)) + "/status");
   std::string line;
