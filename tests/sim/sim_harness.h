@@ -167,6 +167,11 @@ inline std::string Judge(const Case& c, const Outcome& out) {
     return "peak of " + std::to_string(out.peak_charged_bytes) + " bytes over a budget of " +
            std::to_string(c.sim.object_store_bytes) + " + " + std::to_string(slack);
   }
+  const auto operators = static_cast<std::int64_t>(c.plan.operators.size());
+  const bool roomy = c.sim.object_store_bytes > 40 * operators * out.largest_block_bytes;
+  if (c.sim.parks_waiting_tasks && roomy && out.overrides > 0 && c.sim.queue_factor == 0) {
+    return "overrides of credit where there was room";
+  }
   for (const OperatorState& state : out.states) {
     if (state.tasks_running != 0 || state.tasks_parked != 0 || state.actors_ready != 0 ||
         state.actors_starting != 0) {

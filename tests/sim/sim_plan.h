@@ -166,6 +166,10 @@ inline Case MakeCase(std::uint64_t seed) {
     sim.model.error_chance = 0.15;
     out.plan.max_errored_blocks = rng.Chance(0.7) ? -1 : 0;
   }
+  if (rng.Chance(0.15)) {  // Tasks so short that some are sent ahead.
+    sim.block_time_max = Duration::Micros(Between(rng, 1, 60));
+    sim.queue_factor = 16;
+  }
   if (rng.Chance(0.02)) sim.workers_always_lost = true;
   if (rng.Chance(0.02)) sim.actors_never_start = true;
 

@@ -15,6 +15,7 @@ constexpr std::int32_t kLossesMax = 16;            // Lost, with no task ended w
 }  // namespace
 
 void SchedulerImpl::ScalePools() {
+  actor_waits_ = false;
   for (OperatorRun& run : runs_) {
     if (run.pool && !run.closed && !run.finished) ScalePool(run);
   }
@@ -25,7 +26,7 @@ void SchedulerImpl::ScalePool(OperatorRun& run) {
   const ActorPool& spec = pool.spec();
   if (run.op->exhausted() && run.retries.empty()) return StopIdleActors(run, spec.min_size);
   const Resources& cost = run.task_spec->cost;
-  while (pool.num_live() < spec.max_size && Fits(cost)) {
+  while (pool.num_live() < spec.max_size) {
     const bool wanted = pool.num_live() < spec.min_size || pool.num_added() < spec.initial_size;
     const std::int64_t slots = pool.free_slots() + std::int64_t{pool.num_starting()} *
                                                        std::max(spec.max_tasks_in_flight, 1);
@@ -33,6 +34,10 @@ void SchedulerImpl::ScalePool(OperatorRun& run) {
         run.op->queued_blocks() + static_cast<std::int64_t>(run.retries.size());
     const bool pressed = run.parked.empty() && run.has_work() && waiting > slots;
     if (!(wanted || pressed) || !LeavesRoom(run)) return;
+    if (!Fits(cost)) {
+      actor_waits_ = true;
+      return;
+    }
     StartActor(run);
   }
 }

@@ -57,7 +57,7 @@ std::int64_t SchedulerImpl::ByPolicies(const OperatorRun& run, std::int64_t offe
   return offered;
 }
 
-SchedulerImpl::Candidate SchedulerImpl::MayStart(const OperatorRun& run) const {
+SchedulerImpl::Candidate SchedulerImpl::MayStart(const OperatorRun& run, bool ahead) const {
   if (run.finished || run.closed) return {WaitReason::kFinished};
   if (!run.has_work()) {
     return {run.op->exhausted() ? WaitReason::kFinished : WaitReason::kNoInput};
@@ -75,7 +75,10 @@ SchedulerImpl::Candidate SchedulerImpl::MayStart(const OperatorRun& run) const {
     if (run.pool->free_slots() == 0) return {WaitReason::kNoActor};
   } else {
     const WaitReason reason = ShortageReason(run.task_cost, used_, total_);
-    if (reason != WaitReason::kNone) return {reason};
+    const bool may_queue =
+        ahead && reason == WaitReason::kNoCpu &&
+        used_.cpu_milli + run.task_cost.cpu_milli <= total_.cpu_milli * (1 + run.ahead_factor);
+    if (reason != WaitReason::kNone && !may_queue) return {reason};
   }
   const std::int64_t expected = ExpectedBytes(run);
   if (reservation_.StartRoom(run.id) < expected) return {CreditReason(run)};
@@ -84,13 +87,14 @@ SchedulerImpl::Candidate SchedulerImpl::MayStart(const OperatorRun& run) const {
   return {WaitReason::kNone, credit};
 }
 
-bool SchedulerImpl::StartOne() {
+/// Returns the operator to start a task of, or null.
+OperatorRun* SchedulerImpl::Choose(bool ahead, std::int64_t* credit_bytes) {
   OperatorRun* best = nullptr;
   std::int64_t best_queued = 0;
-  std::int64_t best_credit = 0;
   for (std::size_t i = runs_.size(); i-- > 0;) {  // Downstream first: ties go there.
     OperatorRun& run = runs_[i];
-    const Candidate candidate = MayStart(run);
+    if (ahead && run.waits_for != WaitReason::kNoCpu) continue;
+    const Candidate candidate = MayStart(run, ahead);
     run.waits_for = candidate.reason;
     if (candidate.reason != WaitReason::kNone) continue;
     const std::int64_t queued =
@@ -98,10 +102,26 @@ bool SchedulerImpl::StartOne() {
     if (best != nullptr && queued >= best_queued) continue;
     best = &run;
     best_queued = queued;
-    best_credit = candidate.credit_bytes;
+    *credit_bytes = candidate.credit_bytes;
   }
-  if (best == nullptr) return false;
-  Start(*best, best_credit);
+  return best;
+}
+
+/// Where tasks are so short that a cpu would idle until the scheduler hears of their end, some are
+/// sent ahead, beyond the cpus that there are: unless somebody with longer work waits for a cpu.
+bool SchedulerImpl::MaySendAhead() const {
+  if (!has_short_tasks_ || actor_waits_) return false;
+  return std::none_of(runs_.begin(), runs_.end(), [](const OperatorRun& run) {
+    return run.waits_for == WaitReason::kNoCpu && run.ahead_factor == 0;
+  });
+}
+
+bool SchedulerImpl::StartOne() {
+  std::int64_t credit_bytes = 0;
+  OperatorRun* chosen = Choose(/*ahead=*/false, &credit_bytes);
+  if (chosen == nullptr && MaySendAhead()) chosen = Choose(/*ahead=*/true, &credit_bytes);
+  if (chosen == nullptr) return false;
+  Start(*chosen, credit_bytes);
   return true;
 }
 

@@ -50,6 +50,7 @@ struct OperatorRun {
   OperatorState stats;
   Instant first_start;  // Of its first task.
   std::int64_t blocks_of_done_tasks = 0;
+  std::int64_t ahead_factor = 0;  // Tasks to send ahead for each that a cpu runs; 0: not short.
 
   bool has_work() const { return !retries.empty() || op->HasWork(); }
   std::size_t index() const { return static_cast<std::size_t>(id.value); }
@@ -96,11 +97,13 @@ class SchedulerImpl {
     WaitReason reason = WaitReason::kNoInput;  // kNone: may start.
     std::int64_t credit_bytes = 0;
   };
-  Candidate MayStart(const OperatorRun& run) const;
+  Candidate MayStart(const OperatorRun& run, bool ahead) const;
   WaitReason CreditReason(const OperatorRun& run) const;
   std::int64_t ExpectedBytes(const OperatorRun& run) const;
   std::int64_t ByPolicies(const OperatorRun& run, std::int64_t offered) const;
   void RefreshView() const;
+  OperatorRun* Choose(bool ahead, std::int64_t* credit_bytes);
+  bool MaySendAhead() const;
   bool StartOne();
   void Start(OperatorRun& run, std::int64_t credit_bytes);
   void GrantParked();
@@ -111,6 +114,7 @@ class SchedulerImpl {
   TaskRecord* FindTask(const TaskId& id);
   void TopUp(OperatorRun& run, TaskRecord& task);
   void Account(OperatorRun& run, const TaskRecord& task, const event::TaskEnded& e);
+  void MeasureAhead(OperatorRun& run);
   void LeaveSlot(OperatorRun& run, TaskRecord& task, bool worker_lost);
   void Retry(OperatorRun& run, TaskRecord& task);
   void EndForGood(OperatorRun& run, TaskRecord& task);
@@ -156,7 +160,9 @@ class SchedulerImpl {
 
   Resources total_;
   Resources used_;
-  std::int64_t num_active_ = 0;  // Tasks in kRunning.
+  bool has_short_tasks_ = false;  // Some operator has an ahead_factor.
+  bool actor_waits_ = false;      // A pool would start an actor but for resources.
+  std::int64_t num_active_ = 0;   // Tasks in kRunning.
   std::int64_t num_parked_ = 0;
 
   std::int64_t wanted_ = 0;  // Blocks that the consumer still asks for.

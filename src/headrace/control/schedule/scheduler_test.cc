@@ -134,6 +134,28 @@ TEST(Scheduler, APolicyTakesLess) {
   EXPECT_NE(actions[0].find("credit=3"), std::string::npos) << actions[0];
 }
 
+/// Ends the first `count` tasks of operator 0 after `nanos` each; returns the tasks running then.
+std::int64_t RunningAfter(Scheduler* scheduler, std::uint64_t count, std::int64_t nanos) {
+  for (std::uint64_t i = 0; i < count; ++i) {
+    scheduler->Step(event::TaskEnded{{OperatorId{0}, 0, i}, {}, {.wall_nanos = nanos}},
+                    Instant{static_cast<std::int64_t>(i)});
+  }
+  return scheduler->Snapshot()[0].tasks_running;
+}
+
+TEST(Scheduler, SendsShortTasksAhead) {
+  const auto run = [](std::int64_t nanos, std::uint64_t ended) {
+    ExecutionOptions options;
+    options.target_max_block_bytes = 10;
+    auto scheduler = *Scheduler::Make(PhysicalPlan{{Task("read", {}, 500)}}, options, kTraits);
+    return RunningAfter(scheduler.get(), ended, nanos);
+  };
+  EXPECT_EQ(run(50'000, 7), 4);            // Not known yet: a task for each cpu.
+  EXPECT_EQ(run(50'000, 8), 4 * (1 + 4));  // 200 us of work more.
+  EXPECT_EQ(run(1'000, 8), 4 * (1 + 16));
+  EXPECT_EQ(run(1'000'000, 8), 4);
+}
+
 TEST(Scheduler, TellsWhatAnOperatorWaitsFor) {
   ExecutionOptions options;
   options.target_max_block_bytes = 10;

@@ -7,6 +7,15 @@
 // What happened to tasks: yielded, parked, ended, lost.
 
 namespace headrace {
+namespace {
+
+// Tasks are sent ahead to keep a cpu busy for as long as an end and the next start may take to
+// come through, once enough tasks were seen to trust their mean.
+constexpr std::int64_t kAheadNanos = 200'000;
+constexpr std::int64_t kAheadFactorMax = 16;
+constexpr std::int64_t kShortTasksMin = 8;
+
+}  // namespace
 
 TaskRecord* SchedulerImpl::FindTask(const TaskId& id) {
   if (!IsOperator(id.op)) return nullptr;
@@ -104,6 +113,19 @@ void SchedulerImpl::Account(OperatorRun& run, const TaskRecord& task, const even
   run.stats.task_cpu_nanos.Add(e.stats.cpu_nanos);
   run.stats.task_function_nanos.Add(e.stats.function_nanos);
   run.stats.task_rows.Add(task.rows_yielded);
+  MeasureAhead(run);
+}
+
+/// Learns how many tasks to send ahead, from the mean time of those done.
+void SchedulerImpl::MeasureAhead(OperatorRun& run) {
+  const Spread& wall = run.stats.task_wall_nanos;
+  if (wall.count < kShortTasksMin ||
+      run.task_cost != Resources{.cpu_milli = run.task_cost.cpu_milli}) {
+    return;
+  }
+  const std::int64_t mean = std::max<std::int64_t>(1, wall.total / wall.count);
+  run.ahead_factor = std::min(kAheadNanos / mean, kAheadFactorMax);
+  has_short_tasks_ = has_short_tasks_ || run.ahead_factor > 0;
 }
 
 /// Gives back what an attempt held: its credit, its resources, its place in an actor.

@@ -99,7 +99,9 @@ void SimBackend::StopActor(ActorId id) {
 
 void SimBackend::Use(const Resources& cost, const char* by) {
   used_ += cost;
-  if (!used_.FitsIn(options_.capacity)) Violated(std::string("resources overbooked by ") + by);
+  Resources most = options_.capacity;
+  most.cpu_milli *= 1 + options_.queue_factor;
+  if (!used_.FitsIn(most)) Violated(std::string("resources overbooked by ") + by);
 }
 
 // ---- Objects ----------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ struct SimOptions {
   Resources capacity{.cpu_milli = 4000};
   std::int64_t object_store_bytes = 64 << 20;
   bool parks_waiting_tasks = true;
+  std::int64_t queue_factor = 0;  // Orders beyond the cpus that are right, for each cpu.
   SimModel model;
 
   Duration block_time_max = Duration::Millis(20);  // Of making one block.
