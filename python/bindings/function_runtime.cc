@@ -223,6 +223,7 @@ std::unique_ptr<FunctionRuntime> MakeInlineFunctionRuntime() {
 void BindWorker(nb::module_& module) {
   InputFailed() =
       nb::steal(PyErr_NewException("headrace._core.InputFailed", PyExc_BaseException, nullptr));
+  module.attr("InputFailed") = InputFailed();
   nb::class_<PyBatch>(module, "Batch")
       .def_prop_ro("table", [](const PyBatch& self) { return self.batch.block.table(); })
       .def_prop_ro("files", &FilesOf)

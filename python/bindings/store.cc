@@ -97,8 +97,9 @@ void BindProcessEnd(nb::module_& module) {
     arrow::fs::EnsureFinalized();
   });
   nb::module_::import_("atexit").attr("register")(end);
-  nb::object forget = nb::cpp_function([] { ForgetSession(); });
-  nb::module_::import_("os").attr("register_at_fork")(nb::arg("after_in_child") = forget);
+  module.def("forget_session", &ForgetSession);
+  nb::module_::import_("os").attr("register_at_fork")(nb::arg("after_in_child") =
+                                                          module.attr("forget_session"));
 }
 
 }  // namespace

@@ -187,7 +187,7 @@ def test_workers_do_not_share_their_randomness():
         import random
 
         time.sleep(0.05)
-        return {"pid": [os.getpid()], "a": [random.random()], "b": [np.random.random()]}
+        return {"pid": [os.getpid()], "a": [random.random()], "b": [np.random.random()]}  # noqa: NPY002
 
     by_process = {}
     for row in run(ids(64, 16).map(function("map_batches", draw))):
