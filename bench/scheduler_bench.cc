@@ -41,7 +41,7 @@ class Driver {
   explicit Driver(Scheduler* scheduler) : scheduler_(*scheduler) {}
 
   std::int64_t Run() {
-    Step(event::OutputWanted{0, 64});
+    Step(event::OutputWanted{0, 1'024});
     while (true) {
       while (std::optional<Action> action = scheduler_.Poll()) Perform(*action);
       if (events_.empty()) return blocks_;
@@ -62,7 +62,7 @@ class Driver {
       block.info.num_bytes = 8'000;
       block.info.position = start->order.position.Child(0);
       events_.push_back(event::BlockYielded{start->task, 0, std::move(block)});
-      events_.push_back(event::TaskEnded{start->task, {}, {}});
+      events_.push_back(event::TaskEnded{start->task, {}, {.wall_nanos = 20'000}});
     } else if (auto* deliver = std::get_if<action::DeliverOutput>(&action)) {
       ++blocks_;
       events_.push_back(event::OutputConsumed{0, deliver->blocks.front().info.num_bytes});
