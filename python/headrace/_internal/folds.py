@@ -17,12 +17,19 @@ def fold(dataset: Any, aggs: Sequence[AggregateFn]) -> dict[str, Any]:
     Raises ValueError for a column that does not exist.
     """
     plan = _needed_columns(dataset, aggs)
-    accumulators = [agg.init(None) for agg in aggs]
-    for table in dataset._tables(plan):
-        if table.num_rows == 0:
+    partials: list[tuple[tuple[int, ...], list[Any]]] = []
+    for block in dataset._blocks(plan):
+        if block.num_rows == 0:
             continue
+        table = block.get()
+        folded = [agg.accumulate_block(agg.init(None), table) for agg in aggs]
+        partials.append((block.position, folded))
+    # Joined in order of position, so that the result does not depend on timing.
+    partials.sort(key=lambda partial: partial[0])
+    accumulators = [agg.init(None) for agg in aggs]
+    for _, folded in partials:
         for i, agg in enumerate(aggs):
-            accumulators[i] = agg.accumulate_block(accumulators[i], table)
+            accumulators[i] = agg.merge(accumulators[i], folded[i])
     return {
         agg.name: agg.finalize(accumulator)
         for agg, accumulator in zip(aggs, accumulators, strict=True)

@@ -32,5 +32,6 @@ def replay(verb: Callable[..., Any], args: Any, kwargs: Any, state: dict[str, An
 
     with DataContext.current(state["context"]):
         result = verb(*args, **kwargs)
+    result._context = state["context"]
     result._name = state["name"]
     return result

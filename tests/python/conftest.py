@@ -1,0 +1,48 @@
+"""Shared fixtures of the Python tests."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+
+headrace = pytest.importorskip("headrace")
+
+
+@pytest.fixture(autouse=True)
+def settings() -> Iterator[object]:
+    """Gives each test settings of its own, and puts back those of the process."""
+    from headrace.context import DataContext
+
+    before = DataContext.get_current()
+    mine = before.copy()
+    mine.enable_progress_bars = False
+    DataContext._set_current(mine)
+    yield mine
+    DataContext._set_current(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def engine() -> Iterator[None]:
+    """Ends the engine after the last test; no worker process may be left."""
+    yield
+    from headrace import _core
+
+    pids = _core.worker_pids()
+    headrace.shutdown()
+    left = [pid for pid in pids if pathlib.Path(f"/proc/{pid}").exists()]
+    assert left == []
+
+
+@pytest.fixture
+def table_dir(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A directory with three Parquet files of ten rows: i = 0 to 29, s = str(i), k = i % 3."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for part in range(3):
+        rows = range(10 * part, 10 * part + 10)
+        table = pa.table({"i": list(rows), "s": [str(i) for i in rows], "k": [i % 3 for i in rows]})
+        pq.write_table(table, tmp_path / f"part-{part}.parquet", row_group_size=4)
+    return tmp_path

@@ -1,0 +1,243 @@
+"""Datasets as objects, and what their verbs refuse."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import threading
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import pyarrow as pa
+import pytest
+
+import headrace
+from headrace import ActorPoolStrategy, TaskPoolStrategy
+from headrace.expressions import col
+
+
+def double(row: dict[str, Any]) -> dict[str, Any]:
+    return {"id": row["id"] * 2}
+
+
+class AddOne:
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return {"id": batch["id"] + 1}
+
+
+# ---- Copies ---------------------------------------------------------------------------------
+
+
+def test_a_pickled_dataset_runs_its_verbs_again(table_dir: Path) -> None:
+    ds = headrace.read_parquet(str(table_dir)).filter(expr="i > 26").map(lambda r: {"x": r["i"]})
+    again = pickle.loads(cloudpickle.dumps(ds))
+    assert sorted(row["x"] for row in again.take_all()) == [27, 28, 29]
+    assert ds.has_serializable_lineage()
+    restored = headrace.Dataset.deserialize_lineage(ds.serialize_lineage())
+    assert restored.count() == 3
+
+
+def test_a_pickled_materialized_dataset_takes_its_rows_along() -> None:
+    ds = headrace.from_items([{"a": 1}, {"a": 2}], override_num_blocks=2)
+    again = pickle.loads(pickle.dumps(ds))
+    assert isinstance(again, headrace.MaterializedDataset)
+    assert again.num_blocks() == 2
+    assert again.take_all() == [{"a": 1}, {"a": 2}]
+
+
+def test_pickling_keeps_name_and_settings() -> None:
+    ds = headrace.range(3).map(double)
+    ds.set_name("numbers")
+    ds.context.execution_options.preserve_order = True
+    again = pickle.loads(pickle.dumps(ds))
+    assert again.name == "numbers"
+    assert again.context.execution_options.preserve_order
+
+
+def test_copies_are_handles_on_the_same_plan() -> None:
+    ds = headrace.range(5)
+    assert copy.copy(ds).take_all() == copy.deepcopy(ds).take_all() == ds.take_all()
+    assert copy.deepcopy(ds).context is not ds.context
+
+
+def test_a_dataset_takes_a_copy_of_the_settings(settings: Any) -> None:
+    ds = headrace.range(5)
+    settings.target_max_block_size = 1
+    assert ds.context.target_max_block_size != 1
+    assert headrace.range(5).context.target_max_block_size == 1
+
+
+# ---- Printing -------------------------------------------------------------------------------
+
+
+def test_a_known_schema_is_drawn() -> None:
+    expected = (
+        "shape: (10, 1)\n╭───────╮\n│ id    │\n│ ---   │\n│ int64 │\n╰───────╯\n"
+        "(Dataset isn't materialized)"
+    )
+    assert repr(headrace.range(10)) == expected
+    drawn = repr(headrace.from_items([{"a": 1, "b": "x"}]))
+    assert drawn.splitlines()[4:] == [
+        "│ int64 ┆ string │",
+        "╞═══════╪════════╡",
+        "│ 1     ┆ x      │",
+        "╰───────┴────────╯",
+        "(Showing 1 of 1 rows)",
+    ]
+
+
+def test_an_unknown_schema_shows_the_verbs() -> None:
+    ds = headrace.range(10).map(double).map_batches(AddOne, concurrency=1)
+    assert repr(ds) == (
+        "MapBatches(AddOne)\n+- Map(double)\n   +- Dataset(num_rows=10, schema={id: int64})"
+    )
+
+
+def test_a_dataset_is_no_sequence() -> None:
+    ds = headrace.range(3)
+    assert bool(ds)
+    with pytest.raises(AttributeError, match="count"):
+        len(ds)
+    with pytest.raises(TypeError, match="iter_rows"):
+        iter(ds)
+    with pytest.raises(NotImplementedError, match="materialize"):
+        ds.num_blocks()
+    assert not hasattr(ds, "there_is_no_such_verb")
+
+
+# ---- What is refused ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"fn": AddOne, "concurrency": 0}, ValueError, "size must be >= 1"),
+        ({"fn": AddOne, "concurrency": "a"}, ValueError, "integer or a tuple"),
+        ({"fn": AddOne, "concurrency": (1, 2, 3, 4)}, ValueError, "tuple of integers"),
+        ({"fn": AddOne, "concurrency": (3, 2)}, ValueError, "min_size must be <="),
+        ({"fn": AddOne, "concurrency": (1, 2, 3)}, ValueError, "initial_size"),
+        ({"fn": double, "concurrency": (1, 2)}, ValueError, "not a callable class"),
+        ({"fn": double, "compute": ActorPoolStrategy(size=1)}, ValueError, "regular functions"),
+        ({"fn": AddOne, "compute": TaskPoolStrategy()}, ValueError, "callable classes"),
+        ({"fn": double, "fn_constructor_args": [1]}, ValueError, "fn_constructor_args"),
+        ({"fn": double, "batch_size": 0}, ValueError, "negative or 0"),
+        ({"fn": double, "batch_format": "x"}, ValueError, "batch format x"),
+        ({"fn": double, "num_gpus": 1}, ValueError, "batch_size"),
+        ({"fn": double, "num_cpus": -1}, ValueError, "num_cpus"),
+        ({"fn": double, "no_such_argument": 1}, ValueError, "no_such_argument"),
+        ({"fn": 3}, ValueError, "int"),
+    ],
+)
+def test_map_batches_refuses(arguments: dict[str, Any], error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        headrace.range(3).map_batches(**arguments)
+
+
+def test_what_cannot_be_pickled_is_named_at_once() -> None:
+    lock = threading.Lock()
+
+    def locked(row: dict[str, Any]) -> dict[str, Any]:
+        with lock:
+            return row
+
+    with pytest.raises(TypeError, match=r"locked.*variable 'lock' of type lock"):
+        headrace.range(3).map(locked)
+
+
+def test_misspelt_columns_raise_where_the_schema_is_known() -> None:
+    ds = headrace.range(3)
+    for call in (
+        lambda: ds.select_columns(["idd"]),
+        lambda: ds.drop_columns(["idd"]),
+        lambda: ds.rename_columns({"idd": "x"}),
+        lambda: ds.filter(expr=col("idd") > 1),
+        lambda: ds.with_column("x", col("idd") + 1),
+    ):
+        with pytest.raises(KeyError, match="idd"):
+            call()
+    with pytest.raises(ValueError, match="zz"):
+        ds.sum("zz")
+
+
+@pytest.mark.parametrize("verb", ["repartition", "sort", "random_shuffle", "groupby", "split"])
+def test_verbs_of_the_exchange_are_not_there_by_half(verb: str) -> None:
+    if hasattr(headrace.Dataset, verb):
+        pytest.skip("the verb exists: its own tests are elsewhere")
+    with pytest.raises(AttributeError):
+        getattr(headrace.range(3), verb)
+
+
+# ---- Running --------------------------------------------------------------------------------
+
+
+def test_leaving_an_iterator_early_stops_the_run() -> None:
+    ds = headrace.range(1_000_000, override_num_blocks=100)
+    batches = iter(ds.map_batches(AddOne, concurrency=1).iter_batches(batch_size=10))
+    assert next(batches)["id"].tolist() == list(range(1, 11))
+    batches.close()
+    assert headrace.range(5).count() == 5
+
+
+def test_an_error_in_the_consumer_leaves_the_engine_whole() -> None:
+    def consume() -> None:
+        for _ in headrace.range(1000).map(double).iter_rows():
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        consume()
+    assert headrace.range(7).map(double).count() == 7
+
+
+def test_stats_are_those_of_the_last_run() -> None:
+    ds = headrace.range(100).map_batches(AddOne, concurrency=1)
+    assert ds.stats() == ""
+    done = ds.materialize()
+    assert "MapBatches(AddOne)" in done.stats()
+    summary = done.get_stats_summary()
+    assert summary is not None
+    assert summary.operators[-1].rows == 100
+
+
+def test_explain_prints_four_stages(capsys: pytest.CaptureFixture[str]) -> None:
+    headrace.range(10).map(double).filter(expr="id > 3").explain()
+    text = capsys.readouterr().out
+    assert text.count("--------") == 8
+    assert "ReadRange->Map(double)" in text
+
+
+def test_references_are_got_one_by_one_or_as_a_list() -> None:
+    refs = headrace.range(10, override_num_blocks=2).to_arrow_refs()
+    assert sum(table.num_rows for table in headrace.get(refs)) == 10
+    assert isinstance(headrace.get(refs[0]), pa.Table)
+    assert headrace.from_arrow_refs(refs).count() == 10
+    assert headrace.get(headrace.put({"any": "object"})) == {"any": "object"}
+    with pytest.raises(TypeError, match="ObjectRef"):
+        headrace.get(3)
+
+
+def test_bundles_tell_rows_bytes_and_position() -> None:
+    bundles = list(headrace.range(10, override_num_blocks=2).iter_internal_ref_bundles())
+    assert sum(bundle.num_rows() for bundle in bundles) == 10
+    assert sum(bundle.size_bytes() for bundle in bundles) == 80
+    assert len({bundle.position for bundle in bundles}) == len(bundles)
+    assert bundles[0].metadata[0].num_rows == bundles[0].num_rows()
+
+
+def test_limits_and_exclusions_of_the_same_amount_are_refused() -> None:
+    ds = headrace.range(3).map(double)
+    options = ds.context.execution_options
+    options.resource_limits = headrace.ExecutionResources(cpu=1)
+    options.exclude_resources = headrace.ExecutionResources(cpu=1)
+    with pytest.raises(ValueError, match="cpu"):
+        ds.take_all()
+
+
+def test_inline_mode_calls_the_function_in_this_thread() -> None:
+    def here(row: dict[str, Any]) -> dict[str, Any]:
+        return {"thread": threading.get_ident()}
+
+    ds = headrace.range(2).map(here)
+    ds.context.inline_mode = True
+    seen = [row["thread"] for row in ds.take_all()]
+    assert seen == [threading.get_ident()] * 2
