@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <iterator>
+#include <string_view>
+#include <unordered_set>
 #include <utility>
 
 #include "headrace/base/check.h"
@@ -43,14 +45,19 @@ std::int64_t RowsPerPiece(const Block& block, std::int64_t target_max_bytes) {
 
 }  // namespace
 
-FileList MergeFiles(const FileList& a, const FileList& b) {
-  if (!a || a == b) return b;
-  if (!b) return a;
-  auto merged = std::make_shared<std::vector<std::string>>(*a);
-  for (const std::string& file : *b) {
-    if (std::find(merged->begin(), merged->end(), file) == merged->end()) merged->push_back(file);
+FileList MergeFiles(const std::vector<FileList>& lists) {
+  std::vector<FileList> distinct;
+  for (const FileList& list : lists) {
+    if (list && (distinct.empty() || distinct.back() != list)) distinct.push_back(list);
   }
-  if (merged->size() == a->size()) return a;
+  if (distinct.size() <= 1) return distinct.empty() ? nullptr : distinct.front();
+  auto merged = std::make_shared<std::vector<std::string>>();
+  std::unordered_set<std::string_view> seen;  // Of names in `distinct`, which outlives it.
+  for (const FileList& list : distinct) {
+    for (const std::string& file : *list) {
+      if (seen.insert(file).second) merged->push_back(file);
+    }
+  }
   return merged;
 }
 
@@ -133,17 +140,17 @@ ShapedBlock BlockBuilder::Next() {
 
 Status BlockBuilder::Flush() {
   if (pending_.empty()) return Status::OK();
-  FileList files;
+  std::vector<FileList> files;
   std::vector<Block> blocks;
   blocks.reserve(pending_.size());
   for (ShapedBlock& piece : pending_) {
-    files = MergeFiles(files, piece.files);
+    files.push_back(std::move(piece.files));
     blocks.push_back(std::move(piece.block));
   }
   pending_.clear();
   pending_bytes_ = 0;
   ARROW_ASSIGN_OR_RAISE(Block joined, JoinBlocks(blocks, pool_));
-  Emit(std::move(joined), std::move(files));
+  Emit(std::move(joined), MergeFiles(files));
   return Status::OK();
 }
 

@@ -70,7 +70,8 @@ class BlockBuilder {
 /// Copies only where the pieces are many and tiny. Requires: not empty.
 Result<Block> JoinBlocks(const std::vector<Block>& blocks, arrow::MemoryPool* pool);
 
-/// Returns the names in both lists, without doubles, in order of first appearance.
-FileList MergeFiles(const FileList& a, const FileList& b);
+/// Returns the names in all lists, without doubles, in order of first appearance; null if there are
+/// none. Lists that are one object cost nothing.
+FileList MergeFiles(const std::vector<FileList>& lists);
 
 }  // namespace headrace

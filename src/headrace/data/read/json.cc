@@ -32,9 +32,9 @@ namespace json = arrow::json;
 namespace {
 
 constexpr std::int64_t kBlockBytes = 8 << 20;
-// Pieces grow from this size to that of blocks, so that a small file costs little memory.
-constexpr std::int64_t kFirstPieceBytes = 64 << 10;
-constexpr std::size_t kHeadBytes = 64 << 10;
+// The first piece shows the layout. Pieces then grow to the size of blocks, so that a small file
+// costs little memory.
+constexpr std::int64_t kHeadBytes = 64 << 10;
 
 class JsonStream : public BatchStream {
  public:
@@ -43,8 +43,7 @@ class JsonStream : public BatchStream {
       : input_(std::move(input)),
         options_(std::move(options)),
         given_schema_(options_.explicit_schema),
-        block_bytes_(block_bytes),
-        piece_bytes_(std::min(block_bytes, kFirstPieceBytes)) {}
+        block_bytes_(block_bytes) {}
 
   Result<std::optional<Batch>> Next() override {
     while (true) {
@@ -135,8 +134,8 @@ class JsonStream : public BatchStream {
   json::ParseOptions options_;
   const std::shared_ptr<arrow::Schema> given_schema_;
   const std::int64_t block_bytes_;
-  std::int64_t piece_bytes_;  // To read next.
-  std::string rest_;          // Read but not yet a whole row.
+  std::int64_t piece_bytes_ = kHeadBytes;  // To read next.
+  std::string rest_;                       // Read but not yet a whole row.
   JsonLayout layout_ = JsonLayout::kLines;
   std::optional<JsonScanner> scanner_;  // Set with the first bytes.
   bool ended_ = false;

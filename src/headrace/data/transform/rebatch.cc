@@ -44,14 +44,13 @@ class RebatchStream : public BatchStream {
   Result<std::optional<Batch>> Take(std::int64_t rows) {
     buffered_rows_ -= rows;
     std::vector<Block> pieces;
-    std::optional<Origin> origin;
+    std::vector<Origin> origins;
     while (rows > 0) {
       Batch& front = buffered_.front();
       const std::int64_t available = front.block.num_rows() - offset_;
       const std::int64_t taken = std::min(rows, available);
       const std::int64_t end = offset_ + taken;
-      Origin part = SliceOrigin(front.origin, front.block.num_rows(), offset_, end);
-      origin = origin ? MergeOrigins(*origin, part) : std::move(part);
+      origins.push_back(SliceOrigin(front.origin, front.block.num_rows(), offset_, end));
       pieces.push_back(SliceUnmeasured(front.block, offset_, end));
       rows -= taken;
       offset_ = end;
@@ -61,7 +60,7 @@ class RebatchStream : public BatchStream {
       }
     }
     Batch batch;
-    batch.origin = *std::move(origin);
+    batch.origin = MergeOrigins(origins);
     ARROW_ASSIGN_OR_RAISE(batch.block, JoinBlocks(pieces, pool_));
     return batch;
   }
@@ -97,14 +96,13 @@ class JoinStream : public BatchStream {
     joined.block = builder_.Next().block;
     // The builder never splits here, so a joined block has a whole number of pieces.
     std::int64_t rows = joined.block.num_rows();
-    std::optional<Origin> origin;
+    std::vector<Origin> origins;
     while (rows > 0) {
-      auto [count, part] = std::move(pending_.front());
+      rows -= pending_.front().first;
+      origins.push_back(std::move(pending_.front().second));
       pending_.pop_front();
-      origin = origin ? MergeOrigins(*origin, part) : std::move(part);
-      rows -= count;
     }
-    joined.origin = *std::move(origin);
+    joined.origin = MergeOrigins(origins);
     return joined;
   }
 
@@ -117,14 +115,23 @@ class JoinStream : public BatchStream {
 
 }  // namespace
 
-Origin MergeOrigins(const Origin& a, const Origin& b) {
-  Origin merged;
-  merged.files = MergeFiles(a.files, b.files);
-  merged.rows_of_file = a.rows_of_file && b.rows_of_file && a.files == b.files;
-  const bool same_space = merged.rows_of_file || (!a.rows_of_file && !b.rows_of_file);
-  if (same_space && a.first_row >= 0 && b.first_row >= 0) {
-    merged.first_row = std::min(a.first_row, b.first_row);
-    merged.end_row = std::max(a.end_row, b.end_row);
+Origin MergeOrigins(const std::vector<Origin>& parts) {
+  Origin merged = parts.front();
+  if (parts.size() == 1) return merged;
+  std::vector<FileList> files;
+  bool same_rows = true;  // All count rows of one file, or all of the task's input.
+  for (const Origin& part : parts) {
+    files.push_back(part.files);
+    same_rows = same_rows && part.first_row >= 0 && part.rows_of_file == merged.rows_of_file &&
+                (!part.rows_of_file || part.files == parts.front().files);
+    merged.first_row = std::min(merged.first_row, part.first_row);
+    merged.end_row = std::max(merged.end_row, part.end_row);
+  }
+  merged.files = MergeFiles(files);
+  if (!same_rows) {
+    merged.first_row = -1;
+    merged.end_row = -1;
+    merged.rows_of_file = false;
   }
   return merged;
 }

@@ -45,8 +45,8 @@ StreamPtr MakeRebatchStream(StreamPtr input, std::int64_t rows, const TaskContex
 StreamPtr MakeJoinStream(StreamPtr input, std::int64_t target_min_bytes,
                          const TaskContext& context);
 
-/// Returns the origin of the rows of both, where `b` follows `a`.
-Origin MergeOrigins(const Origin& a, const Origin& b);
+/// Returns the origin of the rows of all, which follow each other. Requires: not empty.
+Origin MergeOrigins(const std::vector<Origin>& parts);
 
 /// Returns the origin of rows [begin, end) of a batch of `rows` rows that has this origin.
 Origin SliceOrigin(const Origin& origin, std::int64_t rows, std::int64_t begin, std::int64_t end);

@@ -166,7 +166,7 @@ TEST(Rebatch, OriginsFollowTheRows) {
   // Of a filtered batch only the range is known.
   EXPECT_EQ(SliceOrigin(whole, 4, 1, 2).first_row, 100);
   EXPECT_EQ(SliceOrigin(whole, 4, 1, 2).end_row, 110);
-  const Origin merged = MergeOrigins(whole, Origin{nullptr, 110, 112, true});
+  const Origin merged = MergeOrigins({whole, Origin{nullptr, 110, 112, true}});
   EXPECT_EQ(merged.first_row, 100);
   EXPECT_EQ(merged.end_row, 112);
 }
