@@ -6,7 +6,7 @@ import random as _random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import pyarrow as pa
 
@@ -38,7 +38,7 @@ Block = Union[pa.Table, "pd.DataFrame"]
 #: A batch as user code gets and gives it.
 DataBatch = Union[pa.Table, "pd.DataFrame", dict[str, "np.ndarray"]]
 #: The schema of a block.
-Schema = type | pa.Schema
+Schema: TypeAlias = type | pa.Schema
 
 DEFAULT_BATCH_FORMAT = "numpy"
 VALID_BATCH_FORMATS = ["pandas", "pyarrow", "numpy", "cudf", None]

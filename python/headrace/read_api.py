@@ -20,11 +20,9 @@ from __future__ import annotations
 import codecs
 from typing import Any, Literal
 
-from headrace import _core
 from headrace._internal import sources as _sources
 from headrace._internal.compute import ComputeStrategy, TaskPoolStrategy
 from headrace._internal.from_api import (
-    asked_blocks,
     from_arrow,
     from_arrow_refs,
     from_blocks,
@@ -35,6 +33,8 @@ from headrace._internal.from_api import (
     from_numpy_refs,
     from_pandas,
     from_pandas_refs,
+    range,
+    range_tensor,
 )
 from headrace._internal.lineage import recorded
 from headrace._internal.read_files import (
@@ -101,36 +101,6 @@ def _hive() -> Partitioning:
 
 
 HIVE_PARTITIONING = _hive()
-
-
-# ---- Ranges and objects in memory -----------------------------------------------------------
-
-
-@recorded
-def range(
-    n: int,
-    *,
-    parallelism: int = -1,
-    concurrency: int | None = None,
-    override_num_blocks: int | None = None,
-) -> Dataset:
-    """Makes the numbers 0 to n-1 in the column "id" (int64)."""
-    source = _core.range_source(max(0, n))
-    return read_source(source, BlockArguments(parallelism, override_num_blocks, concurrency))
-
-
-@recorded
-def range_tensor(
-    n: int,
-    *,
-    shape: tuple[int, ...] = (1,),
-    parallelism: int = -1,
-    concurrency: int | None = None,
-    override_num_blocks: int | None = None,
-) -> Dataset:
-    """Makes n tensors of `shape`, each filled with its row's number, in the column "data"."""
-    source = _core.range_source(max(0, n), tuple(shape))
-    return read_source(source, BlockArguments(parallelism, override_num_blocks, concurrency))
 
 
 @recorded
@@ -604,7 +574,7 @@ def read_datasource(
         Datasource.prepare_read
     ):
         maker = datasource.create_reader(**read_args)
-    asked = asked_blocks(parallelism, override_num_blocks)
+    asked = _sources.asked_blocks(parallelism, override_num_blocks)
     count = asked if asked > 0 else auto_parallelism(maker, context)
     source = _sources.make_python_source(datasource.get_name(), maker.get_read_tasks(count))
     if compute is not None and concurrency is None and isinstance(compute, TaskPoolStrategy):

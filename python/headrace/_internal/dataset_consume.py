@@ -34,6 +34,9 @@ class ConsumeMixin:
     _name: str | None
     _stats: RunStats | None
 
+    def schema(self, fetch_if_missing: bool = True) -> Schema | None:
+        raise NotImplementedError
+
     # ---- Running
 
     def _blocks(

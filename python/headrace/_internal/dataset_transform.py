@@ -21,13 +21,20 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from headrace import _core
-from headrace._internal.compute import TaskPoolStrategy
 from headrace._internal.lineage import recorded
 from headrace._internal.plan_building import (
     check_batch_format,
     choose_compute,
     make_function,
     make_placement,
+)
+from headrace._internal.transform_arguments import (
+    AddColumn,
+    PyArrowFilter,
+    function_arguments,
+    native_placement,
+    rename_pairs,
+    resource_arguments,
 )
 
 if TYPE_CHECKING:
@@ -106,8 +113,10 @@ class TransformMixin:
             fn,
             compute,
             concurrency,
-            _fn_args(fn_args, fn_kwargs, fn_constructor_args, fn_constructor_kwargs),
-            _resources(num_cpus, num_gpus, memory, resources, ray_remote_args_fn, ray_remote_args),
+            function_arguments(fn_args, fn_kwargs, fn_constructor_args, fn_constructor_kwargs),
+            resource_arguments(
+                num_cpus, num_gpus, memory, resources, ray_remote_args_fn, ray_remote_args
+            ),
         )
 
     @recorded
@@ -164,8 +173,10 @@ class TransformMixin:
             fn,
             compute,
             concurrency,
-            _fn_args(fn_args, fn_kwargs, fn_constructor_args, fn_constructor_kwargs),
-            _resources(num_cpus, num_gpus, memory, resources, ray_remote_args_fn, ray_remote_args),
+            function_arguments(fn_args, fn_kwargs, fn_constructor_args, fn_constructor_kwargs),
+            resource_arguments(
+                num_cpus, num_gpus, memory, resources, ray_remote_args_fn, ray_remote_args
+            ),
             batch={
                 "batch_rows": rows,
                 "batch_format": check_batch_format(batch_format),
@@ -206,8 +217,10 @@ class TransformMixin:
             fn,
             compute,
             concurrency,
-            _fn_args(fn_args, fn_kwargs, fn_constructor_args, fn_constructor_kwargs),
-            _resources(num_cpus, num_gpus, memory, resources, ray_remote_args_fn, ray_remote_args),
+            function_arguments(fn_args, fn_kwargs, fn_constructor_args, fn_constructor_kwargs),
+            resource_arguments(
+                num_cpus, num_gpus, memory, resources, ray_remote_args_fn, ray_remote_args
+            ),
         )
 
     @recorded
@@ -243,8 +256,10 @@ class TransformMixin:
         """
         if (fn is None) == (expr is None):
             raise ValueError("Exactly one of 'fn' or 'expr' must be provided.")
-        function_args = _fn_args(fn_args, fn_kwargs, fn_constructor_args, fn_constructor_kwargs)
-        given = _resources(
+        function_args = function_arguments(
+            fn_args, fn_kwargs, fn_constructor_args, fn_constructor_kwargs
+        )
+        given = resource_arguments(
             num_cpus, num_gpus, memory, resources, ray_remote_args_fn, ray_remote_args
         )
         if expr is None:
@@ -273,7 +288,7 @@ class TransformMixin:
             raise TypeError(f"expr must be an Expr or a string, got: {type(expr).__name__}")
         if not is_native(predicate):
             return self._map_tables(FilterTable(predicate), "filter", compute, concurrency, given)
-        placement = _native_placement(compute, concurrency, given, self._context)
+        placement = native_placement(compute, concurrency, given, self._context)
         native = lower(predicate, self._known_schema())
         return self._with_plan(self._plan.filter(native, placement))
 
@@ -289,7 +304,7 @@ class TransformMixin:
             import pyarrow.parquet as pq
 
             predicate = pq.filters_to_expression(predicate)
-        return self._map_tables(_PyArrowFilter(predicate), "filter", None, None, {})
+        return self._map_tables(PyArrowFilter(predicate), "filter", None, None, {})
 
     def _map_tables(
         self,
@@ -331,7 +346,7 @@ class TransformMixin:
         **ray_remote_args: Any,
     ) -> Dataset:
         """Adds a column, or replaces the one of that name, by an expression."""
-        given = _resources(num_cpus, num_gpus, memory, resources, None, ray_remote_args)
+        given = resource_arguments(num_cpus, num_gpus, memory, resources, None, ray_remote_args)
         return self._with_exprs([(column_name, expr)], compute, given, f"WithColumn({column_name})")
 
     @recorded
@@ -366,7 +381,7 @@ class TransformMixin:
                 named.append((single.name, single))
         if not named:
             raise ValueError("with_columns() needs at least one expression")
-        given = _resources(num_cpus, num_gpus, memory, resources, None, ray_remote_args)
+        given = resource_arguments(num_cpus, num_gpus, memory, resources, None, ray_remote_args)
         return self._with_exprs(named, compute, given, "WithColumns")
 
     def _schema_for(self, verb: str) -> pa.Schema:
@@ -390,7 +405,7 @@ class TransformMixin:
         schema = self._known_schema()
         if all(is_native(expr) for _, expr in named):
             lowered = [(name, lower(expr, schema)) for name, expr in named]
-            placement = _native_placement(compute, None, given, self._context)
+            placement = native_placement(compute, None, given, self._context)
             return self._with_plan(
                 self._plan.project(keep_rest=True, exprs=lowered, placement=placement)
             )
@@ -429,10 +444,10 @@ class TransformMixin:
             )
         if not callable(fn):
             raise ValueError(f"`fn` must be callable, got {fn}")
-        given = _resources(num_cpus, num_gpus, memory, resources, None, ray_remote_args)
+        given = resource_arguments(num_cpus, num_gpus, memory, resources, None, ray_remote_args)
         return self._map(
             "map_batches",
-            _AddColumn(col, fn),
+            AddColumn(col, fn),
             compute,
             concurrency,
             {},
@@ -470,8 +485,8 @@ class TransformMixin:
                 f"drop_columns: column(s) not found in dataset schema: {missing}. Available "
                 f"columns: {schema.names}"
             )
-        given = _resources(num_cpus, num_gpus, memory, resources, None, ray_remote_args)
-        placement = _native_placement(compute, concurrency, given, self._context)
+        given = resource_arguments(num_cpus, num_gpus, memory, resources, None, ray_remote_args)
+        placement = native_placement(compute, concurrency, given, self._context)
         return self._with_plan(self._plan.project(keep_rest=True, drop=names, placement=placement))
 
     @recorded
@@ -503,8 +518,8 @@ class TransformMixin:
             raise ValueError(
                 f"select_columns expected unique column names, got duplicate column names: {cols}"
             )
-        given = _resources(num_cpus, num_gpus, memory, resources, None, ray_remote_args)
-        placement = _native_placement(compute, concurrency, given, self._context)
+        given = resource_arguments(num_cpus, num_gpus, memory, resources, None, ray_remote_args)
+        placement = native_placement(compute, concurrency, given, self._context)
         exprs = [(name, _core.Expr.column(name)) for name in cols]
         return self._with_plan(
             self._plan.project(keep_rest=False, exprs=exprs, placement=placement)
@@ -528,9 +543,9 @@ class TransformMixin:
         **ray_remote_args: Any,
     ) -> Dataset:
         """Renames columns: a dict of old and new names, or new names for all of them."""
-        pairs = _rename_pairs(names, lambda: self._schema_for("rename_columns").names)
-        given = _resources(num_cpus, num_gpus, memory, resources, None, ray_remote_args)
-        placement = _native_placement(None, concurrency, given, self._context)
+        pairs = rename_pairs(names, lambda: self._schema_for("rename_columns").names)
+        given = resource_arguments(num_cpus, num_gpus, memory, resources, None, ray_remote_args)
+        placement = native_placement(None, concurrency, given, self._context)
         return self._with_plan(
             self._plan.project(keep_rest=True, rename=pairs, placement=placement)
         )
@@ -552,112 +567,3 @@ class TransformMixin:
                 raise TypeError(f"union() needs datasets, got: {type(dataset).__name__}")
         plans = [self._plan, *(dataset._plan for dataset in other)]
         return self._with_plan(_core.Plan.union(plans))
-
-
-# ---- What they share ------------------------------------------------------------------------
-
-
-class _AddColumn:
-    """Calls the user's function and puts its result into the batch."""
-
-    def __init__(self, col: str, fn: Callable[[Any], Any]) -> None:
-        self._col = col
-        self._fn = fn
-
-    def __call__(self, batch: Any) -> Any:
-        column = self._fn(batch)
-        if not isinstance(batch, pa.Table):
-            batch[self._col] = column
-            return batch
-        from headrace.block import BlockAccessor
-
-        if not isinstance(column, (pa.Array, pa.ChunkedArray)):
-            column = BlockAccessor.batch_to_arrow_block({self._col: column}).column(0)
-        return BlockAccessor.for_block(batch).upsert_column(self._col, column)
-
-
-class _PyArrowFilter:
-    """Filters tables by an expression of pyarrow."""
-
-    def __init__(self, predicate: Any) -> None:
-        self._predicate = predicate
-
-    def __call__(self, table: pa.Table) -> pa.Table:
-        return table.filter(self._predicate)
-
-
-def _fn_args(
-    fn_args: Any, fn_kwargs: Any, fn_constructor_args: Any, fn_constructor_kwargs: Any
-) -> dict[str, Any]:
-    return {
-        "fn_args": fn_args,
-        "fn_kwargs": fn_kwargs,
-        "fn_constructor_args": fn_constructor_args,
-        "fn_constructor_kwargs": fn_constructor_kwargs,
-    }
-
-
-def _resources(
-    num_cpus: float | None,
-    num_gpus: float | None,
-    memory: float | None,
-    resources: dict[str, float] | None,
-    ray_remote_args_fn: Callable[[], dict[str, Any]] | None,
-    ray_remote_args: dict[str, Any],
-) -> dict[str, Any]:
-    nested = ray_remote_args.pop("ray_remote_args", None) or {}
-    return {
-        "num_cpus": num_cpus,
-        "num_gpus": num_gpus,
-        "memory": memory,
-        "resources": resources,
-        "ray_remote_args_fn": ray_remote_args_fn,
-        "ray_remote_args": {**nested, **ray_remote_args},
-    }
-
-
-def _native_placement(
-    compute: Any, concurrency: Any, given: dict[str, Any], context: DataContext
-) -> _core.Placement | None:
-    """Returns the placement of a native verb; None where nothing was asked, so that it fuses."""
-    given = {key: value for key, value in given.items() if value}
-    given.pop("ray_remote_args_fn", None)
-    if compute is None and concurrency is None and not given:
-        return None
-    if isinstance(concurrency, tuple):
-        concurrency = concurrency[1] if len(concurrency) > 1 else None
-    strategy = compute if isinstance(compute, TaskPoolStrategy) else TaskPoolStrategy(concurrency)
-    return make_placement(strategy, context=context, **given)
-
-
-def _rename_pairs(
-    names: list[str] | dict[str, str], existing: Callable[[], list[str]]
-) -> list[tuple[str, str]]:
-    if isinstance(names, dict):
-        if not names:
-            raise ValueError("rename_columns received 'names' with no entries.")
-        if not all(isinstance(a, str) and isinstance(b, str) for a, b in names.items()):
-            raise ValueError(
-                "rename_columns requires both keys and values in the 'names' to be strings."
-            )
-        if len(set(names.values())) != len(names):
-            raise ValueError(f"rename_columns received duplicate values in the 'names': {names}")
-        return list(names.items())
-    if not isinstance(names, list):
-        raise TypeError(
-            "rename_columns expected names to be either List[str] or Dict[str, str], got "
-            f"{type(names)}."
-        )
-    if not names:
-        raise ValueError("rename_columns requires 'names' with at least one column name.")
-    if len(set(names)) != len(names):
-        raise ValueError(f"rename_columns received duplicate values in the 'names': {names}")
-    if not all(isinstance(name, str) for name in names):
-        raise ValueError("rename_columns requires all elements of 'names' to be strings.")
-    current = existing()
-    if len(current) != len(names):
-        raise ValueError(
-            f"rename_columns requires 'names': {names} length match current schema names: "
-            f"{current}."
-        )
-    return list(zip(current, names, strict=True))

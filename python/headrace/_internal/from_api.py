@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,9 @@ import pyarrow as pa
 
 from headrace import _core
 from headrace._internal.lineage import recorded
+from headrace._internal.read_files import BlockArguments, read_source
 from headrace._internal.refs import to_value
+from headrace._internal.sources import asked_blocks, asked_or_none
 from headrace.block import BlockAccessor
 from headrace.context import DataContext
 from headrace.dataset import Dataset, MaterializedDataset
@@ -19,6 +22,33 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MAX_ITEM_BLOCKS = 200
+
+
+@recorded
+def range(
+    n: int,
+    *,
+    parallelism: int = -1,
+    concurrency: int | None = None,
+    override_num_blocks: int | None = None,
+) -> Dataset:
+    """Makes the numbers 0 to n-1 in the column "id" (int64)."""
+    source = _core.range_source(max(0, n))
+    return read_source(source, BlockArguments(parallelism, override_num_blocks, concurrency))
+
+
+@recorded
+def range_tensor(
+    n: int,
+    *,
+    shape: tuple[int, ...] = (1,),
+    parallelism: int = -1,
+    concurrency: int | None = None,
+    override_num_blocks: int | None = None,
+) -> Dataset:
+    """Makes n tensors of `shape`, each filled with its row's number, in the column "data"."""
+    source = _core.range_source(max(0, n), tuple(shape))
+    return read_source(source, BlockArguments(parallelism, override_num_blocks, concurrency))
 
 
 @recorded
@@ -130,23 +160,6 @@ def from_daft(df: Any) -> Dataset:
     return from_arrow(df.to_arrow())
 
 
-def asked_blocks(parallelism: int, override_num_blocks: int | None) -> int:
-    """Returns the number of blocks asked for, -1 for none. ValueError for a number below 1."""
-    if override_num_blocks is not None:
-        if override_num_blocks < 1:
-            raise ValueError(f"`override_num_blocks` must be >= 1, got: {override_num_blocks}")
-        if parallelism == -1:
-            return override_num_blocks
-    if parallelism != -1 and parallelism < 1:
-        raise ValueError(f"`parallelism` must be -1 or >= 1, got: {parallelism}")
-    return parallelism
-
-
-def asked_or_none(parallelism: int, override_num_blocks: int | None) -> int | None:
-    asked = asked_blocks(parallelism, override_num_blocks)
-    return asked if asked > 0 else None
-
-
 def _from_tables(tables: Iterable[pa.Table], name: str) -> MaterializedDataset:
     return _from_blocks([_core.put(table) for table in tables], name)
 
@@ -157,7 +170,7 @@ def _from_blocks(blocks: list[_core.BlockRef], name: str) -> MaterializedDataset
 
 
 def _even_cuts(total: int, count: int) -> Iterable[tuple[int, int]]:
-    return ((i * total // count, (i + 1) * total // count) for i in range(max(0, count)))
+    return ((i * total // count, (i + 1) * total // count) for i in builtins.range(max(0, count)))
 
 
 def _recut(tables: list[pa.Table], count: int | None) -> list[pa.Table]:

@@ -86,7 +86,7 @@ class ImageDatasource(FileBasedDatasource):
         ) as stream:
             data = stream.read()
         try:
-            image = Image.open(io.BytesIO(data))
+            image: Any = Image.open(io.BytesIO(data))
             if self._size is not None:
                 height, width = self._size
                 # A JPEG can be decoded at a fraction of its size, which costs a fraction.

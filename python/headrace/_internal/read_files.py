@@ -11,7 +11,6 @@ from headrace import _core
 from headrace._internal import paths as _paths
 from headrace._internal import sources as _sources
 from headrace._internal.compute import TaskPoolStrategy
-from headrace._internal.from_api import asked_blocks
 from headrace._internal.plan_building import make_placement
 from headrace.block import BlockAccessor
 from headrace.context import DataContext
@@ -133,7 +132,7 @@ def read_source(
     plan = _core.Plan.read(
         source,
         columns=columns,
-        parallelism=asked_blocks(blocks.parallelism, blocks.override_num_blocks),
+        parallelism=_sources.asked_blocks(blocks.parallelism, blocks.override_num_blocks),
         placement=placement,
     )
     plan.validate()

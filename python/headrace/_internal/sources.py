@@ -129,3 +129,20 @@ def make_python_source(
 def _run_read_task(payload: bytes) -> Iterator[pa.Table]:
     """Runs in a worker: one unit of a Python source."""
     return iter_tables(pickle.loads(payload)())
+
+
+def asked_blocks(parallelism: int, override_num_blocks: int | None) -> int:
+    """Returns the number of blocks asked for, -1 for none. ValueError for a number below 1."""
+    if override_num_blocks is not None:
+        if override_num_blocks < 1:
+            raise ValueError(f"`override_num_blocks` must be >= 1, got: {override_num_blocks}")
+        if parallelism == -1:
+            return override_num_blocks
+    if parallelism != -1 and parallelism < 1:
+        raise ValueError(f"`parallelism` must be -1 or >= 1, got: {parallelism}")
+    return parallelism
+
+
+def asked_or_none(parallelism: int, override_num_blocks: int | None) -> int | None:
+    asked = asked_blocks(parallelism, override_num_blocks)
+    return asked if asked > 0 else None

@@ -6,6 +6,7 @@ under a final name is never cut short, and a task that runs again replaces its o
 
 from __future__ import annotations
 
+import functools
 import posixpath
 import uuid
 from collections.abc import Callable, Iterable
@@ -141,7 +142,7 @@ class RowBasedFileDatasink(_FileDatasink):
             name = self.filename_provider.get_filename_for_row(
                 row, ctx.kwargs[WRITE_UUID_KWARG_NAME], ctx.task_idx, block_index, row_index
             )
-            self._write_file(name, lambda file, row=row: self.write_row_to_file(row, file))
+            self._write_file(name, functools.partial(self.write_row_to_file, row))
 
 
 class BlockBasedFileDatasink(_FileDatasink):

@@ -23,7 +23,7 @@ class FileMetadataProvider:
 class BaseFileMetadataProvider(FileMetadataProvider):
     """Lists files, too."""
 
-    def _get_block_metadata(
+    def _get_block_metadata(  # type: ignore[override]
         self,
         paths: list[str],
         *,
