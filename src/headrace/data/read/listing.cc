@@ -26,7 +26,8 @@ std::string Lower(std::string text) {
 }
 
 Status NotFound(const std::string& path) {
-  return arrow::internal::IOErrorFromErrno(ENOENT, "cannot read '", path, "'");
+  return arrow::internal::IOErrorFromErrno(ENOENT, "cannot read '", path,
+                                           "': No such file or directory");
 }
 
 std::string Quoted(const std::vector<std::string>& items) {

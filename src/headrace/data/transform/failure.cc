@@ -23,10 +23,16 @@ std::string DescribeOrigin(const Origin& origin) {
   return rows + " of the task's input, from " + files;
 }
 
+Failure MakeFailure(FailureKind kind, const Status& status, std::string context) {
+  Failure failure = Failure::FromStatus(kind, status, std::move(context));
+  if (status.detail()) failure.message += ": " + status.detail()->ToString();
+  return failure;
+}
+
 Status AddOrigin(const Status& status, FailureKind kind, const Origin& origin) {
   if (status.ok() || status.IsCancelled()) return status;
   if (dynamic_cast<const FailureDetail*>(status.detail().get()) == nullptr) {
-    return MakeFailureStatus(Failure::FromStatus(kind, status, DescribeOrigin(origin)));
+    return MakeFailureStatus(MakeFailure(kind, status, DescribeOrigin(origin)));
   }
   Failure failure = FailureOf(status);
   if (!failure.context.empty()) return status;

@@ -11,6 +11,10 @@ namespace headrace {
 /// files", or "" if nothing is known.
 std::string DescribeOrigin(const Origin& origin);
 
+/// Returns the failure of a status that carries none yet. What another detail says (the system's
+/// error text, say) becomes part of the message.
+Failure MakeFailure(FailureKind kind, const Status& status, std::string context);
+
 /// Returns `status` with a FailureDetail of this kind and the text of `origin` as context. A status
 /// that carries a detail keeps its kind, and its context unless that is empty. OK and Cancelled
 /// pass as they are.

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "headrace/data/transform/failure.h"
+
 namespace headrace {
 
 Status MakeFailureStatus(Failure failure) {
@@ -15,8 +17,8 @@ Failure FailureOf(const Status& status) {
   if (const auto* detail = dynamic_cast<const FailureDetail*>(status.detail().get())) {
     return detail->failure();
   }
-  return Failure::FromStatus(
-      status.IsCancelled() ? FailureKind::kCancelled : FailureKind::kDataError, status);
+  return MakeFailure(status.IsCancelled() ? FailureKind::kCancelled : FailureKind::kDataError,
+                     status, "");
 }
 
 }  // namespace headrace
