@@ -42,18 +42,13 @@ std::map<std::string, double> WaitSeconds(const OperatorState& self) {
 PyExecution::PyExecution(SessionPtr session, std::unique_ptr<Execution> run,
                          std::unique_ptr<FunctionRuntime> functions)
     : session_(std::move(session)), functions_(std::move(functions)), run_(std::move(run)) {
-  session_->runs.insert(&run_);
+  session_->runs.insert(this);
 }
 
 PyExecution::~PyExecution() {
-  session_->runs.erase(&run_);
+  session_->runs.erase(this);
   nb::gil_scoped_release unlocked;
   run_.reset();
-}
-
-Execution& PyExecution::run() const {
-  if (run_ == nullptr) Check(session_->Get().status());
-  return *run_;
 }
 
 void PyExecution::Stop() {
@@ -62,8 +57,30 @@ void PyExecution::Stop() {
   run_->Stop();
 }
 
+void PyExecution::End() {
+  last_snapshot_ = Snapshot();
+  last_elapsed_ = elapsed();
+  last_peak_bytes_ = peak_charged_bytes();
+  std::unique_ptr<Execution> run = std::move(run_);
+  nb::gil_scoped_release unlocked;
+  run.reset();
+}
+
+void PyExecution::Forget() { static_cast<void>(run_.release()); }
+
+std::vector<OperatorState> PyExecution::Snapshot() const {
+  return run_ == nullptr ? last_snapshot_ : run_->Snapshot();
+}
+
+Duration PyExecution::elapsed() const { return run_ == nullptr ? last_elapsed_ : run_->elapsed(); }
+
+std::int64_t PyExecution::peak_charged_bytes() const {
+  return run_ == nullptr ? last_peak_bytes_ : run_->peak_charged_bytes();
+}
+
 std::pair<BlockRefPtr, bool> PyExecution::Poll(double timeout_seconds, std::int64_t prefetch) {
-  Execution& execution = run();
+  if (run_ == nullptr) Check(session_->Get().status());
+  Execution& execution = *run_;
   Duration left = Duration{std::numeric_limits<std::int64_t>::max()};
   if (timeout_seconds < 9e9) {
     left = Duration{static_cast<std::int64_t>(std::max(timeout_seconds, 0.0) * 1e9)};
@@ -139,11 +156,10 @@ void BindExecution(nb::module_& module) {
           nb::arg("prefetch") = 1)
       .def("poll", &PyExecution::Poll, nb::arg("timeout_seconds"), nb::arg("prefetch") = 1)
       .def("stop", &PyExecution::Stop)
-      .def("snapshot", [](const PyExecution& self) { return self.run().Snapshot(); })
+      .def("snapshot", &PyExecution::Snapshot)
       .def_prop_ro("elapsed_seconds",
-                   [](const PyExecution& self) { return self.run().elapsed().seconds(); })
-      .def_prop_ro("peak_charged_bytes",
-                   [](const PyExecution& self) { return self.run().peak_charged_bytes(); });
+                   [](const PyExecution& self) { return self.elapsed().seconds(); })
+      .def_prop_ro("peak_charged_bytes", &PyExecution::peak_charged_bytes);
 }
 
 }  // namespace headrace::python

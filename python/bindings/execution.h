@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "headrace/engine/execution.h"
 #include "process.h"
@@ -15,12 +16,12 @@ class FunctionRuntime;
 namespace headrace::python {
 
 /// One run, as the consumer holds it. Destroying it stops the run.
-class PyExecution {
+class PyExecution final : public SessionRun {
  public:
   /// `functions` serves an inline run and must outlive it; else null.
   PyExecution(SessionPtr session, std::unique_ptr<Execution> run,
               std::unique_ptr<FunctionRuntime> functions);
-  ~PyExecution();
+  ~PyExecution() override;
   PyExecution(const PyExecution&) = delete;
   PyExecution& operator=(const PyExecution&) = delete;
 
@@ -29,14 +30,21 @@ class PyExecution {
   std::pair<BlockRefPtr, bool> Poll(double timeout_seconds, std::int64_t prefetch);
 
   void Stop();
+  void End() override;
+  void Forget() override;
 
-  /// Returns the run. Raises an error after a shutdown.
-  Execution& run() const;
+  // After the session's end these say how things stood then.
+  std::vector<OperatorState> Snapshot() const;
+  Duration elapsed() const;
+  std::int64_t peak_charged_bytes() const;
 
  private:
   SessionPtr session_;
   std::unique_ptr<FunctionRuntime> functions_;
-  std::unique_ptr<Execution> run_;
+  std::unique_ptr<Execution> run_;  // Null after the session's end.
+  std::vector<OperatorState> last_snapshot_;
+  Duration last_elapsed_;
+  std::int64_t last_peak_bytes_ = 0;
 };
 
 }  // namespace headrace::python

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "headrace/control/optimize/rule.h"
-#include "headrace/engine/execution.h"
 #include "headrace/engine/session.h"
 
 namespace nb = nanobind;
@@ -99,12 +98,13 @@ void ShutdownSession() {
   SessionPtr handle = std::move(State().current);
   State().current = nullptr;
   if (handle == nullptr) return;
-  std::vector<std::unique_ptr<Execution>> runs;
-  for (std::unique_ptr<Execution>* run : handle->runs) runs.push_back(std::move(*run));
-  handle->runs.clear();
+  while (!handle->runs.empty()) {
+    SessionRun* run = *handle->runs.begin();
+    handle->runs.erase(handle->runs.begin());
+    run->End();
+  }
   std::shared_ptr<Session> session = std::move(handle->session);
   nb::gil_scoped_release unlocked;
-  runs.clear();
   session.reset();
 }
 
@@ -112,7 +112,7 @@ void ForgetSession() {
   SessionPtr handle = std::move(State().current);
   State().current = nullptr;
   if (handle == nullptr) return;
-  for (std::unique_ptr<Execution>* run : handle->runs) static_cast<void>(run->release());
+  for (SessionRun* run : handle->runs) run->Forget();
   handle->runs.clear();
   static_cast<void>(new std::shared_ptr<Session>(std::move(handle->session)));
 }

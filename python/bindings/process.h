@@ -15,18 +15,27 @@
 #include "headrace/runtime/local/local_runtime.h"
 
 namespace headrace {
-class Execution;
 class Rule;
 class Session;
 }  // namespace headrace
 
 namespace headrace::python {
 
+/// A run as the session's end finds it. Both calls leave it without an engine.
+class SessionRun {
+ public:
+  virtual ~SessionRun() = default;
+  /// Stops it and returns its memory. Requires: the GIL, which is released meanwhile.
+  virtual void End() = 0;
+  /// Leaves it to the parent of a forked process.
+  virtual void Forget() = 0;
+};
+
 /// One life of the session. After shutdown or in a forked child `session` is null.
 struct SessionHandle {
   std::shared_ptr<Session> session;
-  /// Runs that are not over; each one takes itself out when it is destroyed.
-  std::set<std::unique_ptr<Execution>*> runs;
+  /// Runs that somebody holds; each one takes itself out when it is destroyed.
+  std::set<SessionRun*> runs;
 
   /// Returns the session, or an error if it was shut down.
   Result<Session*> Get() const;

@@ -187,7 +187,8 @@ def test_workers_do_not_share_their_randomness():
         import random
 
         time.sleep(0.05)
-        return {"pid": [os.getpid()], "a": [random.random()], "b": [np.random.random()]}  # noqa: NPY002
+        drawn = np.random.random()  # noqa: NPY002
+        return {"pid": [os.getpid()], "a": [random.random()], "b": [drawn]}
 
     by_process = {}
     for row in run(ids(64, 16).map(function("map_batches", draw))):
@@ -376,3 +377,39 @@ def test_a_forked_child_has_an_engine_of_its_own():
     out, err = process.communicate(timeout=60)
     assert out.strip() == "fine", err
     assert process.returncode == 0, err
+
+
+def test_a_killed_driver_leaves_no_process():
+    process = script(
+        """
+        import os, time
+        import headrace
+        from headrace import _core
+        def sleep(row):
+            print(os.getpid(), os.getppid(), flush=True)
+            time.sleep(600)
+        headrace.range(1).map(sleep).take_all()
+        """
+    )
+    pids = process.stdout.readline().split()
+    assert len(pids) == 2, process.stderr.read()
+    process.kill()
+    process.wait()
+    wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
+
+
+def test_an_interpreter_that_ends_in_the_middle_leaves_no_process():
+    process = script(
+        """
+        import headrace, os
+        rows = headrace.range(1000, override_num_blocks=100).map(
+            lambda r: {"worker": os.getpid(), "template": os.getppid()}
+        ).iter_rows()
+        row = next(rows)
+        print(row["worker"], row["template"], flush=True)
+        """
+    )
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert err == ""
+    wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in out.split()))
