@@ -296,9 +296,9 @@ def case_datetime_functions(ray_data, tmp_path):
     return {
         **parts,
         "strftime": _column(ds, t.dt.strftime("%Y/%m/%d")),
-        "floor": _column(ds, t.dt.floor("hour")),
-        "ceil": _column(ds, t.dt.ceil("day")),
-        "round": _column(ds, t.dt.round("day")),
+        "floor": _column(ds, t.dt.floor("hour"))["values"],
+        "ceil": _column(ds, t.dt.ceil("day"))["values"],
+        "round": _column(ds, t.dt.round("day"))["values"],
     }
 
 
