@@ -55,9 +55,9 @@ class ActorPoolState {
   std::int64_t free_slots() const { return free_slots_; }
 
   // Faults in a row, for the bounds on restarts. Kept by the scheduler.
-  std::int32_t start_failures = 0;       // Since an actor was ready.
-  std::int32_t start_user_failures = 0;  // The same, of user errors only.
-  std::int32_t losses = 0;               // Since a task ended well.
+  std::int32_t start_failures = 0;  // Since an actor was ready.
+  std::int32_t start_errors = 0;    // Of these the last ones that were no lost worker.
+  std::int32_t losses = 0;          // Since a task ended well.
 
  private:
   struct Actor {

@@ -8,9 +8,9 @@ namespace headrace {
 namespace {
 
 // Bounds on restarts; past them the run fails with the last failure.
-constexpr std::int32_t kStartUserFailuresMax = 3;  // The constructor raised, that often in a row.
-constexpr std::int32_t kStartFailuresMax = 8;      // Could not start for any reason, in a row.
-constexpr std::int32_t kLossesMax = 16;            // Lost, with no task ended well between.
+constexpr std::int32_t kStartErrorsMax = 3;  // Its start failed (the constructor raised) in a row.
+constexpr std::int32_t kStartFailuresMax = 8;  // The same, or its worker died while it started.
+constexpr std::int32_t kLossesMax = 16;        // Lost, with no task ended well between.
 
 }  // namespace
 
@@ -87,7 +87,7 @@ void SchedulerImpl::On(event::ActorReady& e) {
   if (!IsOperator(e.actor.op) || !run(e.actor.op).pool) return;
   ActorPoolState& pool = *run(e.actor.op).pool;
   if (!pool.SetReady(e.actor.ordinal)) return;
-  pool.start_failures = pool.start_user_failures = 0;
+  pool.start_failures = pool.start_errors = 0;
 }
 
 void SchedulerImpl::On(event::ActorLost& e) {
@@ -100,13 +100,13 @@ void SchedulerImpl::On(event::ActorLost& e) {
   if (run.closed || stopping_) return;
   if (before == ActorPoolState::State::kStarting) {
     ++pool.start_failures;
-    const bool by_user = e.failure.kind == FailureKind::kUserError;
-    pool.start_user_failures = by_user ? pool.start_user_failures + 1 : 0;
+    const bool by_error = e.failure.kind != FailureKind::kWorkerLost;
+    pool.start_errors = by_error ? pool.start_errors + 1 : 0;
   } else {
     ++pool.losses;
   }
   if (pool.start_failures >= kStartFailuresMax || pool.losses >= kLossesMax ||
-      pool.start_user_failures >= kStartUserFailuresMax) {
+      pool.start_errors >= kStartErrorsMax) {
     FailRun(e.failure);
   }
 }

@@ -156,6 +156,24 @@ TEST(Scheduler, SendsShortTasksAhead) {
   EXPECT_EQ(run(1'000'000, 8), 4);
 }
 
+TEST(Scheduler, FailsWhenAnActorsStartFailsThreeTimesInARow) {
+  PhysicalPlan plan{{Task("read", {}, 1), Task("pool", {OperatorId{0}})}};
+  std::get<TaskOperator>(plan.operators[1].kind).compute = ActorPool{};
+  auto scheduler = *Scheduler::Make(plan, {}, kTraits);
+  Failure failure;
+  failure.kind = FailureKind::kUserError;
+  failure.message = "no such model";
+  for (std::uint32_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(scheduler->Snapshot()[1].actors_starting, 1);
+    scheduler->Step(event::ActorLost{{OperatorId{1}, i}, failure}, Instant{1});
+  }
+  EXPECT_EQ(scheduler->Snapshot()[1].actors_starting, 0);
+  scheduler->Step(event::TaskEnded{{OperatorId{0}, 0, 0}, {}, {}}, Instant{2});
+  const std::vector<std::string> actions = Actions(scheduler.get());
+  EXPECT_NE(actions.back().find("no such model"), std::string::npos) << actions.back();
+  EXPECT_TRUE(scheduler->finished());
+}
+
 TEST(Scheduler, TellsWhatAnOperatorWaitsFor) {
   ExecutionOptions options;
   options.target_max_block_bytes = 10;
