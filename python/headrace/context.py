@@ -60,6 +60,10 @@ DEFAULT_RETRIED_IO_ERRORS = (
 DEFAULT_WRITE_FILE_RETRY_ON_ERRORS = DEFAULT_RETRIED_IO_ERRORS[:4]
 
 
+# A context is copied for each dataset: what cannot change is shared.
+_IMMUTABLE = (bool, int, float, str, bytes, tuple, Enum, type(None))
+
+
 class ShuffleStrategy(str, Enum):
     """How an exchange moves rows. All names are accepted; the engine has one exchange."""
 
@@ -342,7 +346,14 @@ class DataContext:
 
     def copy(self) -> DataContext:
         """Returns a deep copy."""
-        return copy.deepcopy(self)
+        made = copy.copy(self)
+        for name, value in vars(self).items():
+            if not isinstance(value, _IMMUTABLE):
+                setattr(made, name, copy.deepcopy(value))
+        return made
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> DataContext:
+        return self.copy()
 
     def set_dataset_logger_id(self, dataset_id: str) -> None:
         self.dataset_logger_id = dataset_id

@@ -356,3 +356,9 @@ def test_file_sinks_of_the_user(tmp_path: Path) -> None:
     assert texts == ["0", "1", "2", "3"]
     headrace.range(4).write_datasink(BlockFiles(str(tmp_path / "blocks"), file_format="txt"))
     assert sum(int(path.read_text()) for path in (tmp_path / "blocks").iterdir()) == 4
+
+
+def test_paths_may_be_path_objects(tmp_path: Path) -> None:
+    headrace.range(3).write_csv(tmp_path / "out")  # type: ignore[arg-type]
+    assert headrace.read_csv(tmp_path / "out").count() == 3  # type: ignore[arg-type]
+    assert headrace.read_csv([tmp_path / "out"]).count() == 3  # type: ignore[list-item]

@@ -129,7 +129,7 @@ def test_what_arrow_lacks_is_there_all_the_same() -> None:
 def test_downloads_are_null_where_there_is_nothing(tmp_path: Any) -> None:
     (tmp_path / "x").write_bytes(b"hi")
     items = [{"u": str(tmp_path / "x")}, {"u": str(tmp_path / "none")}, {"u": None}]
-    ds = headrace.from_items(items).with_column("d", download("u"))
+    ds = headrace.from_items(items, override_num_blocks=1).with_column("d", download("u"))
     assert [row["d"] for row in ds.take_all()] == [b"hi", None, None]
 
 
@@ -259,6 +259,13 @@ def test_a_prefetcher_that_is_left_closes_its_iterator() -> None:
     assert next(out) == 1
     out.close()  # type: ignore[attr-defined]
     assert closed.is_set()
+
+
+def test_a_prefetcher_that_is_never_used_starts_no_thread() -> None:
+    before = threading.active_count()
+    out = iter(Prefetcher(lambda cancelled: iter([1]), 1))
+    assert threading.active_count() == before
+    out.close()  # type: ignore[attr-defined]
 
 
 def _state(**changes: Any) -> SimpleNamespace:

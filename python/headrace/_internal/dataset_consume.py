@@ -131,9 +131,31 @@ class ConsumeMixin:
             finish=_collate_fn,
         )
 
-    def iter_torch_batches(self, **kwargs: Any) -> Any:
+    def iter_torch_batches(
+        self,
+        *,
+        prefetch_batches: int = 1,
+        batch_size: int | None = 256,
+        dtypes: Any = None,
+        device: Any = "auto",
+        collate_fn: Any = None,
+        drop_last: bool = False,
+        local_shuffle_buffer_size: int | None = None,
+        local_shuffle_seed: int | None = None,
+        pin_memory: bool = False,
+    ) -> Any:
         """Returns an iterable of batches of torch tensors; see `DataIterator`."""
-        return self.iterator().iter_torch_batches(**kwargs)
+        return self.iterator().iter_torch_batches(
+            prefetch_batches=prefetch_batches,
+            batch_size=batch_size,
+            dtypes=dtypes,
+            device=device,
+            collate_fn=collate_fn,
+            drop_last=drop_last,
+            local_shuffle_buffer_size=local_shuffle_buffer_size,
+            local_shuffle_seed=local_shuffle_seed,
+            pin_memory=pin_memory,
+        )
 
     def iter_internal_ref_bundles(self) -> Iterator[RefBundle]:
         """Yields the blocks as they come, one a bundle, in the store."""

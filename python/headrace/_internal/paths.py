@@ -54,7 +54,7 @@ def resolve(paths: Sequence[str], filesystem: Any) -> tuple[list[str], Any]:
 
     filesystem = to_filesystem(filesystem)
     resolved = []
-    for path in paths:
+    for path in map(os.fspath, paths):
         if "://" in path:
             try:
                 found, inner = fs.FileSystem.from_uri(path)
@@ -95,9 +95,11 @@ def list_files(
     Raises:
         FileNotFoundError: a path does not exist, unless `ignore_missing_paths`.
     """
+    paths = list(paths)
     files: list[tuple[str, int]] = []
-    for path in paths:
-        found = _list_one(path, filesystem)
+    # One call for all of them: a remote file system answers many at once.
+    for path, info in zip(paths, filesystem.get_file_info(paths), strict=True):
+        found = _list_one(path, info, filesystem)
         if found is None:
             if not ignore_missing_paths:
                 raise FileNotFoundError(path)
@@ -109,10 +111,9 @@ def list_files(
     return files
 
 
-def _list_one(path: str, filesystem: Any) -> list[tuple[str, int]] | None:
+def _list_one(path: str, info: Any, filesystem: Any) -> list[tuple[str, int]] | None:
     from pyarrow import fs
 
-    info = filesystem.get_file_info(path)
     if info.type == fs.FileType.File:
         return [(path, info.size or 0)]
     if info.type == fs.FileType.Directory:
@@ -143,10 +144,12 @@ def _list_glob(pattern: str, filesystem: Any) -> list[tuple[str, int]]:
         return []
     deep = "**" in pattern or "/" in pattern[len(base) :].strip("/")
     infos = filesystem.get_file_info(fs.FileSelector(base, recursive=deep))
-    matches = sorted(info.path for info in infos if _glob_matches(info.path, pattern))
+    matches = sorted(
+        (info for info in infos if _glob_matches(info.path, pattern)), key=lambda info: info.path
+    )
     files: list[tuple[str, int]] = []
-    for path in matches:
-        files.extend(_list_one(path, filesystem) or [])
+    for info in matches:
+        files.extend(_list_one(info.path, info, filesystem) or [])
     return list(dict.fromkeys(files))
 
 

@@ -24,9 +24,10 @@ class Prefetcher(Generic[T]):
         self._queue: queue.Queue[object] = queue.Queue(depth)
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._fill, name="headrace-prefetch", daemon=True)
-        self._thread.start()
 
     def __iter__(self) -> Iterator[T]:
+        # Not before the first item is asked for: an iterator that is never used costs nothing.
+        self._thread.start()
         try:
             while (item := self._take()) is not _END:
                 if isinstance(item, _Failure):
@@ -47,6 +48,8 @@ class Prefetcher(Generic[T]):
     def close(self) -> None:
         """Ends the thread. Idempotent."""
         self._closed.set()
+        if self._thread.ident is None:
+            return
         while self._thread.is_alive():
             try:
                 self._queue.get(timeout=0.01)

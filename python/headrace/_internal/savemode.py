@@ -3,7 +3,7 @@
 from enum import Enum
 
 
-class SaveMode(Enum):
+class SaveMode(str, Enum):
     """The mode of a write.
 
     APPEND adds files; OVERWRITE removes what stood there once the new files stand; IGNORE does

@@ -100,6 +100,7 @@ class PathPartitionParser:
         if partitioning.style is PartitionStyle.DIRECTORY and not partitioning.field_names:
             raise ValueError("Directory partitioning requires `field_names`")
         self._scheme = partitioning
+        self._base = partitioning.normalized_base_dir
 
     @property
     def scheme(self) -> Partitioning:
@@ -110,7 +111,7 @@ class PathPartitionParser:
 
         Raises ValueError if the names or their number differ from `field_names`.
         """
-        base = self._scheme.normalized_base_dir
+        base = self._base
         if base and not path.startswith(base):
             return {}
         directory = posixpath.dirname(path[len(base) :])
@@ -137,7 +138,7 @@ class PathPartitionParser:
     def _parse_directories(self, directory: str) -> dict[str, str]:
         names = self._scheme.field_names or []
         parts = [part for part in directory.split("/") if part]
-        if not self._scheme.normalized_base_dir:
+        if not self._base:
             parts = parts[-len(names) :]
         if parts and len(parts) != len(names):
             raise ValueError(
