@@ -22,9 +22,25 @@ bool Writes(const TaskProgram& program) {
   return !program.steps.empty() && std::holds_alternative<WriteStep>(program.steps.back());
 }
 
+// Returns true if several tasks read, and some of them, by what is known, fewer than `rows` rows:
+// then batches of that size form only across tasks.
+bool ReadsFewerRows(const TaskOperator& source, std::int64_t rows) {
+  const ReadStep* read = FindReadStep(*source.program);
+  if (read == nullptr || source.unit_groups.size() < 2) return false;
+  const std::vector<ReadUnit>& units = read->source->units;
+  return std::any_of(source.unit_groups.begin(), source.unit_groups.end(), [&](const auto& group) {
+    std::int64_t known = 0;
+    for (std::uint32_t unit : group) {
+      if (units[unit].num_rows < 0) return false;
+      known += units[unit].num_rows;
+    }
+    return known < rows;
+  });
+}
+
 // Returns the rows to which the fused operator joins its input, or unset if the two must stay
 // apart. A batch size is a wish that the tail of each task may miss, so batches may form from
-// what a read's task yields, or from the batches of a function that got as many rows. A minimum
+// what a read's task yields, if that has the rows of a batch, or from the batches of a function that got as many rows. A minimum
 // of rows per file is a promise: it holds only if the rows that come in are the rows written.
 std::optional<std::int64_t> BundleRows(const OperatorSpec& up_spec, const OperatorSpec& down_spec) {
   const auto& up = *up_spec.As<TaskOperator>();
@@ -35,6 +51,7 @@ std::optional<std::int64_t> BundleRows(const OperatorSpec& up_spec, const Operat
     return std::max(up.min_bundle_rows, down.min_bundle_rows);
   }
   if (Writes(*down.program)) return std::nullopt;
+  if (is_source && ReadsFewerRows(up, down.min_bundle_rows)) return std::nullopt;
   if (is_source || down.min_bundle_rows <= up.min_bundle_rows) return up.min_bundle_rows;
   return std::nullopt;
 }

@@ -34,8 +34,8 @@ std::string_view ToString(FusionBarrier barrier);
 ///   resources     equal; or, for tasks, one side asks for the default and the other for cpus or
 ///                 memory: the larger of each. A gpu or named resource is held only by who asks
 ///                 for it, and an actor, which holds its own for the whole run, by no more.
-///   bundles       see BundleRows in the source: batches may form inside a read's task, files
-///                 of a minimum size may not
+///   bundles       see BundleRows in the source: batches may form inside a read's task that has
+///                 rows for one, files of a minimum size may not
 FusionBarrier FindFusionBarrier(const OperatorSpec& up, const OperatorSpec& down, int consumers);
 
 }  // namespace headrace

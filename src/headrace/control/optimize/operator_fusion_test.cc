@@ -142,6 +142,12 @@ TEST(OperatorFusionTest, Bundles) {
     return MapBatches(std::move(input), "g", rows);
   };
   EXPECT_EQ(Barrier(batches(Read(), 32)), FusionBarrier::kNone);
+  SourceOptions small;
+  small.unit_rows = 8;
+  EXPECT_EQ(Barrier(batches(Read(small), 8)), FusionBarrier::kNone);
+  EXPECT_EQ(Barrier(batches(Read(small), 9)), FusionBarrier::kBundle);
+  small.units = 1;
+  EXPECT_EQ(Barrier(batches(Read(small), 9)), FusionBarrier::kNone);
   EXPECT_EQ(Barrier(batches(MapRows(Input()), 32)), FusionBarrier::kNone);
   EXPECT_EQ(Barrier(batches(batches(Input(), 32), 32)), FusionBarrier::kNone);
   EXPECT_EQ(Barrier(batches(batches(Input(), 32), 64)), FusionBarrier::kBundle);
