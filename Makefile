@@ -146,8 +146,8 @@ cpp-test: cpp-build
 .PHONY: sanitize asan tsan
 sanitize: asan tsan
 
-# The wheel's Arrow is not instrumented: TSan must not follow it, and a container's growth that
-# crosses the border is no overflow.
+# The wheel's Arrow is not instrumented: TSan must not follow it, a container's growth that crosses
+# the border is no overflow, and what Arrow keeps until the end of the process is no leak.
 asan: export ASAN_OPTIONS := detect_container_overflow=0:detect_leaks=0
 asan: export UBSAN_OPTIONS := halt_on_error=1:print_stacktrace=1
 tsan: export TSAN_OPTIONS := ignore_noninstrumented_modules=1:halt_on_error=1

@@ -41,7 +41,9 @@ class ObjectRef(Generic[T]):
         if self._block is None:
             return self._value
         table = self._block.get()
-        return table if self._convert is None else self._convert(table)  # type: ignore[return-value]
+        if self._convert is None:
+            return table  # type: ignore[return-value]
+        return self._convert(table)
 
     def __repr__(self) -> str:
         return f"ObjectRef({self._block if self._block is not None else type(self._value)})"
