@@ -52,21 +52,23 @@ PyExecution::~PyExecution() {
 }
 
 void PyExecution::Stop() {
-  if (run_ == nullptr) return;
+  const std::shared_ptr<Execution> run = run_;
+  if (run == nullptr) return;
   nb::gil_scoped_release unlocked;
-  run_->Stop();
+  run->Stop();
 }
 
 void PyExecution::End() {
   last_snapshot_ = Snapshot();
   last_elapsed_ = elapsed();
   last_peak_bytes_ = peak_charged_bytes();
-  std::unique_ptr<Execution> run = std::move(run_);
+  std::shared_ptr<Execution> run = std::move(run_);
   nb::gil_scoped_release unlocked;
+  run->Stop();
   run.reset();
 }
 
-void PyExecution::Forget() { static_cast<void>(run_.release()); }
+void PyExecution::Forget() { static_cast<void>(new std::shared_ptr<Execution>(std::move(run_))); }
 
 std::vector<OperatorState> PyExecution::Snapshot() const {
   return run_ == nullptr ? last_snapshot_ : run_->Snapshot();
@@ -79,29 +81,30 @@ std::int64_t PyExecution::peak_charged_bytes() const {
 }
 
 std::pair<BlockRefPtr, bool> PyExecution::Poll(double timeout_seconds, std::int64_t prefetch) {
-  if (run_ == nullptr) Check(session_->Get().status());
-  Execution& execution = *run_;
   Duration left = Duration{std::numeric_limits<std::int64_t>::max()};
   if (timeout_seconds < 9e9) {
     left = Duration{static_cast<std::int64_t>(std::max(timeout_seconds, 0.0) * 1e9)};
   }
   while (true) {
     const Duration slice = std::min(left, kSignalInterval);
+    Check(session_->Get().status());
+    const std::shared_ptr<Execution> run = run_;
     Result<Execution::Polled> polled = [&] {
       nb::gil_scoped_release unlocked;
-      return execution.Poll(slice, prefetch);
+      return run->Poll(slice, prefetch);
     }();
+    Check(session_->Get().status());
     if (!polled.ok()) {
       // A signal that broke off the run is what the user wants to see.
       CheckSignals();
-      if (std::optional<Failure> failure = execution.failure()) RaiseFailure(*failure);
+      if (std::optional<Failure> failure = run->failure()) RaiseFailure(*failure);
       Raise(polled.status());
     }
     if (polled->block) {
       // The reference must outlive the run's backend, so it becomes one of the store's own.
       const ObjectId objects[] = {polled->block->object};
       session_->session->runtime().store().Retain(objects);
-      execution.backend().Release(objects);
+      run->backend().Release(objects);
       return {std::make_shared<BlockRef>(session_, *std::move(polled->block)), false};
     }
     if (polled->end) return {nullptr, true};

@@ -41,7 +41,8 @@ class PyExecution final : public SessionRun {
  private:
   SessionPtr session_;
   std::unique_ptr<FunctionRuntime> functions_;
-  std::unique_ptr<Execution> run_;  // Null after the session's end.
+  // Null after the session's end. Shared, because another thread may be in Poll() at that time.
+  std::shared_ptr<Execution> run_;
   std::vector<OperatorState> last_snapshot_;
   Duration last_elapsed_;
   std::int64_t last_peak_bytes_ = 0;
