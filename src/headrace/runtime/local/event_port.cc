@@ -4,6 +4,7 @@
 #include <iterator>
 #include <utility>
 
+#include "headrace/runtime/store/fork_guard.h"
 #include "headrace/runtime/store/local_store.h"
 
 namespace headrace {
@@ -14,10 +15,20 @@ std::int64_t SteadyNanos() {
       .count();
 }
 
-EventPort::~EventPort() {
+EventPort::EventPort(std::shared_ptr<LocalStore> store)
+    : store_(std::move(store)), generation_(ForkGeneration()) {}
+
+EventPort::~EventPort() { ReleaseAll(); }
+
+void EventPort::ReleaseAll() {
+  if (ForkGeneration() != generation_) return;  // They are the parent process's.
   std::vector<ObjectId> rest;
-  for (const auto& [object, count] : references_) {
-    rest.insert(rest.end(), static_cast<std::size_t>(count), object);
+  {
+    std::lock_guard lock(objects_mutex_);
+    for (const auto& [object, count] : references_) {
+      rest.insert(rest.end(), static_cast<std::size_t>(count), object);
+    }
+    references_.clear();
   }
   store_->Release(rest);
 }

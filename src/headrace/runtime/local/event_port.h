@@ -21,7 +21,7 @@ class LocalStore;
 /// thread, but Wait() from one at a time.
 class EventPort {
  public:
-  explicit EventPort(std::shared_ptr<LocalStore> store) : store_(std::move(store)) {}
+  explicit EventPort(std::shared_ptr<LocalStore> store);
   /// Releases every reference that was given out and not taken back.
   ~EventPort();
 
@@ -41,9 +41,13 @@ class EventPort {
   void Adopt(ObjectId object);
   void Retain(std::span<const ObjectId> objects);
   void Release(std::span<const ObjectId> objects);
+  /// Releases every reference that was given out and not taken back. A task's last thread may
+  /// hold the port a little longer than its backend, which therefore calls this.
+  void ReleaseAll();
 
  private:
   const std::shared_ptr<LocalStore> store_;
+  const std::uint64_t generation_;
   std::mutex mutex_;
   std::condition_variable arrived_;
   std::vector<Event> events_;  // Guarded by mutex_.

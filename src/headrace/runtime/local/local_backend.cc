@@ -31,6 +31,7 @@ LocalBackend::~LocalBackend() {
     events.clear();
     Wait(kNever, &events);
   }
+  port_->ReleaseAll();
   workers_->Flush();
 }
 

@@ -214,9 +214,14 @@ TEST(LocalRuntimeTest, AForkedChildMakesItsOwn) {
     driver.backend->StartTask(MakeTaskId(0), UnitOrder(program, 0, 4));
     ASSERT_TRUE(driver.WaitForEnds(1));
   }
+  Driver kept(runtime->NewBackend());
+  kept.backend->StartTask(MakeTaskId(0), UnitOrder(program, 0, 4));
+  ASSERT_TRUE(kept.WaitForEnds(1));
   const pid_t child = ::fork();
   if (child == 0) {
     bool good = !runtime->usable();
+    good = good && !kept.backend->Get(kept.blocks[MakeTaskId(0)].at(0).object).ok();
+    kept.backend.reset();
     runtime.reset();
     Driver driver(MakeRuntime()->NewBackend());
     driver.backend->StartTask(MakeTaskId(0), UnitOrder(program, 0, 4));
@@ -228,6 +233,7 @@ TEST(LocalRuntimeTest, AForkedChildMakesItsOwn) {
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   EXPECT_EQ(status, 0);
   EXPECT_TRUE(runtime->usable());
+  EXPECT_EQ(kept.Values(MakeTaskId(0)), Iota(0, 400));
 }
 
 }  // namespace

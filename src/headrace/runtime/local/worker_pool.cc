@@ -22,6 +22,8 @@ namespace {
 
 // A cancelled task may take this long to come to its end by itself.
 constexpr std::int64_t kGraceNanos = 1'000'000'000;
+// A worker that is told to stop may take this long, for the user's destructors.
+constexpr std::int64_t kStopNanos = 5'000'000'000;
 // A worker is sent as many short tasks as it does in this time.
 constexpr std::int64_t kAheadNanos = 10'000'000;
 constexpr std::int64_t kMaxAhead = 32;
@@ -451,7 +453,7 @@ void WorkerPool::StopActor(std::uint64_t actor) {
 void WorkerPool::Stop(Worker& worker) {
   if (worker.stopping || worker.socket < 0) return;
   worker.stopping = true;
-  worker.kill_at = SteadyNanos() + kGraceNanos;
+  worker.kill_at = SteadyNanos() + kStopNanos;
   worker.out.Add(Message::kStop, {});
   unsent_.insert(worker.key);
 }

@@ -29,7 +29,10 @@ constexpr std::int64_t kAverageWeight = 4;
 
 // ---- DropQueue ------------------------------------------------------------------------------
 
+DropQueue::DropQueue(int wake) : generation_(ForkGeneration()), wake_(wake) {}
+
 void DropQueue::Add(std::uint64_t worker, std::uint64_t block) {
+  if (ForkGeneration() != generation_) return;  // The parent process still reads the block.
   std::lock_guard lock(mutex_);
   if (wake_ < 0) return;
   drops_.emplace_back(worker, block);

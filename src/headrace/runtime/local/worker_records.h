@@ -52,7 +52,7 @@ struct WorkerTask {
 class DropQueue {
  public:
   /// `wake` is an eventfd, written when the queue was empty.
-  explicit DropQueue(int wake) : wake_(wake) {}
+  explicit DropQueue(int wake);
   void Add(std::uint64_t worker, std::uint64_t block);
   /// Appends to `drops` what came since the last call.
   void Take(std::vector<std::pair<std::uint64_t, std::uint64_t>>* drops);
@@ -60,6 +60,7 @@ class DropQueue {
   void Close();
 
  private:
+  const std::uint64_t generation_;
   std::mutex mutex_;
   std::vector<std::pair<std::uint64_t, std::uint64_t>> drops_;
   int wake_;

@@ -32,6 +32,8 @@ struct LocalStoreOptions {
 /// An object is pinned while anybody but the store holds its memory; pinned ones are not spilled.
 /// Above its capacity the store spills by itself, in a thread of its own: the last resort, since
 /// whoever keeps to the ledger's budget does not get there.
+///
+/// In a forked child nothing can be got from it, and references do not count.
 class LocalStore : public ObjectStore {
  public:
   explicit LocalStore(LocalStoreOptions options);
@@ -81,7 +83,10 @@ class LocalStore : public ObjectStore {
   std::vector<ObjectId> ChooseVictims(std::int64_t bytes);
   void RunSpiller();
 
+  bool InForkedChild() const;
+
   const LocalStoreOptions options_;
+  const std::uint64_t generation_;
   SpillDirectory directory_;
   mutable std::mutex mutex_;  // Guards all below. No memory is freed under it.
   std::unordered_map<ObjectId, Entry> entries_;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "headrace/base/check.h"
+#include "headrace/runtime/store/fork_guard.h"
 #include "headrace/runtime/store/local_store.h"
 
 namespace headrace {
@@ -18,7 +19,9 @@ bool LocalStore::Entry::pinned() const {
 }
 
 LocalStore::LocalStore(LocalStoreOptions options)
-    : options_(std::move(options)), directory_(options_.spill_directory) {
+    : options_(std::move(options)),
+      generation_(ForkGeneration()),
+      directory_(options_.spill_directory) {
   directory_.RemoveStale();
 }
 
@@ -60,7 +63,11 @@ BlockHandle LocalStore::PutShared(SharedTable table, BlockInfo info) {
   return Insert(std::move(entry));
 }
 
+// Checked before the lock is taken: a thread of the parent may have held it when it forked.
+bool LocalStore::InForkedChild() const { return ForkGeneration() != generation_; }
+
 Result<Block> LocalStore::Get(ObjectId object) {
+  if (InForkedChild()) return Status::Invalid("the object store belongs to the parent process");
   std::shared_ptr<SpillFile> file;
   SharedTable shared;
   std::int64_t num_bytes;
@@ -128,6 +135,7 @@ Result<SharedTable> LocalStore::Share(ObjectId object) {
 }
 
 void LocalStore::Retain(std::span<const ObjectId> objects) {
+  if (InForkedChild()) return;
   std::lock_guard lock(mutex_);
   for (ObjectId object : objects) {
     auto it = entries_.find(object);
@@ -137,6 +145,7 @@ void LocalStore::Retain(std::span<const ObjectId> objects) {
 }
 
 void LocalStore::Release(std::span<const ObjectId> objects) {
+  if (InForkedChild()) return;
   std::vector<Entry> freed;  // Destroyed after the lock is given back.
   std::lock_guard lock(mutex_);
   for (ObjectId object : objects) {
