@@ -242,3 +242,27 @@ def test_inline_mode_calls_the_function_in_this_thread() -> None:
     ds.context.inline_mode = True
     seen = [row["thread"] for row in ds.take_all()]
     assert seen == [threading.get_ident()] * 2
+
+
+# ---- Frames ----------------------------------------------------------------------------------
+
+
+def test_frames_come_back_with_their_types() -> None:
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(
+        {
+            "i": [1, 2],
+            "f": [0.5, None],
+            "s": ["a", "b"],
+            "b": [True, False],
+            "t": pd.to_datetime(["2024-01-01", None]),
+        }
+    )
+    ds = headrace.from_pandas(frame)
+    pd.testing.assert_frame_equal(ds.to_pandas(), frame)
+    pd.testing.assert_frame_equal(ds.take_batch(2, batch_format="pandas"), frame)
+    pd.testing.assert_frame_equal(ds.select_columns(["i", "f"]).to_pandas(), frame[["i", "f"]])
+    assert str(ds.schema()).splitlines()[4].split() == ["s", "string"]
+    assert ds.drop_columns(["i"]).with_column("i", col("s")).to_pandas()["i"].tolist() == ["a", "b"]
+    with pytest.raises(TypeError, match="DataFrames"):
+        headrace.from_pandas({"a": [1]})  # type: ignore[arg-type]

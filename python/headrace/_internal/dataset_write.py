@@ -291,6 +291,9 @@ class WriteMixin:
         """Writes a column of pixels as image files, one a row; needs Pillow."""
         from headrace._internal.images import ImageDatasink
 
+        known = self._known_schema()
+        if known is not None and column not in known.names:
+            raise KeyError(f"Column '{column}' does not exist: there are {known.names}.")
         sink = ImageDatasink(
             path,
             column,

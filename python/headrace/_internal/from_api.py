@@ -74,9 +74,17 @@ def from_items(
 def from_pandas(
     dfs: pd.DataFrame | list[pd.DataFrame], override_num_blocks: int | None = None
 ) -> MaterializedDataset:
-    """Makes a dataset of DataFrames, a block each; an index is dropped."""
+    """Makes a dataset of DataFrames, a block each; an index is dropped.
+
+    Raises ValueError for column names that are not strings.
+    """
+    from headrace._internal import frames as frames_of
+
     frames = [dfs] if not isinstance(dfs, (list, tuple)) else list(dfs)
-    tables = [BlockAccessor.for_block(frame).to_arrow() for frame in frames]
+    for frame in frames:
+        if not hasattr(frame, "dtypes"):
+            raise TypeError(f"from_pandas() needs DataFrames, got: {type(frame).__name__}")
+    tables = [frames_of.from_frame(frame) for frame in frames]
     return _from_tables(_recut(tables, override_num_blocks), "FromPandas")
 
 
