@@ -266,3 +266,30 @@ def test_frames_come_back_with_their_types() -> None:
     assert ds.drop_columns(["i"]).with_column("i", col("s")).to_pandas()["i"].tolist() == ["a", "b"]
     with pytest.raises(TypeError, match="DataFrames"):
         headrace.from_pandas({"a": [1]})  # type: ignore[arg-type]
+
+
+# ---- Order -----------------------------------------------------------------------------------
+
+
+def later_first(batch: dict[str, Any]) -> dict[str, Any]:
+    import time
+
+    time.sleep(0.05 * (3 - int(batch["id"][0]) // 10))
+    return batch
+
+
+def test_verbs_that_wait_for_all_rows_keep_their_order() -> None:
+    ds = headrace.range(40, override_num_blocks=4).map_batches(later_first)
+    expected = list(range(40))
+    assert [row["id"] for row in ds.take_all()] == expected
+    assert ds.to_pandas()["id"].tolist() == expected
+    done = ds.materialize()
+    assert [row["id"] for row in done.iter_rows()] == expected
+    assert [row["id"] for row in ds.union(ds).take_all()] == expected * 2
+    assert [row["id"] for row in ds.take(15)] == expected[:15]
+
+
+def test_streams_keep_the_order_when_asked() -> None:
+    ds = headrace.range(40, override_num_blocks=4).map_batches(later_first)
+    ds.context.execution_options.preserve_order = True
+    assert [row["id"] for row in ds.iter_rows()] == list(range(40))

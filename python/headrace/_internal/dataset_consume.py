@@ -1,5 +1,8 @@
 """The verbs of a dataset that run it: rows, batches, tables, counts, folds.
 
+Verbs that return all rows return them in order of the source; verbs that stream yield them as they
+come, unless `ExecutionOptions.preserve_order` is set.
+
 Rows are dicts of Python scalars, and numpy arrays for tensors; see `block.py` for batches.
 """
 
@@ -58,6 +61,15 @@ class ConsumeMixin:
         for block in self._blocks(plan, prefetch, cancelled):
             yield block.get()
 
+    def _collected(self, plan: _core.Plan | None = None) -> list[_core.BlockRef]:
+        """Runs and returns all blocks in order of the source: who waits for all of them gets
+        them in order at no cost."""
+        plan = plan or self._plan
+        blocks = list(self._blocks(plan))
+        if plan.kind != "input_data":
+            blocks.sort(key=lambda block: block.position)
+        return blocks
+
     def _keep_stats(self, stats: RunStats) -> None:
         self._stats = stats
 
@@ -68,16 +80,16 @@ class ConsumeMixin:
         if limit <= 0:
             return []
         rows: list[dict[str, Any]] = []
-        for table in self._tables(self._plan.limit(limit)):
-            rows.extend(_core.rows_of(table))
+        for block in self._collected(self._plan.limit(limit)):
+            rows.extend(_core.rows_of(block.get()))
         return rows
 
     def take_all(self, limit: int | None = None) -> list[dict[str, Any]]:
         """Returns all rows. ValueError if there are more than `limit`."""
         rows: list[dict[str, Any]] = []
         plan = self._plan if limit is None else self._plan.limit(limit + 1)
-        for table in self._tables(plan):
-            rows.extend(_core.rows_of(table))
+        for block in self._collected(plan):
+            rows.extend(_core.rows_of(block.get()))
         if limit is not None and len(rows) > limit:
             raise ValueError(f"The dataset has more than the given limit of {limit} records.")
         return rows
@@ -85,7 +97,8 @@ class ConsumeMixin:
     def take_batch(self, batch_size: int = 20, *, batch_format: str | None = "default") -> Any:
         """Returns the first `batch_size` rows as one batch. ValueError if there is none."""
         chosen = check_batch_format(batch_format)
-        tables = [t for t in self._tables(self._plan.limit(batch_size)) if t.num_rows]
+        blocks = self._collected(self._plan.limit(batch_size))
+        tables = [block.get() for block in blocks if block.num_rows]
         if not tables:
             raise ValueError("The dataset is empty.")
         from headrace._internal import convert, frames
@@ -164,7 +177,7 @@ class ConsumeMixin:
 
     def get_internal_block_refs(self) -> list[ObjectRef[pa.Table]]:
         """Returns references to all blocks."""
-        return [ObjectRef(block) for block in self._blocks()]
+        return [ObjectRef(block) for block in self._collected()]
 
     # ---- Whole tables
 
@@ -172,7 +185,7 @@ class ConsumeMixin:
         """Runs the dataset and keeps its blocks in the object store, which may spill them."""
         from headrace.dataset import MaterializedDataset
 
-        plan = _core.Plan.input_data(list(self._blocks()))
+        plan = _core.Plan.input_data(self._collected())
         result = MaterializedDataset(plan, self._context.copy(), self._name)
         result._stats = self._stats
         return result
@@ -194,7 +207,7 @@ class ConsumeMixin:
     def _to_table(self) -> pa.Table:
         from headrace._internal import convert
 
-        tables = list(self._tables())
+        tables = [block.get() for block in self._collected()]
         filled = [table for table in tables if table.num_rows] or tables[:1]
         return convert.concat_tables(filled) if filled else pa.table({})
 
@@ -208,7 +221,7 @@ class ConsumeMixin:
 
         return [
             ObjectRef(block, convert=lambda table: frames.to_batch(table, "pandas", False))
-            for block in self._blocks()
+            for block in self._collected()
         ]
 
     def to_numpy_refs(self, *, column: str | None = None) -> list[ObjectRef[np.ndarray]]:
@@ -217,7 +230,7 @@ class ConsumeMixin:
 
         return [
             ObjectRef(block, convert=lambda table: BlockAccessor(table).to_numpy(column))
-            for block in self._blocks()
+            for block in self._collected()
         ]
 
     def to_daft(self) -> Any:
