@@ -146,11 +146,14 @@ class Classify:
 # ---- The job -----------------------------------------------------------------------------------
 
 
-def list_files(root: Path) -> tuple[list[str], int]:
-    """Returns the regular files under `root` that may be read, and how many others there are."""
+def list_files(root: Path, without: tuple[str, ...] = ()) -> tuple[list[str], int]:
+    """Returns the regular files under `root` that may be read, and how many others there are.
+
+    Folders named in `without` are passed over.
+    """
     files, others = [], 0
     for folder, folders, names in os.walk(root):
-        folders.sort()
+        folders[:] = sorted(set(folders).difference(without))
         for name in sorted(names):
             path = os.path.join(folder, name)
             try:
@@ -235,7 +238,9 @@ def run(arguments: argparse.Namespace, output: str) -> None:
     root = (arguments.data or default_data()).resolve()
     if not root.is_dir():
         raise SystemExit(f"no such directory: {root}")
-    files, others = list_files(root)
+    # By default Python itself, not what was installed into it.
+    without = () if arguments.data else ("site-packages", "dist-packages")
+    files, others = list_files(root, without)
     if not files:
         raise SystemExit(f"no file to read under {root}")
     skipped = f", {others:,} others left out" if others else ""
