@@ -21,7 +21,6 @@ struct Overloaded : Fs... {
 BackendTraits TraitsOf(const Backend& backend, const ExecutionOptions& options) {
   BackendTraits traits;
   traits.total = backend.capacity();
-  if (options.resource_limits) traits.total = *options.resource_limits;
   traits.total -= options.exclude_resources;
   traits.object_store_bytes =
       options.object_store_bytes > 0 ? options.object_store_bytes : backend.object_store_bytes();

@@ -107,7 +107,7 @@ void SchedulerImpl::On(event::ActorLost& e) {
   }
   if (pool.start_failures >= kStartFailuresMax || pool.losses >= kLossesMax ||
       pool.start_errors >= kStartErrorsMax) {
-    FailRun(e.failure);
+    FailRun(run, e.failure);
   }
 }
 

@@ -134,7 +134,7 @@ class SchedulerImpl {
   void CloseOperator(OperatorRun& run);
   void CloseAboveLimits();
   void Deliver();
-  void FailRun(const Failure& failure);
+  void FailRun(const OperatorRun& run, Failure failure, const TaskRecord* task = nullptr);
   void CloseAll();
   void FinishIfDone();
 

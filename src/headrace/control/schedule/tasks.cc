@@ -174,7 +174,7 @@ void SchedulerImpl::HandleFailure(OperatorRun& run, TaskRecord& task, const Fail
     case FailureKind::kSystem:
       break;
   }
-  FailRun(failure);
+  FailRun(run, failure, &task);
   EndForGood(run, task);
 }
 
