@@ -34,13 +34,13 @@ struct TaskProgram;
 /// Everything that a backend needs to start one task.
 struct TaskOrder {
   std::shared_ptr<const TaskProgram> program;
-  std::vector<ObjectId> inputs;       // Blocks to process, in order.
-  std::vector<std::uint32_t> units;   // Read units of the program's source, in order.
-  Position position;                  // Of the task; its outputs are its children.
+  std::vector<ObjectId> inputs;      // Blocks to process, in order.
+  std::vector<std::uint32_t> units;  // Read units of the program's source, in order.
+  Position position;                 // Of the task; its outputs are its children.
   Resources cost;
-  std::optional<ActorId> actor;       // Unset: any worker of the program's lane.
-  std::int64_t credit_bytes = 0;      // Initial credit.
-  std::uint32_t skip_outputs = 0;     // A retry: outputs [0, n) were taken; do not yield them.
+  std::optional<ActorId> actor;    // Unset: any worker of the program's lane.
+  std::int64_t credit_bytes = 0;   // Initial credit.
+  std::uint32_t skip_outputs = 0;  // A retry: outputs [0, n) were taken; do not yield them.
 };
 
 /// Everything that a backend needs to start one actor. The actor's instance is that of the
@@ -55,7 +55,7 @@ enum class FailureKind : std::uint8_t {
   kDataError,   // Input or output could not be read, converted or written.
   kWorkerLost,  // The process died. Retried by default.
   kCancelled,
-  kSystem,      // The engine's own: out of disk, out of memory, plan cannot run.
+  kSystem,  // The engine's own: out of disk, out of memory, plan cannot run.
 };
 
 /// Why a task, an actor or a run failed, ready to be shown.
@@ -74,11 +74,11 @@ struct Failure {
 
 /// What a task cost. Times in nanoseconds.
 struct TaskStats {
-  std::int64_t wall_nanos = 0;      // From start to end, less the time parked.
+  std::int64_t wall_nanos = 0;  // From start to end, less the time parked.
   std::int64_t cpu_nanos = 0;
   std::int64_t function_nanos = 0;  // Inside the user's functions.
   std::int64_t rows_in = 0;
-  std::int64_t peak_heap_bytes = 0; // Of the worker process during the task; 0 in the thread lane.
+  std::int64_t peak_heap_bytes = 0;  // Of the worker process during the task; 0 in the thread lane.
 };
 
 namespace event {
@@ -128,10 +128,10 @@ struct StopRequested {};
 
 }  // namespace event
 
-using Event = std::variant<event::BlockYielded, event::TaskParked, event::TaskEnded,
-                           event::ActorReady, event::ActorLost, event::OutputWanted,
-                           event::OutputConsumed, event::CapacityChanged, event::TimePassed,
-                           event::StopRequested>;
+using Event =
+    std::variant<event::BlockYielded, event::TaskParked, event::TaskEnded, event::ActorReady,
+                 event::ActorLost, event::OutputWanted, event::OutputConsumed,
+                 event::CapacityChanged, event::TimePassed, event::StopRequested>;
 
 namespace action {
 
@@ -171,9 +171,9 @@ struct Finish {
 
 }  // namespace action
 
-using Action = std::variant<action::StartTask, action::GrantCredit, action::CancelTask,
-                            action::StartActor, action::StopActor, action::ReleaseObjects,
-                            action::DeliverOutput, action::Finish>;
+using Action =
+    std::variant<action::StartTask, action::GrantCredit, action::CancelTask, action::StartActor,
+                 action::StopActor, action::ReleaseObjects, action::DeliverOutput, action::Finish>;
 
 /// One line, for transcripts: "yield 1#4 [0] o17 rows=100 bytes=800 at 4.0".
 std::string ToString(const Event& event);

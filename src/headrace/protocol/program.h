@@ -35,8 +35,8 @@ using OptionMap = std::map<std::string, OptionValue, std::less<>>;
 
 /// The file system that paths are of. Null `live` and `pickled`: the local one.
 struct FileSystemRef {
-  std::shared_ptr<arrow::fs::FileSystem> live;   // In this process; does not travel.
-  std::shared_ptr<const std::string> pickled;    // For worker processes: a pickled pyarrow.fs one.
+  std::shared_ptr<arrow::fs::FileSystem> live;  // In this process; does not travel.
+  std::shared_ptr<const std::string> pickled;   // For worker processes: a pickled pyarrow.fs one.
 };
 
 // ---- Functions ------------------------------------------------------------------------------
@@ -45,12 +45,12 @@ struct FileSystemRef {
 class NativeFunction;
 
 enum class FunctionKind : std::uint8_t {
-  kMapBatches,  // batch → batch or stream of batches
-  kMapRows,     // row → row
-  kFlatMapRows, // row → rows
-  kFilterRows,  // row → bool
-  kRead,        // read unit → blocks (a Python ReadTask)
-  kWrite,       // blocks → one block of write results (a Python Datasink)
+  kMapBatches,   // batch → batch or stream of batches
+  kMapRows,      // row → row
+  kFlatMapRows,  // row → rows
+  kFilterRows,   // row → bool
+  kRead,         // read unit → blocks (a Python ReadTask)
+  kWrite,        // blocks → one block of write results (a Python Datasink)
 };
 
 /// A user's function as the plan knows it. Two specs are the same function if their ids are equal.
@@ -58,12 +58,12 @@ struct FunctionSpec {
   std::uint64_t id = 0;  // Unique in the driver process.
   std::string name;      // As shown in operator names: "MapBatches(resize)" has name "resize".
   FunctionKind kind = FunctionKind::kMapBatches;
-  bool is_class = false;              // Needs an instance that lives in an actor.
-  std::int64_t batch_rows = 0;        // kMapBatches: rows per call. 0: whole blocks.
-  std::string batch_format;           // kMapBatches: "numpy", "pandas", "pyarrow"; "" native.
-  bool zero_copy_batch = true;        // Hand out read-only views.
-  std::shared_ptr<const std::string> payload;     // Python: the pickled callable and arguments.
-  std::shared_ptr<const NativeFunction> native;   // C++: the callable. Does not travel.
+  bool is_class = false;        // Needs an instance that lives in an actor.
+  std::int64_t batch_rows = 0;  // kMapBatches: rows per call. 0: whole blocks.
+  std::string batch_format;     // kMapBatches: "numpy", "pandas", "pyarrow"; "" native.
+  bool zero_copy_batch = true;  // Hand out read-only views.
+  std::shared_ptr<const std::string> payload;    // Python: the pickled callable and arguments.
+  std::shared_ptr<const NativeFunction> native;  // C++: the callable. Does not travel.
 };
 using FunctionPtr = std::shared_ptr<const FunctionSpec>;
 
@@ -72,11 +72,11 @@ using FunctionPtr = std::shared_ptr<const FunctionSpec>;
 /// One piece of a source that can be read on its own. Its index in the source is the first
 /// part of the position of every row read from it.
 struct ReadUnit {
-  std::string path;               // The file; "" for sources without files.
-  std::int64_t begin = 0;         // Range in the format's own terms: row groups of a Parquet
-  std::int64_t end = -1;          // file, rows of a range. -1: to the end.
-  std::int64_t num_rows = -1;     // -1: unknown.
-  std::int64_t num_bytes = -1;    // Estimated bytes in memory, before projection. -1: unknown.
+  std::string path;             // The file; "" for sources without files.
+  std::int64_t begin = 0;       // Range in the format's own terms: row groups of a Parquet
+  std::int64_t end = -1;        // file, rows of a range. -1: to the end.
+  std::int64_t num_rows = -1;   // -1: unknown.
+  std::int64_t num_bytes = -1;  // Estimated bytes in memory, before projection. -1: unknown.
   std::vector<std::pair<std::string, std::string>> partition;  // Hive columns from the path.
   std::shared_ptr<const std::string> payload;                  // For kRead functions.
 };
@@ -85,15 +85,15 @@ struct ReadUnit {
 /// "text", "binary", "numpy", "python".
 struct ReadSource {
   std::string format;
-  std::string name;               // Shown as "Read" + name: "ReadParquet".
+  std::string name;  // Shown as "Read" + name: "ReadParquet".
   FileSystemRef file_system;
   OptionMap options;
   std::shared_ptr<arrow::Schema> schema;            // Null: known only by reading.
   std::shared_ptr<arrow::Schema> partition_schema;  // Types of the Hive columns; null: none.
   std::vector<ReadUnit> units;
-  FunctionPtr function;           // "python" only.
-  bool pushes_projection = false; // Reads only asked columns.
-  bool pushes_filter = false;     // Skips data by an expression, exactly: no filter remains.
+  FunctionPtr function;            // "python" only.
+  bool pushes_projection = false;  // Reads only asked columns.
+  bool pushes_filter = false;      // Skips data by an expression, exactly: no filter remains.
 };
 
 // ---- Steps ----------------------------------------------------------------------------------
@@ -122,8 +122,8 @@ struct FilterStep {
 /// each other.
 struct ProjectStep {
   bool keep_rest = false;
-  std::vector<std::string> drop;                               // Unknown names fail.
-  std::vector<std::pair<std::string, std::string>> rename;     // old → new. Unknown names fail.
+  std::vector<std::string> drop;                            // Unknown names fail.
+  std::vector<std::pair<std::string, std::string>> rename;  // old → new. Unknown names fail.
   std::vector<NamedExpr> exprs;
 };
 
@@ -140,7 +140,7 @@ struct WriteTarget {
   std::string run_id;     // First part of the file names: {run_id}_{position}.{extension}
   FileSystemRef file_system;
   OptionMap options;
-  FunctionPtr function;   // "python" only.
+  FunctionPtr function;  // "python" only.
 };
 
 /// Writes all blocks of the task; yields one block of results, a row per written file:

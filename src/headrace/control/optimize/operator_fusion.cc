@@ -40,8 +40,9 @@ bool ReadsFewerRows(const TaskOperator& source, std::int64_t rows) {
 
 // Returns the rows to which the fused operator joins its input, or unset if the two must stay
 // apart. A batch size is a wish that the tail of each task may miss, so batches may form from
-// what a read's task yields, if that has the rows of a batch, or from the batches of a function that got as many rows. A minimum
-// of rows per file is a promise: it holds only if the rows that come in are the rows written.
+// what a read's task yields, if that has the rows of a batch, or from the batches of a function
+// that got as many rows. A minimum of rows per file is a promise: it holds only if the rows that
+// come in are the rows written.
 std::optional<std::int64_t> BundleRows(const OperatorSpec& up_spec, const OperatorSpec& down_spec) {
   const auto& up = *up_spec.As<TaskOperator>();
   const auto& down = *down_spec.As<TaskOperator>();

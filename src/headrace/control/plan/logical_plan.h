@@ -29,8 +29,8 @@ namespace logical {
 
 /// Resources and workers for the tasks of one operator, as the user asked.
 struct Placement {
-  std::optional<Resources> cost;     // Unset: 1 cpu.
-  std::optional<Compute> compute;    // Unset: tasks, or one actor for a class.
+  std::optional<Resources> cost;   // Unset: 1 cpu.
+  std::optional<Compute> compute;  // Unset: tasks, or one actor for a class.
   bool operator==(const Placement&) const = default;
 };
 

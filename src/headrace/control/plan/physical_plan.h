@@ -79,18 +79,18 @@ struct PhysicalPlan {
 
 /// How a plan is to run. Names follow ray.data's ExecutionOptions.
 struct ExecutionOptions {
-  std::optional<Resources> resource_limits;    // Unset amounts: what the backend has.
-  Resources exclude_resources;                 // Left to others.
-  std::int64_t object_store_bytes = 0;         // Budget for blocks. 0: the backend's default.
-  double reservation_ratio = 0.5;              // Share of the budget divided over the operators.
+  std::optional<Resources> resource_limits;  // Unset amounts: what the backend has.
+  Resources exclude_resources;               // Left to others.
+  std::int64_t object_store_bytes = 0;       // Budget for blocks. 0: the backend's default.
+  double reservation_ratio = 0.5;            // Share of the budget divided over the operators.
   bool preserve_order = false;
   bool verbose_progress = false;
   std::int64_t target_min_block_bytes = 1 << 20;
   std::int64_t target_max_block_bytes = 128 << 20;
-  std::int64_t read_op_min_num_blocks = 200;   // See control/plan/lower.h: read parallelism.
+  std::int64_t read_op_min_num_blocks = 200;  // See control/plan/lower.h: read parallelism.
   std::int64_t max_errored_blocks = 0;
   std::int32_t max_task_attempts = 4;
-  std::string event_log_path;                  // Record the run here. "": do not.
+  std::string event_log_path;  // Record the run here. "": do not.
 };
 
 /// Checks, before anything starts, that every operator can run at least one task, or one actor, in
