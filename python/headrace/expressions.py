@@ -39,19 +39,22 @@ from headrace._internal.expr.nodes import (
     AliasExpr,
     BinaryExpr,
     ColumnExpr,
-    DownloadExpr,
     Expr,
     LiteralExpr,
     Operation,
     PyArrowComputeUDFExpr,
-    StarExpr,
     UDFExpr,
     UnaryExpr,
-    UnnestExpr,
-    UUIDExpr,
     column,
     literal,
     to_expr,
+)
+from headrace._internal.expr.special_nodes import (
+    DownloadExpr,
+    RandomExpr,
+    StarExpr,
+    UnnestExpr,
+    UUIDExpr,
 )
 from headrace.datatype import DataType
 
@@ -64,6 +67,7 @@ __all__ = [
     "LiteralExpr",
     "Operation",
     "PyArrowComputeUDFExpr",
+    "RandomExpr",
     "StarExpr",
     "UDFExpr",
     "UUIDExpr",
@@ -83,6 +87,7 @@ __all__ = [
     "is_rename_expr",
     "lit",
     "pyarrow_udf",
+    "random",
     "star",
     "udf",
     "unnest",
@@ -115,6 +120,16 @@ def unnest(expr: Expr) -> UnnestExpr:
 def uuid() -> UUIDExpr:
     """A random UUID (version 4) for each row, as a string."""
     return UUIDExpr(DataType(pa.string()))
+
+
+def random(*, seed: int | None = None, reseed_after_execution: bool = True) -> RandomExpr:
+    """A random number in [0, 1) for each row, another one in each run.
+
+    Raises NotImplementedError for a seed: an expression does not know its block's position yet.
+    """
+    if seed is not None:
+        raise NotImplementedError("random() takes no seed yet")
+    return RandomExpr(DataType(pa.float64()))
 
 
 def download(uri_column_name: str, *, filesystem: Any = None) -> DownloadExpr:

@@ -391,8 +391,9 @@ class TransformMixin:
         self, named: list[tuple[str, Expr]], compute: Any, given: dict[str, Any], label: str
     ) -> Dataset:
         from headrace._internal.expr.lowering import is_native, lower
-        from headrace._internal.expr.nodes import Expr, StarExpr, UnnestExpr
+        from headrace._internal.expr.nodes import Expr
         from headrace._internal.expr.python_eval import ProjectTable
+        from headrace._internal.expr.special_nodes import StarExpr, UnnestExpr
 
         for name, expr in named:
             if not isinstance(expr, Expr):

@@ -42,7 +42,7 @@ def parse(text: str) -> Expr:
     `a.b` is the column "a.b".
 
     Raises ValueError for text that is no expression, and for functions and operators that a
-    filter has not.
+    filter has not; TypeError for a tuple.
     """
     try:
         tree = ast.parse(text, mode="eval")
@@ -118,11 +118,15 @@ def _visit_attribute(node: ast.Attribute) -> Expr:
     return column(".".join([inner.id, *reversed(parts)]))
 
 
-def _visit_list(node: ast.List | ast.Tuple) -> list[Any]:
+def _visit_list(node: ast.List) -> list[Any]:
     values = [_visit(element) for element in node.elts]
     if any(isinstance(value, Expr) for value in values):
         raise ValueError(f"A list may hold constants only: {ast.unparse(node)}")
     return values
+
+
+def _refuse_tuple(node: ast.Tuple) -> Any:
+    raise TypeError(f"Write a list, not a tuple: {ast.unparse(node)}")
 
 
 _VISITORS: dict[type[ast.expr], Callable[[Any], Any]] = {
@@ -135,5 +139,5 @@ _VISITORS: dict[type[ast.expr], Callable[[Any], Any]] = {
     ast.Call: _visit_call,
     ast.Attribute: _visit_attribute,
     ast.List: _visit_list,
-    ast.Tuple: _visit_list,
+    ast.Tuple: _refuse_tuple,
 }

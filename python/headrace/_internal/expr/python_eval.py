@@ -16,12 +16,15 @@ import pyarrow as pa
 from headrace._internal.expr.lowering import is_native, lower, to_value_set
 from headrace._internal.expr.nodes import (
     BinaryExpr,
-    DownloadExpr,
     Expr,
     Operation,
     UDFExpr,
-    UUIDExpr,
     column,
+)
+from headrace._internal.expr.special_nodes import (
+    DownloadExpr,
+    RandomExpr,
+    UUIDExpr,
 )
 
 _DOWNLOAD_THREADS = 16
@@ -70,6 +73,8 @@ def evaluate(expr: Expr, table: pa.Table) -> pa.ChunkedArray:
         return _download(expr, table)
     if isinstance(expr, UUIDExpr):
         return pa.chunked_array([[str(uuid.uuid4()) for _ in range(table.num_rows)]], pa.string())
+    if isinstance(expr, RandomExpr):
+        return _random(table.num_rows)
     if isinstance(expr, BinaryExpr) and expr.op in (Operation.IN, Operation.NOT_IN):
         return _is_in(expr, table)
     replaced: dict[int, Expr] = {}
@@ -81,6 +86,13 @@ def evaluate(expr: Expr, table: pa.Table) -> pa.ChunkedArray:
     if not replaced:
         raise TypeError(f"{expr.label()} cannot be evaluated here")
     return evaluate(_with_children(expr, replaced), table)
+
+
+def _random(rows: int) -> pa.ChunkedArray:
+    import numpy as np
+
+    # Seeded by the system each time: workers are forks of one process.
+    return pa.chunked_array([pa.array(np.random.default_rng().random(rows))])
 
 
 def _with_children(expr: Expr, replaced: dict[int, Expr]) -> Expr:
