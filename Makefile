@@ -147,10 +147,11 @@ cpp-test: cpp-build
 sanitize: asan tsan
 
 # The wheel's Arrow is not instrumented: TSan must not follow it, a container's growth that crosses
-# the border is no overflow, and what Arrow keeps until the end of the process is no leak.
+# the border is no overflow, and what Arrow keeps until the end of the process is no leak. Tests
+# fork workers out of a process with threads, which TSan forbids unless told that they mean it.
 asan: export ASAN_OPTIONS := detect_container_overflow=0:detect_leaks=0
 asan: export UBSAN_OPTIONS := halt_on_error=1:print_stacktrace=1
-tsan: export TSAN_OPTIONS := ignore_noninstrumented_modules=1:halt_on_error=1
+tsan: export TSAN_OPTIONS := ignore_noninstrumented_modules=1:halt_on_error=1:die_after_fork=0
 asan: SANITIZERS := address,undefined
 tsan: SANITIZERS := thread
 asan tsan: export HEADRACE_SIM_CASES := 300

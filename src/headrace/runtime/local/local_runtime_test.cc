@@ -207,6 +207,9 @@ TEST(LocalRuntimeTest, ProcessLaneWithoutATemplateIsAnError) {
 }
 
 TEST(LocalRuntimeTest, AForkedChildMakesItsOwn) {
+#ifdef __SANITIZE_THREAD__
+  GTEST_SKIP() << "ThreadSanitizer does not start threads in a forked child";
+#endif
   auto runtime = MakeRuntime();
   auto program = RangeProgram(Lane::kThread, 4, 100);
   {
