@@ -233,7 +233,6 @@ def test_limits_and_exclusions_of_the_same_amount_are_refused() -> None:
         ds.take_all()
 
 
-@pytest.mark.xfail(strict=True, reason="the inline backend runs in the thread of the loop")
 def test_inline_mode_calls_the_function_in_this_thread() -> None:
     def here(row: dict[str, Any]) -> dict[str, Any]:
         return {"thread": threading.get_ident()}

@@ -40,6 +40,7 @@ class InlineBackend : public Backend {
     return runtime_->options().object_store_bytes;
   }
   bool parks_waiting_tasks() const override { return true; }
+  bool runs_in_caller() const override { return true; }
   void Wait(Instant deadline, std::vector<Event>* events) override;
   void Post(Event event) override { port_->Push(std::move(event)); }
 
