@@ -94,6 +94,26 @@ TEST_F(ObjectStoreTest, SpillsTheLastPositionFirstAndReadsItBack) {
   EXPECT_TRUE(DirectoryEmpty());
 }
 
+TEST_F(ObjectStoreTest, ChunksWithDifferentDictionariesSpill) {
+  auto store = MakeStore();
+  const auto type = arrow::dictionary(arrow::int32(), arrow::utf8());
+  arrow::ArrayVector chunks;
+  for (const char* value : {"a", "b"}) {
+    arrow::StringDictionary32Builder builder;
+    EXPECT_TRUE(builder.Append(value).ok());
+    chunks.push_back(builder.Finish().ValueOrDie());
+  }
+  auto table = arrow::Table::Make(arrow::schema({arrow::field("x", type)}),
+                                  {std::make_shared<arrow::ChunkedArray>(chunks, type)});
+  const std::string text = table->ToString();
+  Block block(std::move(table), 100);
+  const ObjectId id = store->Put(block, InfoOf(block, 0)).object;
+  block = Block();  // It would be pinned.
+  EXPECT_EQ(store->Spill(1).ValueOrDie(), 100);
+  EXPECT_EQ(store->Get(id).ValueOrDie().table()->ToString(), text);
+  Release(*store, id);
+}
+
 TEST_F(ObjectStoreTest, PinnedBlocksStay) {
   auto store = MakeStore();
   const ObjectId id = PutBlock(*store, 1000, 0);
@@ -184,14 +204,18 @@ TEST_F(ObjectStoreTest, AFullDiskIsAnErrorAndLosesNothing) {
 }
 
 TEST_F(ObjectStoreTest, WhatDeadProcessesLeftIsRemoved) {
-  const fs::path dead = fs::path(directory_) / "headrace-1234-abcdef";
-  const fs::path young = fs::path(directory_) / "headrace-1235-abcdef";
-  const fs::path other = fs::path(directory_) / "another-1234";
-  for (const fs::path& path : {dead, young, other}) fs::create_directory(path);
+  const fs::path dead = fs::path(directory_) / "headrace-spill-1234-abcdef";
+  const fs::path young = fs::path(directory_) / "headrace-spill-1235-abcdef";
+  const fs::path unborn = fs::path(directory_) / "headrace-spill-1236-abcdef";
+  const fs::path user = fs::path(directory_) / "headrace-results";
+  const fs::path odd = fs::path(directory_) / "headrace-spill-1237-abcdeg";
+  for (const fs::path& path : {dead, young, unborn, user, odd}) fs::create_directory(path);
+  std::ofstream(user / "result") << "data";
+  std::ofstream(odd / "result") << "data";
   std::ofstream(dead / "lock") << "";
   std::ofstream(dead / "0.arrow") << "data";
   const utimbuf long_ago{1000, 1000};
-  for (const fs::path& path : {dead, other}) ::utime(path.c_str(), &long_ago);
+  for (const fs::path& path : {dead, unborn, user, odd}) ::utime(path.c_str(), &long_ago);
   auto live = MakeStore();
   PutBlock(*live, 1000, 0);
   ASSERT_TRUE(live->Spill(1).ok());
@@ -201,7 +225,9 @@ TEST_F(ObjectStoreTest, WhatDeadProcessesLeftIsRemoved) {
   auto second = MakeStore();
   EXPECT_FALSE(fs::exists(dead));
   EXPECT_TRUE(fs::exists(young));
-  EXPECT_TRUE(fs::exists(other));
+  EXPECT_FALSE(fs::exists(unborn));
+  EXPECT_TRUE(fs::exists(user / "result"));
+  EXPECT_TRUE(fs::exists(odd / "result"));
   EXPECT_TRUE(live->Get(ObjectId{1}).ok());
 }
 

@@ -10,11 +10,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <filesystem>
+#include <string_view>
 #include <vector>
 
 #include "headrace/runtime/store/fork_guard.h"
@@ -23,25 +25,39 @@ namespace headrace {
 
 namespace {
 
-constexpr const char* kPrefix = "headrace-";
+constexpr std::string_view kPrefix = "headrace-spill-";
 constexpr const char* kLock = "lock";
 // A younger directory without a locked file may still be in the making.
 constexpr std::time_t kYoungSeconds = 60;
 
-bool IsStale(const std::filesystem::path& directory) {
+// Returns true for "headrace-spill-<pid>-<six characters>".
+bool IsSpillDirectoryName(std::string_view name) {
+  if (!name.starts_with(kPrefix)) return false;
+  name.remove_prefix(kPrefix.size());
+  const std::size_t digits = std::min(name.find_first_not_of("0123456789"), name.size());
+  return digits > 0 && name.size() == digits + 7 && name[digits] == '-';
+}
+
+void RemoveIfStale(const std::filesystem::path& directory) {
   struct stat info {};
-  if (::stat(directory.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) return false;
-  if (std::time(nullptr) - info.st_mtime < kYoungSeconds) return false;
+  if (::lstat(directory.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) return;
+  if (std::time(nullptr) - info.st_mtime < kYoungSeconds) return;
   const int lock = ::open((directory / kLock).c_str(), O_RDWR | O_CLOEXEC);
-  if (lock < 0) return errno == ENOENT;
+  if (lock < 0) {
+    // Its process died before it made the lock, and so left nothing in it: else it is not ours.
+    if (errno == ENOENT) ::rmdir(directory.c_str());
+    return;
+  }
   const bool stale = ::flock(lock, LOCK_EX | LOCK_NB) == 0;
   ::close(lock);
-  return stale;
+  std::error_code ignored;
+  if (stale) std::filesystem::remove_all(directory, ignored);
 }
 
 Status WriteFile(const arrow::Table& table, const std::string& path) {
   ARROW_ASSIGN_OR_RAISE(auto file, arrow::io::FileOutputStream::Open(path));
-  ARROW_ASSIGN_OR_RAISE(auto writer, arrow::ipc::MakeFileWriter(file, table.schema()));
+  // A stream, not a file: only there may the chunks of a column have different dictionaries.
+  ARROW_ASSIGN_OR_RAISE(auto writer, arrow::ipc::MakeStreamWriter(file, table.schema()));
   if (table.num_columns() == 0) {
     // A batch writer splits by chunks, of which there are none here.
     ARROW_RETURN_NOT_OK(writer->WriteRecordBatch(
@@ -60,13 +76,17 @@ SpillFile::~SpillFile() { ::unlink(path_.c_str()); }
 Result<std::shared_ptr<arrow::Table>> SpillFile::Read() const {
   ARROW_ASSIGN_OR_RAISE(auto file,
                         arrow::io::MemoryMappedFile::Open(path_, arrow::io::FileMode::READ));
-  ARROW_ASSIGN_OR_RAISE(auto reader, arrow::ipc::RecordBatchFileReader::Open(file));
+  ARROW_ASSIGN_OR_RAISE(auto reader, arrow::ipc::RecordBatchStreamReader::Open(file));
   std::vector<std::shared_ptr<arrow::RecordBatch>> batches;
   std::int64_t num_rows = 0;
-  for (int i = 0; i < reader->num_record_batches(); ++i) {
-    ARROW_ASSIGN_OR_RAISE(auto batch, reader->ReadRecordBatch(i));
+  while (true) {
+    ARROW_ASSIGN_OR_RAISE(auto batch, reader->Next());
+    if (batch == nullptr) break;
     num_rows += batch->num_rows();
     batches.push_back(std::move(batch));
+  }
+  if (num_rows != num_rows_) {
+    return Status::IOError("spill file ", path_, " has ", num_rows, " rows of ", num_rows_);
   }
   if (reader->schema()->num_fields() == 0) {
     return arrow::Table::Make(reader->schema(), std::vector<std::shared_ptr<arrow::ChunkedArray>>{},
@@ -94,15 +114,15 @@ void SpillDirectory::RemoveStale() const {
   std::filesystem::directory_iterator entries(parent_, error);
   if (error) return;
   for (const auto& entry : entries) {
-    if (entry.path().filename().string().rfind(kPrefix, 0) != 0) continue;
-    if (IsStale(entry.path())) std::filesystem::remove_all(entry.path(), error);
+    if (IsSpillDirectoryName(entry.path().filename().string())) RemoveIfStale(entry.path());
   }
 }
 
 Status SpillDirectory::Create() {
   std::error_code error;
   std::filesystem::create_directories(parent_, error);
-  std::string path = parent_ + "/" + kPrefix + std::to_string(::getpid()) + "-XXXXXX";
+  std::string path =
+      parent_ + "/" + std::string(kPrefix) + std::to_string(::getpid()) + "-XXXXXX";
   if (error || ::mkdtemp(path.data()) == nullptr) {
     return Status::IOError("cannot make a spill directory in ", parent_, ": ",
                            error ? error.message() : std::strerror(errno));
@@ -131,9 +151,10 @@ Result<std::shared_ptr<SpillFile>> SpillDirectory::Write(const arrow::Table& tab
   struct stat info {};
   if (!status.ok() || ::stat(path.c_str(), &info) != 0) {
     ::unlink(path.c_str());
-    return Status::IOError("cannot spill a block to ", parent_, ": ", status.message());
+    const std::string reason = status.detail() ? ": " + status.detail()->ToString() : "";
+    return Status::IOError("cannot spill a block to ", parent_, ": ", status.message(), reason);
   }
-  return std::make_shared<SpillFile>(path, info.st_size);
+  return std::make_shared<SpillFile>(path, info.st_size, table.num_rows());
 }
 
 }  // namespace headrace

@@ -16,8 +16,8 @@ namespace headrace {
 /// A table on disk; the file is removed with this object. It must not outlive its directory.
 class SpillFile {
  public:
-  SpillFile(std::string path, std::int64_t num_bytes)
-      : path_(std::move(path)), num_bytes_(num_bytes) {}
+  SpillFile(std::string path, std::int64_t num_bytes, std::int64_t num_rows)
+      : path_(std::move(path)), num_bytes_(num_bytes), num_rows_(num_rows) {}
   SpillFile(const SpillFile&) = delete;
   SpillFile& operator=(const SpillFile&) = delete;
   ~SpillFile();
@@ -29,9 +29,11 @@ class SpillFile {
  private:
   std::string path_;
   std::int64_t num_bytes_;
+  std::int64_t num_rows_;
 };
 
-/// The directory of one store for spilled tables: <parent>/headrace-<pid>-<random>, made at the
+/// The directory of one store for spilled tables: <parent>/headrace-spill-<pid>-<random>, made
+/// at the
 /// first Write() and removed at the end. A lock on a file in it says that its process lives, so
 /// that what a killed process left is found. Threads: all methods from any thread.
 class SpillDirectory {
@@ -40,10 +42,10 @@ class SpillDirectory {
   explicit SpillDirectory(std::string parent);
   ~SpillDirectory();
 
-  /// Removes directories of dead processes from the parent.
+  /// Removes directories of dead processes from the parent, and nothing that is not surely one.
   void RemoveStale() const;
 
-  /// Writes `table` as an Arrow IPC file. Errors name the directory; nothing of the file stays.
+  /// Writes `table` as an Arrow IPC stream. Errors name the directory; nothing of the file stays.
   Result<std::shared_ptr<SpillFile>> Write(const arrow::Table& table);
 
   const std::string& parent() const { return parent_; }
