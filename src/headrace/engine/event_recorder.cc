@@ -12,7 +12,7 @@ Result<std::unique_ptr<EventRecorder>> EventRecorder::Make(const std::string& pa
                                                            const PhysicalPlan& plan,
                                                            const ExecutionOptions& options,
                                                            const BackendTraits& traits) {
-  std::FILE* file = std::fopen(path.c_str(), "wb");
+  std::FILE* file = std::fopen(path.c_str(), "wbe");
   if (file == nullptr) {
     return arrow::internal::IOErrorFromErrno(errno, "cannot write the event log '", path, "'");
   }

@@ -78,8 +78,9 @@ class Execution::Impl {
     if (!over()) backend_->Post(event::StopRequested{});
     if (backend_->runs_in_caller()) {
       DriveUntil([] { return false; });
-    } else if (driver_.joinable()) {
-      driver_.join();
+    } else {
+      std::lock_guard lock(stop_mutex_);
+      if (driver_.joinable()) driver_.join();
     }
     ReleaseReady();
   }
@@ -140,28 +141,30 @@ class Execution::Impl {
       events.clear();
       backend_->Wait(deadline, &events);
       if (events.empty()) events.push_back(event::TimePassed{});
-      {
-        const Instant now = backend_->Now();
-        std::lock_guard lock(scheduler_mutex_);
-        for (Event& event : events) {
-          if (recorder_ != nullptr) recorder_->Record(now, event);
+      const Instant now = backend_->Now();
+      for (Event& event : events) {
+        if (recorder_ != nullptr) recorder_->Record(now, event);
+        {
+          std::lock_guard lock(scheduler_mutex_);
           scheduler_->Step(std::move(event), now);
-          if (recorder_ != nullptr) PerformPolled();  // The log has actions after their event.
         }
+        if (recorder_ != nullptr) PerformAll();  // The log has actions after their event.
       }
       deadline = PerformAll();
     }
   }
 
-  // Performs every action there is; returns until when to wait for the next event.
+  // Performs every action there is; returns until when to wait for the next event. What an action
+  // frees may have to wait for Python's lock, whose owner may be waiting in Snapshot(): so nothing
+  // is performed under scheduler_mutex_.
   Instant PerformAll() {
-    std::lock_guard lock(scheduler_mutex_);
-    PerformPolled();
-    return scheduler_->NextDeadline().value_or(kNever);
-  }
-
-  void PerformPolled() {
-    while (std::optional<Action> action = scheduler_->Poll()) {
+    while (true) {
+      std::optional<Action> action;
+      {
+        std::lock_guard lock(scheduler_mutex_);
+        action = scheduler_->Poll();
+        if (!action) return scheduler_->NextDeadline().value_or(kNever);
+      }
       if (recorder_ != nullptr) recorder_->Record(*action);
       Perform(*std::move(action));
     }
@@ -183,7 +186,6 @@ class Execution::Impl {
   }
 
   void Deliver(std::vector<BlockHandle> blocks) {
-    SpillOverflow();
     {
       std::lock_guard lock(mutex_);
       // A bundle of several blocks counts as one wish; the rest was not asked for one by one.
@@ -191,21 +193,6 @@ class Execution::Impl {
       for (BlockHandle& block : blocks) ready_.push_back(std::move(block));
     }
     changed_.notify_all();
-  }
-
-  // Delivered blocks that the consumer keeps (materialize) are no longer charged to this run;
-  // past the store's size they go to disk.
-  void SpillOverflow() {
-    const std::int64_t over = backend_->stored_bytes() - backend_->object_store_bytes();
-    if (over <= 0) return;
-    auto freed = backend_->Spill(over);
-    if (freed.ok()) return;
-    {
-      std::lock_guard lock(mutex_);
-      if (spill_failure_) return;
-      spill_failure_ = Failure::FromStatus(FailureKind::kSystem, freed.status());
-    }
-    backend_->Post(event::StopRequested{});
   }
 
   void Finish(std::optional<Failure> failure) {
@@ -217,7 +204,7 @@ class Execution::Impl {
       std::lock_guard lock(mutex_);
       over_ = true;
       end_ = backend_->Now();
-      failure_ = spill_failure_ ? spill_failure_ : std::move(failure);
+      failure_ = std::move(failure);
     }
     changed_.notify_all();
   }
@@ -238,6 +225,7 @@ class Execution::Impl {
   const std::unique_ptr<EventRecorder> recorder_;  // Null: the run is not recorded.
   const Instant start_;
   std::thread driver_;
+  std::mutex stop_mutex_;  // Two threads may stop at once; one of them joins.
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
@@ -248,7 +236,6 @@ class Execution::Impl {
   bool over_ = false;
   Instant end_;
   std::optional<Failure> failure_;
-  std::optional<Failure> spill_failure_;
 };
 
 Execution::Execution(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -18,7 +18,8 @@ class Backend;
 /// One run of one plan: the loop that joins scheduler and backend, in a thread of its own (or,
 /// with an inline backend, in the thread that calls Next()).
 ///
-/// Threads: Next() and Stop() from one consumer at a time; the rest from any thread.
+/// Threads: Next() from one consumer at a time; the rest from any thread. With an inline backend
+/// Stop() too is the consumer's alone.
 class Execution {
  public:
   static Result<std::unique_ptr<Execution>> Start(PhysicalPlan plan, ExecutionOptions options,

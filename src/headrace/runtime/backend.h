@@ -65,14 +65,9 @@ class Backend {
   /// True if all work happens in the thread that calls Wait(): then no other thread may drive it.
   virtual bool runs_in_caller() const { return false; }
 
-  /// Bytes of blocks in memory now, of all executions that share the store.
-  virtual std::int64_t stored_bytes() const { return 0; }
-
-  /// Writes blocks to disk until `bytes` of memory are free or nothing else can go; returns the
-  /// bytes freed. The engine calls it when kept results pass the budget.
-  virtual Result<std::int64_t> Spill(std::int64_t bytes) { return 0; }
-
-  /// Waits until an event is there or `deadline` passes; appends what came to `events`.
+  /// Waits until an event is there or `deadline` passes; appends what came to `events`. Also waits
+  /// while blocks are written to disk to come back below object_store_bytes(): nothing new is
+  /// started meanwhile.
   virtual void Wait(Instant deadline, std::vector<Event>* events) = 0;
 
   /// Adds an event from outside (the consumer's wishes) and wakes Wait(). From any thread.

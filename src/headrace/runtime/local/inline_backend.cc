@@ -72,6 +72,7 @@ Result<Block> InlineBackend::Get(ObjectId object) { return port_->store().Get(ob
 void InlineBackend::Wait(Instant deadline, std::vector<Event>* events) {
   if (port_->TryTake(events)) return;
   if (!ready_.empty()) {
+    port_->store().AwaitRoom();
     RunOne();
     if (port_->TryTake(events)) return;
   }

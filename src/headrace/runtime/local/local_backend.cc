@@ -106,6 +106,7 @@ Result<Block> LocalBackend::Get(ObjectId object) { return port_->store().Get(obj
 
 void LocalBackend::Wait(Instant deadline, std::vector<Event>* events) {
   workers_->Flush();
+  port_->store().AwaitRoom();
   const std::size_t first = events->size();
   const std::int64_t deadline_nanos =
       deadline == kNever ? INT64_MAX : start_nanos_ + deadline.nanos;

@@ -118,7 +118,6 @@ BlockHandle SimBackend::MakeObject(std::int64_t num_rows, std::int64_t num_bytes
                                    Position position) {
   const ObjectId id{++next_object_};
   objects_[id] = {1, num_rows, num_bytes};
-  stored_bytes_ += num_bytes;
   largest_block_bytes_ = std::max(largest_block_bytes_, num_bytes);
   BlockHandle handle{id, {}};
   handle.info.num_rows = num_rows;
@@ -148,7 +147,6 @@ void SimBackend::Release(std::span<const ObjectId> objects) {
     if (++releases_ == options_.lose_release) continue;
     if (--at->second.references > 0) continue;
     if (inputs_in_use_.contains(id)) Violated("released the input of a running task");
-    stored_bytes_ -= at->second.num_bytes;
     objects_.erase(at);
   }
 }

@@ -84,7 +84,6 @@ class SimBackend final : public Backend {
   /// the time, if there will never be one.
   void Wait(Instant deadline, std::vector<Event>* events) override;
   void Post(Event event) override { PostAt(now_, std::move(event)); }
-  std::int64_t stored_bytes() const override { return stored_bytes_; }
 
   /// Adds an event that Wait() gives at `at`.
   void PostAt(Instant at, Event event);
@@ -163,7 +162,6 @@ class SimBackend final : public Backend {
   std::map<ActorId, Actor> actors_;
   std::map<OperatorId, std::int32_t> start_failures_;  // In a row.
   Resources used_;
-  std::int64_t stored_bytes_ = 0;
   std::int64_t largest_block_bytes_ = 0;
   std::int64_t tasks_running_ = 0;
   std::int64_t tasks_running_max_ = 0;

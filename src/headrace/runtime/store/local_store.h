@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -60,6 +61,10 @@ class LocalStore : public ObjectStore {
 
   Result<std::int64_t> Spill(std::int64_t bytes) override;
 
+  /// Waits while the store spills to come below its capacity, until it has or can do no more. Who
+  /// orders new blocks calls it first, so that they are not made faster than the disk takes them.
+  void AwaitRoom();
+
   /// Returns an error if the store is above its capacity and could not spill.
   Status CheckRoom() const;
 
@@ -93,7 +98,11 @@ class LocalStore : public ObjectStore {
   std::uint64_t next_id_ = 1;
   StoreStats stats_;
   Status spill_status_;
-  std::condition_variable over_capacity_;
+  std::condition_variable over_capacity_;  // The spiller waits here, the others for it below.
+  std::condition_variable spiller_idle_;
+  bool spill_wanted_ = false;          // Set by each Put() above the capacity.
+  std::uint64_t spiller_rests_ = 0;    // How often the spiller had done what it could.
+  std::atomic<bool> spilling_{false};  // Not so now. Written under mutex_.
   bool stopping_ = false;
   std::thread spiller_;  // Started when the capacity is first passed.
 };

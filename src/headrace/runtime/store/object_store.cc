@@ -44,6 +44,8 @@ BlockHandle LocalStore::Insert(Entry entry) {
   entries_.emplace(handle.object, std::move(entry));
   if (stats_.memory_bytes > options_.capacity_bytes) {
     if (!spiller_.joinable()) spiller_ = std::thread([this] { RunSpiller(); });
+    spill_wanted_ = true;
+    spilling_.store(true);
     over_capacity_.notify_one();
   }
   return handle;
@@ -219,13 +221,13 @@ Result<std::int64_t> LocalStore::Spill(std::int64_t bytes) {
   const std::vector<ObjectId> victims = ChooseVictims(bytes);
   for (std::size_t i = 0; i < victims.size(); ++i) {
     const Status status = SpillOne(victims[i], &freed);
-    if (status.ok()) continue;
     std::lock_guard lock(mutex_);
+    if (status.ok() && !stopping_) continue;
     for (; i < victims.size(); ++i) {
       auto it = entries_.find(victims[i]);
       if (it != entries_.end()) it->second.spilling = false;
     }
-    return status;
+    if (!status.ok()) return status;
   }
   return freed;
 }
@@ -235,6 +237,7 @@ void LocalStore::RunSpiller() {
   while (!stopping_) {
     const std::int64_t excess = stats_.memory_bytes - options_.capacity_bytes;
     std::int64_t freed = 0;
+    spill_wanted_ = false;
     if (excess > 0) {
       lock.unlock();
       auto spilled = Spill(excess + options_.capacity_bytes / 16);
@@ -242,9 +245,21 @@ void LocalStore::RunSpiller() {
       spill_status_ = spilled.status();
       freed = spilled.ok() ? *spilled : 0;
     }
+    if (freed > 0 || stopping_) continue;
     // With nothing to be gained now, the next Put() tries again.
-    if (freed == 0 && !stopping_) over_capacity_.wait(lock);
+    ++spiller_rests_;
+    spilling_.store(spill_wanted_);
+    spiller_idle_.notify_all();
+    over_capacity_.wait(lock, [this] { return spill_wanted_ || stopping_; });
   }
+}
+
+void LocalStore::AwaitRoom() {
+  if (!spilling_.load()) return;
+  std::unique_lock lock(mutex_);
+  spiller_idle_.wait(lock, [this, rests = spiller_rests_] {
+    return !spilling_.load() || spiller_rests_ != rests;
+  });
 }
 
 Status LocalStore::CheckRoom() const {

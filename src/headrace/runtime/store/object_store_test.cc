@@ -175,7 +175,8 @@ TEST_F(ObjectStoreTest, AboveItsCapacityItSpillsByItself) {
   auto store = MakeStore(20'000);
   std::vector<ObjectId> ids;
   for (std::uint32_t i = 0; i < 20; ++i) ids.push_back(PutBlock(*store, 1000, i));
-  while (store->stats().memory_bytes > 20'000) std::this_thread::yield();
+  store->AwaitRoom();
+  EXPECT_LE(store->stats().memory_bytes, 20'000);
   EXPECT_TRUE(store->CheckRoom().ok());
   for (std::uint32_t i = 0; i < 20; ++i) {
     EXPECT_TRUE(

@@ -121,8 +121,7 @@ void SpillDirectory::RemoveStale() const {
 Status SpillDirectory::Create() {
   std::error_code error;
   std::filesystem::create_directories(parent_, error);
-  std::string path =
-      parent_ + "/" + std::string(kPrefix) + std::to_string(::getpid()) + "-XXXXXX";
+  std::string path = parent_ + "/" + std::string(kPrefix) + std::to_string(::getpid()) + "-XXXXXX";
   if (error || ::mkdtemp(path.data()) == nullptr) {
     return Status::IOError("cannot make a spill directory in ", parent_, ": ",
                            error ? error.message() : std::strerror(errno));
