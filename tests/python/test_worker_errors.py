@@ -121,6 +121,14 @@ def test_interrupts_stay_what_they_are():
     assert type(raised) is KeyboardInterrupt
 
 
+def test_an_exit_of_the_function_is_no_exit_of_the_program():
+    raised = travel(SystemExit(3), "operator Map(f)")
+    assert type(raised) is UserCodeException
+    assert str(raised) == "the function called sys.exit(3)"
+    assert type(raised.__cause__) is SystemExit
+    assert "operator Map(f)" in printed(raised)
+
+
 def test_a_lost_worker_has_its_own_type():
     parts = {"message": "gone", "context": "", "traceback": "", "exception": None}
     raised = errors.rebuild({**parts, "kind": "worker_lost", "fallback": RuntimeError("gone")})
@@ -145,7 +153,7 @@ def test_the_offending_row_is_named_and_cut_short():
             raise LookupError("late")
         return row
 
-    spec = SimpleNamespace(name="fail_late", batch_format="")
+    spec = SimpleNamespace(name="fail_late", kind="map_rows", batch_format="")
     with pytest.raises(LookupError) as caught:
         list(runtime._map_rows(fail_late, iter([batch])))
     context = runtime.describe_failure(caught.value, spec, batch)["context"]

@@ -115,6 +115,8 @@ def rebuild(parts: dict[str, Any]) -> BaseException:
         if parts["traceback"]:
             error.__cause__ = RemoteContext("\n" + parts["traceback"])
         return _annotated(error, parts["context"])
+    if isinstance(error, SystemExit):
+        return _annotated(_no_exit(error), parts["context"])
     if not isinstance(error, Exception) or parts["kind"] != "user_error":
         return _annotated(error, parts["context"])
     raised = _as_user_code_exception(error)
@@ -126,6 +128,15 @@ def _worker_died(message: str) -> BaseException:
     from headrace.exceptions import WorkerDiedError
 
     return WorkerDiedError(message)
+
+
+def _no_exit(error: SystemExit) -> BaseException:
+    """Raised as it is, it would end the user's program without a word."""
+    from headrace.exceptions import UserCodeException
+
+    raised = UserCodeException(f"the function called sys.exit({error.code!r})")
+    raised.__cause__ = error
+    return raised
 
 
 def _annotated(error: BaseException, context: str) -> BaseException:
@@ -197,6 +208,8 @@ def _as_user_code_exception(error: Exception) -> Exception:
     if isinstance(error, UserCodeException):
         return error
     own = type(error)
+    if issubclass(UserCodeException, own):
+        return UserCodeException(*error.args)
     try:
         members = {
             "__module__": own.__module__,

@@ -13,7 +13,7 @@ import inspect
 import pickle
 import reprlib
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,7 +41,8 @@ class Runtime:
     def __init__(self) -> None:
         self._calls: dict[int, Call] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._failed: str | None = None
+        self._failed: str | None = None  # The row that failed, in words.
+        self._late: _core.Batch | None = None  # The batch that failed, if it is not the last read.
 
     def resolve(self, function: _core.Function) -> Call:
         """Returns the call for `function`; makes the instance of a class at the first time."""
@@ -59,10 +60,13 @@ class Runtime:
     ) -> dict[str, Any]:
         """Says what failed and on which data: the offending row if it is known, else the batch."""
         failed, self._failed = self._failed, None
+        late, self._late = self._late, None
+        batch = late or batch
         lines = []
         if batch is not None:
             origin = batch.origin
-            data = failed or _describe_batch(batch, function.batch_format)
+            shown = function.batch_format if function.kind == "map_batches" else ""
+            data = failed or _describe_batch(batch, shown)
             lines = [line for line in (origin, data) if line]
         lines.append(
             "to reproduce: headrace.DataContext.get_current().inline_mode = True runs "
@@ -133,9 +137,9 @@ class Runtime:
             try:
                 results = [fn(row) for row in rows]
             except BaseException:
-                self._note_row(table, rows)
+                self._note_row(table, rows.row - 1)
                 raise
-            yield convert.dicts_to_table(results)
+            yield self._checked(results, table)
 
     def _flat_map_rows(self, fn: Callable[[Any], Any], batches: Iterator[_core.Batch]) -> Iterator:
         for table in self._chunks(batches):
@@ -150,7 +154,7 @@ class Runtime:
             except GeneratorExit:
                 raise
             except BaseException:
-                self._note_row(table, rows)
+                self._note_row(table, rows.row - 1)
                 raise
             if results:
                 yield convert.dicts_to_table(results)
@@ -161,15 +165,25 @@ class Runtime:
             try:
                 keep = [bool(fn(row)) for row in rows]
             except BaseException:
-                self._note_row(table, rows)
+                self._note_row(table, rows.row - 1)
                 raise
             if all(keep):
                 yield table
             else:
                 yield table.filter(pa.array(keep, pa.bool_()))
 
-    def _note_row(self, table: pa.Table, rows: Any) -> None:
-        index = rows.row - 1
+    def _checked(self, results: list[Any], table: pa.Table) -> pa.Table:
+        """Returns one result per row of `table` as a table."""
+        try:
+            return convert.dicts_to_table(results)
+        except ValueError:
+            for index, result in enumerate(results):
+                if not isinstance(result, Mapping):
+                    self._note_row(table, index)
+                    break
+            raise
+
+    def _note_row(self, table: pa.Table, index: int) -> None:
         if 0 <= index < table.num_rows:
             row = next(iter(_core.rows_of(table.slice(index, 1))))
             self._failed = f"row: {_short.repr(row)}"
@@ -208,19 +222,19 @@ class Runtime:
                 work = _all_batches(fn(data))
                 in_air.append((asyncio.run_coroutine_threadsafe(work, loop), batch))
                 if len(in_air) >= ASYNC_IN_FLIGHT:
-                    yield from self._landed(in_air, batch_format)
+                    yield from self._landed(in_air)
             while in_air:
-                yield from self._landed(in_air, batch_format)
+                yield from self._landed(in_air)
         finally:
             for future, _ in in_air:
                 future.cancel()
 
-    def _landed(self, in_air: collections.deque[Any], batch_format: str) -> Iterator[pa.Table]:
+    def _landed(self, in_air: collections.deque[Any]) -> Iterator[pa.Table]:
         future, batch = in_air.popleft()
         try:
             results = future.result()
         except BaseException:
-            self._failed = _describe_batch(batch, batch_format)
+            self._late = batch
             raise
         yield from map(convert.batch_to_table, results)
 
@@ -230,7 +244,7 @@ class Runtime:
         for table in self._chunks(batches):
             results = self._run(_call_each(fn, kind, _core.rows_of(table)))
             if kind == "map_rows":
-                yield convert.dicts_to_table(results)
+                yield self._checked(results, table)
             elif kind == "flat_map_rows":
                 yield convert.dicts_to_table([row for part in results for row in part])
             else:

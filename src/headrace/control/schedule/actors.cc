@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <string>
+#include <utility>
 
 #include "headrace/control/schedule/scheduler_impl.h"
 
@@ -107,7 +109,13 @@ void SchedulerImpl::On(event::ActorLost& e) {
   }
   if (pool.start_failures >= kStartFailuresMax || pool.losses >= kLossesMax ||
       pool.start_errors >= kStartErrorsMax) {
-    FailRun(run, e.failure);
+    Failure failure = e.failure;
+    if (before == ActorPoolState::State::kStarting) {
+      const std::string& said = e.failure.context;
+      failure.context = "operator " + run.spec->name + ", while an actor started" +
+                        (said.empty() ? "" : "\n" + said);
+    }
+    FailRun(run, std::move(failure));
   }
 }
 

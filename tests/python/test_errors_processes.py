@@ -1,0 +1,313 @@
+"""Ends that a test cannot try on itself: Ctrl-C, full disks, and what a process leaves at its end.
+
+Each script runs in a session, a working directory and a temporary directory of its own; afterwards
+none of them may hold anything.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from conftest import processes, wait_until
+
+PREAMBLE = """
+import gc, os, sys, time
+import numpy as np
+import headrace
+from headrace import _core
+
+headrace.DataContext.get_current().enable_progress_bars = False
+
+
+def next_pipeline():
+    gc.collect()
+    assert _core.store_stats()["objects"] == 0, _core.store_stats()
+    rows = headrace.range(9, override_num_blocks=3).map(lambda row: {"x": row["id"]}).take_all()
+    assert [row["x"] for row in rows] == list(range(9))
+    print("next", flush=True)
+
+
+def told(error):
+    import traceback
+    return "".join(traceback.format_exception(error))
+"""
+
+
+class Script:
+    """A program under way, and what it left when it was over."""
+
+    def __init__(self, text: str, room: Path, command: Sequence[str] = ()) -> None:
+        self._room = room
+        for name in ("cwd", "tmp"):
+            (room / name).mkdir(exist_ok=True)
+        path = room / "script.py"
+        path.write_text(PREAMBLE + textwrap.dedent(text))
+        self.process = subprocess.Popen(
+            [*command, sys.executable, str(path)],
+            cwd=room / "cwd",
+            env={**os.environ, "TMPDIR": str(room / "tmp"), "PYTHONDONTWRITEBYTECODE": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def finish(self, status: int = 0) -> tuple[str, str]:
+        """Waits for the end; returns output and errors. Nothing may be left."""
+        try:
+            out, err = self.process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            raise
+        assert self.process.returncode == status, out + err
+        session = self.process.pid
+        wait_until(lambda: not processes(lambda _, __, of: of == session), "processes are left")
+        for name in ("cwd", "tmp"):
+            assert list((self._room / name).iterdir()) == [], err
+        return out, err
+
+
+# ---- Ctrl-C ---------------------------------------------------------------------------------
+
+SLEEPERS = {
+    "map": "map(lambda row: sleep())",
+    "map_batches": "map_batches(lambda batch: sleep())",
+    "actor": "map_batches(Sleep, concurrency=1)",
+    "constructor": "map_batches(SleepAtStart, concurrency=1)",
+}
+SLEEP = """
+def sleep():
+    print("sleeping", flush=True)
+    time.sleep(600)
+
+class Sleep:
+    def __call__(self, batch):
+        sleep()
+
+class SleepAtStart:
+    def __init__(self):
+        sleep()
+    def __call__(self, batch):
+        return batch
+
+def run():
+    return headrace.range(4, override_num_blocks=1).VERB
+"""
+
+
+@pytest.mark.parametrize("group", [False, True], ids=["driver only", "whole group"])
+@pytest.mark.parametrize("verb", SLEEPERS)
+def test_ctrl_c_while_a_function_sleeps(verb: str, group: bool, tmp_path: Path) -> None:
+    text = SLEEP.replace("VERB", SLEEPERS[verb]) + textwrap.dedent(
+        """
+        begin = None
+        try:
+            run().take_all()
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+        next_pipeline()
+        """
+    )
+    script = Script(text, tmp_path)
+    assert script.line() == "sleeping"
+    # A terminal sends it to the whole group, `kill -INT` to the driver.
+    (os.killpg if group else os.kill)(script.process.pid, signal.SIGINT)
+    out, err = script.finish()
+    assert out.split() == ["interrupted", "next"], err
+
+
+def test_ctrl_c_that_nobody_catches_ends_the_program(tmp_path: Path) -> None:
+    script = Script(SLEEP.replace("VERB", SLEEPERS["map"]) + "\nrun().take_all()\n", tmp_path)
+    assert script.line() == "sleeping"
+    os.killpg(script.process.pid, signal.SIGINT)
+    _, err = script.finish(-signal.SIGINT)
+    assert err.rstrip().endswith("KeyboardInterrupt")
+
+
+def test_ctrl_c_while_writing_leaves_no_file(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    text = f"""
+    def slow(batch):
+        if batch["id"][0]:
+            print("sleeping", flush=True)
+            time.sleep(600)
+        return batch
+
+    try:
+        headrace.range(4, override_num_blocks=2).map_batches(slow).write_parquet({str(out)!r})
+    except KeyboardInterrupt:
+        pass
+    next_pipeline()
+    """
+    script = Script(text, tmp_path)
+    assert script.line() == "sleeping"
+    os.kill(script.process.pid, signal.SIGINT)
+    script.finish()
+    assert [path for path in out.rglob("*") if path.is_file()] == []
+
+
+# ---- Ends of programs -----------------------------------------------------------------------
+
+
+def test_a_program_that_ends_leaves_nothing(tmp_path: Path) -> None:
+    text = """
+    ds = headrace.range(1000, override_num_blocks=20).map_batches(lambda batch: batch)
+    kept = ds.materialize()
+    rows = ds.iter_rows()
+    next(iter(rows))
+    """
+    out, err = Script(text, tmp_path).finish()
+    assert (out, err) == ("", "")
+
+
+def test_a_program_that_fails_shows_the_users_frame_first(tmp_path: Path) -> None:
+    text = """
+    def bad(row):
+        return {"x": 1 // row["id"]}
+
+    headrace.range(3, override_num_blocks=1).map(bad).take_all()
+    """
+    _, err = Script(text, tmp_path).finish(1)
+    assert err.index('return {"x": 1 // row["id"]}') < err.index("direct cause")
+    assert "operator ReadRange->Map(bad)" in err
+    assert "row: {'id': 0}" in err
+
+
+def test_a_program_whose_workers_die_leaves_no_core_and_no_process(tmp_path: Path) -> None:
+    text = """
+    import ctypes
+    try:
+        headrace.range(3).map(lambda row: ctypes.string_at(0)).take_all()
+    except headrace.exceptions.WorkerDiedError as error:
+        print("Map(<lambda>)" in told(error))
+        del error
+    next_pipeline()
+    """
+    out, err = Script(text, tmp_path).finish()
+    assert out.split() == ["True", "next"], err
+
+
+# ---- Full disks -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def small_disk(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
+    """A command that runs another with a disk of 1 MiB at a path, which is gone afterwards."""
+    path = tmp_path_factory.mktemp("small_disk")
+    if shutil.which("unshare") is None:
+        pytest.skip("there is no unshare")
+    mount = f'mount -t tmpfs -o size=1m tmpfs "{path}" && exec "$@"'
+    user = [] if os.geteuid() == 0 else ["--map-root-user"]
+    command = ["unshare", "--mount", *user, "sh", "-c", mount, "sh"]
+    if subprocess.run([*command, "true"], capture_output=True).returncode != 0:
+        pytest.skip("no file system can be mounted here")
+    return command, path
+
+
+@pytest.mark.parametrize("is_python", [False, True], ids=["native", "function"])
+@pytest.mark.parametrize("how", ["parquet", "csv", "json", "numpy"])
+def test_a_disk_that_fills_up_while_writing(
+    how: str, is_python: bool, small_disk: tuple[list[str], Path], tmp_path: Path
+) -> None:
+    command, disk = small_disk
+    text = f"""
+    def left():
+        return [p for _, _, files in os.walk({str(disk)!r}) for p in files]
+
+    ds = headrace.range(1_000_000, override_num_blocks=8)
+    if {is_python}:
+        ds = ds.map_batches(lambda batch: batch)
+    options = {{"column": "id"}} if {how!r} == "numpy" else {{}}
+    try:
+        ds.write_{how}({str(disk / "out")!r}, **options)
+    except OSError as error:
+        print(told(error), flush=True)
+        del error
+    assert left() == [], left()
+    next_pipeline()
+    ds.limit(10).write_{how}({str(disk / "out")!r}, **options)
+    assert len(left()) > 0
+    """
+    out, err = Script(text, tmp_path, command).finish()
+    assert "No space left on device" in out, err
+    assert str(disk / "out") in out
+    assert "Write" in out
+    assert "next" in out
+
+
+@pytest.mark.parametrize("is_python", [False, True], ids=["native", "function"])
+def test_a_disk_that_fills_up_while_spilling(
+    is_python: bool, small_disk: tuple[list[str], Path], tmp_path: Path
+) -> None:
+    command, disk = small_disk
+    text = f"""
+    headrace.init(object_store_memory=20 << 20, spill_directory={str(disk)!r})
+    if {is_python}:
+        ds = headrace.range(40, override_num_blocks=40).map_batches(
+            lambda batch: {{"x": np.zeros((1, 250_000))}})
+    else:
+        ds = headrace.range_tensor(1000, shape=(10_000,), override_num_blocks=40)
+    try:
+        ds.materialize()
+    except OSError as error:
+        print(told(error), flush=True)
+        del error
+    next_pipeline()
+    headrace.shutdown()
+    assert os.listdir({str(disk)!r}) == []
+    """
+    out, err = Script(text, tmp_path, command).finish()
+    assert f"cannot spill a block to {disk}" in out, err
+    assert "No space left on device" in out
+    assert "operator ReadRange" in out
+    assert "next" in out
+
+
+def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    text = f"""
+    import resource, signal
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+    try:
+        headrace.range(1_000_000, override_num_blocks=8).write_parquet({str(out)!r})
+    except OSError as error:
+        print(told(error))
+        del error
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    next_pipeline()
+    """
+    said, err = Script(text, tmp_path).finish()
+    assert "File too large" in said, err
+    assert [path for path in out.rglob("*") if path.is_file()] == []
+
+
+def test_spilled_blocks_come_back_and_their_files_go(tmp_path: Path) -> None:
+    text = """
+    headrace.init(object_store_memory=20 << 20)
+    folder = os.environ["TMPDIR"]
+    ds = headrace.range(40, override_num_blocks=40)
+    kept = ds.map_batches(lambda b: {"x": np.full((1, 250_000), b["id"][0])}).materialize()
+    assert _core.store_stats()["spilled_bytes"] > 0
+    assert len(os.listdir(folder)) == 1
+    seen = [int(x[0]) for batch in kept.iter_batches(batch_size=1) for x in batch["x"]]
+    assert seen == list(range(40))
+    del kept
+    next_pipeline()
+    files = [f for _, _, files in os.walk(folder) for f in files if f.endswith(".arrow")]
+    assert files == [] and _core.store_stats()["spilled_bytes"] == 0
+    """
+    out, err = Script(text, tmp_path).finish()
+    assert out.split() == ["next"], err
