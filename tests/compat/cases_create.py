@@ -5,7 +5,7 @@ import datetime
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from corpus import error_of, rows, sub
+from corpus import error_of, fails, rows, sub
 
 
 def case_range(ray_data, tmp_path):
@@ -334,3 +334,88 @@ def case_from_items_user_objects(ray_data, tmp_path):
 def case_from_items_large_integers(ray_data, tmp_path):
     ds = ray_data.from_items([{"n": 2**70}], override_num_blocks=1)
     return ds.take_all()
+
+
+def case_from_items_of_kinds(ray_data, tmp_path):
+    import collections
+
+    pair = collections.namedtuple("pair", "a b")
+    kinds = {
+        "tuples": [(1, 2), (3, 4)],
+        "lists": [[1, 2], [3]],
+        "nones": [None, None],
+        "arrays": [np.zeros(2), np.ones(2)],
+        "ordered": [collections.OrderedDict(b=1, a=2)],
+        "named": [pair(1, 2)],
+        "bools": [True, False],
+        "bytes": [b"x"],
+        "dates": [datetime.date(2024, 1, 2)],
+    }
+    out = {}
+    for name, items in kinds.items():
+        out[name] = error_of(
+            lambda items=items: ray_data.from_items(items, override_num_blocks=1).take_all()
+        )
+    return out
+
+
+def case_from_items_of_other_iterables(ray_data, tmp_path):
+    return {
+        "range": error_of(lambda: rows(ray_data.from_items(list(range(3))))),
+        "tuple": error_of(lambda: rows(ray_data.from_items((1, 2)))),
+        "array": error_of(lambda: rows(ray_data.from_items(np.arange(2)))),
+    }
+
+
+def case_makers_of_nothing(ray_data, tmp_path):
+    return {
+        "pandas": error_of(lambda: ray_data.from_pandas([]).count()),
+        "arrow": error_of(lambda: ray_data.from_arrow([]).count()),
+        "blocks": error_of(lambda: ray_data.from_blocks([]).count()),
+        "empty_frame": error_of(lambda: ray_data.from_pandas(pd.DataFrame({"a": []})).count()),
+        "empty_array": error_of(lambda: ray_data.from_numpy(np.zeros((0, 2))).count()),
+        "tensor": error_of(lambda: ray_data.range_tensor(0).count()),
+    }
+
+
+def case_from_arrow_serialized(ray_data, tmp_path):
+    sink = pa.BufferOutputStream()
+    table = pa.table({"a": [1, 2]})
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return error_of(lambda: rows(ray_data.from_arrow(sink.getvalue().to_pybytes())))
+
+
+def case_from_arrow_chunks_and_slices(ray_data, tmp_path):
+    table = pa.concat_tables([pa.table({"a": [1, 2, 3], "b": ["x", "y", "z"]})] * 3)
+    ds = ray_data.from_arrow(table.slice(2, 5))
+    return {"rows": ds.take_all(), "bytes_are_few": ds.size_bytes() < 200}
+
+
+def case_from_arrow_override_num_blocks(ray_data, tmp_path):
+    ds = ray_data.from_arrow(pa.table({"a": list(range(10))}), override_num_blocks=5)
+    return {"blocks": ds.materialize().num_blocks(), "rows": rows(ds)}
+
+
+def case_from_pandas_bad_argument(ray_data, tmp_path):
+    return fails(lambda: ray_data.from_pandas({"a": [1]}).take_all())
+
+
+def case_from_numpy_list_of_shapes(ray_data, tmp_path):
+    ds = ray_data.from_numpy([np.zeros((2, 2)), np.zeros((1, 3))])
+    return rows(ds)
+
+
+def case_from_blocks_of_two_kinds(ray_data, tmp_path):
+    ds = ray_data.from_blocks([pa.table({"a": [1]}), pd.DataFrame({"a": [2]})])
+    return rows(ds)
+
+
+def case_range_of_many(ray_data, tmp_path):
+    ds = ray_data.range(10_000_000)
+    return {"count": ds.count(), "max": ds.max("id"), "bytes": ds.size_bytes()}
+
+
+def case_range_default_blocks_hold_all(ray_data, tmp_path):
+    ds = ray_data.range(12345).materialize()
+    return {"sum": ds.sum("id"), "unique": len({row["id"] for row in ds.take_all()})}

@@ -527,3 +527,257 @@ def case_map_functions(ray_data, tmp_path):
     kind = pa.map_(pa.string(), pa.int64())
     ds = ray_data.from_arrow(pa.table({"m": pa.array([[("a", 1), ("b", 2)]], kind)}))
     return {"keys": _column(ds, m.map.keys()), "values": _column(ds, m.map.values())}
+
+
+def case_comparison_of_strings(ray_data, tmp_path):
+    s = sub(ray_data, "expressions").col("s")
+    ds = _words(ray_data)
+    return {
+        "eq": ds.filter(expr=s == "banana").take_all(),
+        "gt": ds.filter(expr=s > "a").take_all(),
+        "ne": ds.filter(expr=s != "banana").take_all(),
+    }
+
+
+def case_comparison_of_times(ray_data, tmp_path):
+    t = sub(ray_data, "expressions").col("t")
+    items = [{"t": datetime.datetime(2024, 1, d)} for d in (1, 2, 3)]
+    ds = ray_data.from_items(items, override_num_blocks=1)
+    return {
+        "gt": ds.filter(expr=t > datetime.datetime(2024, 1, 1, 12)).take_all(),
+        "eq": ds.filter(expr=t == datetime.datetime(2024, 1, 2)).take_all(),
+    }
+
+
+def case_comparison_of_dates(ray_data, tmp_path):
+    d = sub(ray_data, "expressions").col("d")
+    items = [{"d": datetime.date(2024, 1, n)} for n in (1, 2, 3)]
+    ds = ray_data.from_items(items, override_num_blocks=1)
+    return ds.filter(expr=d >= datetime.date(2024, 1, 2)).take_all()
+
+
+def case_difference_of_times(ray_data, tmp_path):
+    col = sub(ray_data, "expressions").col
+    items = [{"a": datetime.datetime(2024, 1, 2), "b": datetime.datetime(2024, 1, 1)}]
+    ds = ray_data.from_items(items)
+    return _column(ds, col("a") - col("b"))["values"]
+
+
+def case_is_in_forms(ray_data, tmp_path):
+    expressions = sub(ray_data, "expressions")
+    a = expressions.col("a")
+    return {
+        "empty": _column(_numbers(ray_data), a.is_in([])),
+        "with_none": _column(_nulls(ray_data), a.is_in([1, None])),
+        "not_in_nulls": _column(_nulls(ray_data), a.not_in([1])),
+        "floats": _column(_numbers(ray_data), a.is_in([1.0, 7.0])),
+        "tuple": error_of(lambda: _column(_numbers(ray_data), a.is_in((1, 7)))),
+    }
+
+
+def case_integer_overflow(ray_data, tmp_path):
+    col = sub(ray_data, "expressions").col
+    ds = ray_data.from_items([{"a": 2**63 - 1}])
+    return error_of(lambda: ds.with_column("out", col("a") + 1).take_all())
+
+
+def case_types_that_do_not_fit(ray_data, tmp_path):
+    col = sub(ray_data, "expressions").col
+    ds = ray_data.from_items([{"a": 1, "s": "x"}])
+    return {
+        "add": fails(lambda: ds.with_column("out", col("a") + col("s")).take_all()),
+        "compare": fails(lambda: ds.filter(expr=col("a") > "x").take_all()),
+        "and": fails(lambda: ds.with_column("out", col("a") & col("s")).take_all()),
+        "filter": fails(lambda: ds.filter(expr=col("a") + 1).take_all()),
+        "upper": fails(lambda: ds.with_column("out", col("a").str.upper()).take_all()),
+    }
+
+
+def case_small_integers_stay_small(ray_data, tmp_path):
+    col = sub(ray_data, "expressions").col
+    ds = ray_data.from_arrow(pa.table({"a": pa.array([1, 2], pa.int8())}))
+    return {
+        "with_itself": _column(ds, col("a") + col("a")),
+        "with_literal": _column(ds, col("a") + 1),
+        "float32": _column(
+            ray_data.from_arrow(pa.table({"a": pa.array([0.5], pa.float32())})), col("a") * 2.0
+        ),
+    }
+
+
+def case_booleans_as_values(ray_data, tmp_path):
+    col = sub(ray_data, "expressions").col
+    ds = ray_data.from_items([{"t": True}, {"t": False}, {"t": None}], override_num_blocks=1)
+    return {
+        "filter": ds.filter(expr=col("t")).take_all(),
+        "not": ds.filter(expr=~col("t")).take_all(),
+        "eq": ds.filter(expr=col("t") == True).take_all(),  # noqa: E712
+    }
+
+
+def case_cast_forms(ray_data, tmp_path):
+    col = sub(ray_data, "expressions").col
+    kind = sub(ray_data, "datatype").DataType
+    ds = ray_data.from_items([{"s": "12", "i": 1, "f": 2.0}], override_num_blocks=1)
+    return {
+        "string_to_int": _column(ds, col("s").cast(kind.int64())),
+        "int_to_bool": _column(ds, col("i").cast(kind.bool())),
+        "float_to_int": _column(ds, col("f").cast(kind.int32())),
+        "arrow_type": _column(ds, col("i").cast(kind.from_arrow(pa.float32()))),
+    }
+
+
+def case_many_columns_at_once(ray_data, tmp_path):
+    col = sub(ray_data, "expressions").col
+    ds = ray_data.range(3, override_num_blocks=1)
+    for i in range(20):
+        ds = ds.with_column(f"c{i}", col("id") + i)
+    return {"columns": ds.columns(), "last": ds.take_all()[-1]["c19"]}
+
+
+def case_column_used_after_it_is_replaced(ray_data, tmp_path):
+    col = sub(ray_data, "expressions").col
+    ds = ray_data.range(3, override_num_blocks=1)
+    ds = ds.with_column("a", col("id") + 1).with_column("id", col("a") * 10)
+    return ds.with_column("b", col("id") + col("a")).take_all()
+
+
+def case_drop_after_use(ray_data, tmp_path):
+    col = sub(ray_data, "expressions").col
+    ds = ray_data.range(3, override_num_blocks=1)
+    return ds.with_column("a", col("id") + 1).drop_columns(["id"]).take_all()
+
+
+def case_expression_and_function_mixed(ray_data, tmp_path):
+    col = sub(ray_data, "expressions").col
+    ds = ray_data.range(6, override_num_blocks=1)
+    ds = ds.filter(expr=col("id") > 1).map(lambda row: {"v": row["id"] * 2})
+    ds = ds.with_column("w", col("v") + 1).filter(lambda row: row["w"] != 7)
+    return ds.filter(expr="w < 11").take_all()
+
+
+def case_udf_class(ray_data, tmp_path):
+    expressions = sub(ray_data, "expressions")
+    kind = sub(ray_data, "datatype").DataType
+
+    @expressions.udf(return_dtype=kind.int64())
+    class Add:
+        def __init__(self, n):
+            self.n = n
+
+        def __call__(self, x):
+            import pyarrow.compute as pc
+
+            return pc.add(x, self.n)
+
+    return _column(_numbers(ray_data), Add(5)(expressions.col("a")))["values"]
+
+
+def case_udf_that_raises(ray_data, tmp_path):
+    expressions = sub(ray_data, "expressions")
+    kind = sub(ray_data, "datatype").DataType
+
+    @expressions.udf(return_dtype=kind.int64())
+    def fail(x):
+        raise ValueError("udf failed")
+
+    ds = _numbers(ray_data).with_column("out", fail(expressions.col("a")))
+    return error_of(lambda: ds.take_all(), "udf failed")
+
+
+def case_udf_on_numpy(ray_data, tmp_path):
+    expressions = sub(ray_data, "expressions")
+    kind = sub(ray_data, "datatype").DataType
+
+    @expressions.udf(return_dtype=kind.float64())
+    def root(x):
+        import numpy as np
+
+        return pa.array(np.sqrt(np.asarray(x)))
+
+    ds = ray_data.from_items([{"v": 4.0}, {"v": 9.0}], override_num_blocks=1)
+    return _column(ds, root(expressions.col("v")))
+
+
+def case_list_slices(ray_data, tmp_path):
+    xs = sub(ray_data, "expressions").col("xs")
+    ds = ray_data.from_items([{"xs": [3, 1, 2]}, {"xs": [5, 4, 6]}], override_num_blocks=1)
+    return {
+        "stop": _column(ds, xs.list[:2])["values"],
+        "both": _column(ds, xs.list[1:3])["values"],
+        "step": error_of(lambda: _column(ds, xs.list.slice(0, 3, 2))["values"]),
+    }
+
+
+def case_string_of_unicode(ray_data, tmp_path):
+    s = sub(ray_data, "expressions").col("s")
+    ds = ray_data.from_items(
+        [{"s": "ÉCOLE"}, {"s": "straße"}, {"s": "日本"}], override_num_blocks=1
+    )
+    return {
+        "len": _column(ds, s.str.len())["values"],
+        "bytes": _column(ds, s.str.byte_len())["values"],
+        "lower": _column(ds, s.str.lower())["values"],
+        "upper": _column(ds, s.str.upper())["values"],
+        "slice": _column(ds, s.str.slice(0, 2))["values"],
+    }
+
+
+def case_filter_text_forms(ray_data, tmp_path):
+    items = [{"a": i, "s": w, "f": i / 2, "t": i > 1} for i, w in enumerate("xyxz")]
+    ds = ray_data.from_items(items, override_num_blocks=1)
+    texts = [
+        "a >= 1 and a <= 2",
+        "a == 1 or s == 'z'",
+        "not (a == 1)",
+        "a > f",
+        "f > 0.4",
+        "a > -1",
+        "t == True",
+        "1 < a",
+        "s == 'x' and not a > 1",
+        "(a > 0 and a < 3) or s == 'z'",
+    ]
+    found = {}
+    for text in texts:
+        found[text] = error_of(
+            lambda text=text: [row["a"] for row in ds.filter(expr=text).take_all()]
+        )
+    return found
+
+
+def case_filter_bad_argument(ray_data, tmp_path):
+    ds = ray_data.range(3)
+    return [
+        fails(lambda: ds.filter(5).take_all()),
+        fails(lambda: ds.filter(expr=5).take_all()),
+        fails(lambda: ds.filter("id > 1").take_all()),
+    ]
+
+
+def case_filters_one_after_another(ray_data, tmp_path):
+    col = sub(ray_data, "expressions").col
+    ds = ray_data.range(100)
+    for n in (2, 3, 5):
+        ds = ds.filter(expr=col("id") % n == 0)
+    return {"count": ds.count(), "rows": rows(ds)}
+
+
+def case_expression_object(ray_data, tmp_path):
+    expressions = sub(ray_data, "expressions")
+    expression = expressions.col("a") + 1
+    return {
+        "is_expr": isinstance(expression, expressions.Expr),
+        "col": isinstance(expressions.col("a"), expressions.Expr),
+        "lit": isinstance(expressions.lit(1), expressions.Expr),
+        "equality_is_an_expression": isinstance(expression == 2, expressions.Expr),
+        "name": expressions.col("a").name,
+    }
+
+
+def case_expressions_can_be_pickled(ray_data, tmp_path):
+    import pickle
+
+    col = sub(ray_data, "expressions").col
+    expression = pickle.loads(pickle.dumps((col("id") + 1) > 2))
+    return rows(ray_data.range(4).filter(expr=expression))

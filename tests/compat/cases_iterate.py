@@ -298,3 +298,130 @@ def case_iter_batches_matches_take_all(ray_data, tmp_path):
     ds = ray_data.range(30, override_num_blocks=3).filter(lambda row: row["id"] % 2 == 0)
     seen = [int(v) for batch in ds.iter_batches(batch_size=4) for v in batch["id"]]
     return {"sorted": sorted(seen), "rows": rows(ds)}
+
+
+def case_torch_collate_classes(ray_data, tmp_path):
+    import torch
+    from corpus import sub
+
+    module = sub(ray_data, "collate_fn")
+
+    class FromNumpy(module.NumpyBatchCollateFn):
+        def __call__(self, batch):
+            return {"id": torch.as_tensor(batch["id"]) + 1}
+
+    class FromArrow(module.ArrowBatchCollateFn):
+        def __call__(self, batch):
+            return torch.as_tensor(batch["id"].to_numpy())
+
+    class FromPandas(module.PandasBatchCollateFn):
+        def __call__(self, batch):
+            return torch.as_tensor(batch["id"].to_numpy(dtype="int64"))
+
+    return {
+        kind.__name__: list(_ten(ray_data).iter_torch_batches(batch_size=5, collate_fn=kind()))
+        for kind in (FromNumpy, FromArrow, FromPandas)
+    }
+
+
+def case_torch_result_is_iterable_again(ray_data, tmp_path):
+    batches = _ten(ray_data).iter_torch_batches(batch_size=5)
+    return [len(list(batches)), len(list(batches))]
+
+
+def case_torch_nulls(ray_data, tmp_path):
+    ds = ray_data.from_items([{"v": 1.0}, {"v": None}], override_num_blocks=1)
+    return list(ds.iter_torch_batches())
+
+
+def case_torch_lists(ray_data, tmp_path):
+    ds = ray_data.from_items([{"v": [1, 2]}, {"v": [3, 4]}], override_num_blocks=1)
+    return error_of(lambda: list(ds.iter_torch_batches()))
+
+
+def case_torch_bad_dtype_column(ray_data, tmp_path):
+    ds = _ten(ray_data)
+    return fails(lambda: list(ds.iter_torch_batches(dtypes={"id": "float"})))
+
+
+def case_torch_batch_size_none(ray_data, tmp_path):
+    ds = ray_data.range(10, override_num_blocks=2)
+    return sorted(len(batch["id"]) for batch in ds.iter_torch_batches(batch_size=None))
+
+
+def case_pandas_batches_of_tensors(ray_data, tmp_path):
+    ds = ray_data.range_tensor(4, shape=(2,), override_num_blocks=1)
+    batches = list(ds.iter_batches(batch_size=3, batch_format="pandas"))
+    return [[np.asarray(value) for value in batch["data"]] for batch in batches]
+
+
+def case_batches_can_be_changed(ray_data, tmp_path):
+    out = []
+    for batch in _ten(ray_data).iter_batches(batch_size=5):
+        copy = {name: values.copy() for name, values in batch.items()}
+        copy["id"] += 1
+        out.append(copy["id"])
+    return out
+
+
+def case_batches_over_uneven_blocks(ray_data, tmp_path):
+    parts = [ray_data.range(n, override_num_blocks=1) for n in (1, 5, 2, 7)]
+    ds = parts[0].union(*parts[1:])
+    return [len(batch["id"]) for batch in ds.iter_batches(batch_size=4)]
+
+
+def case_batches_with_empty_blocks(ray_data, tmp_path):
+    ds = ray_data.range(12, override_num_blocks=4).filter(lambda row: row["id"] >= 6)
+    return [len(batch["id"]) for batch in ds.iter_batches(batch_size=4)]
+
+
+def case_batches_of_different_types(ray_data, tmp_path):
+    a = ray_data.from_items([{"v": 1}])
+    b = ray_data.from_items([{"v": 2.5}])
+    batches = list(a.union(b).iter_batches(batch_size=2))
+    return [sorted(float(v) for v in batch["v"]) for batch in batches]
+
+
+def case_generator_of_batches_is_lazy(ray_data, tmp_path):
+    marker = tmp_path / "ran"
+
+    def mark(batch):
+        marker.touch()
+        return batch
+
+    batches = ray_data.range(3).map_batches(mark).iter_batches()
+    before = marker.exists()
+    list(batches)
+    return [before, marker.exists()]
+
+
+def case_next_on_batches(ray_data, tmp_path):
+    batches = _ten(ray_data).iter_batches(batch_size=4)
+    iterator = iter(batches)
+    return [len(next(iterator)["id"]), len(next(iterator)["id"]), error_of(lambda: next(batches))]
+
+
+def case_read_again_after_the_file_changed(ray_data, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("v\n1\n")
+    ds = ray_data.read_csv(str(path))
+    first = ds.take_all()
+    path.write_text("v\n2\n")
+    return [first, ds.take_all()]
+
+
+def case_materialized_outlives_its_files(ray_data, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("v\n1\n")
+    ds = ray_data.read_csv(str(path)).materialize()
+    path.unlink()
+    return [ds.take_all(), ds.map(lambda row: {"v": row["v"] + 1}).take_all()]
+
+
+def case_references(ray_data, tmp_path):
+    ds = ray_data.range(10, override_num_blocks=2)
+    return {
+        "arrow": len(ds.to_arrow_refs()),
+        "numpy": len(ds.to_numpy_refs()),
+        "column": len(ds.to_numpy_refs(column="id")),
+    }

@@ -61,7 +61,8 @@ def describe_error(error: BaseException, mentions: tuple[str, ...] = ()) -> Raw:
     A word counts as said by the text, by a note, or by the name of a class of the error.
     """
     lineage = [kind.__name__ for kind in type(error).__mro__ if kind.__name__ in _PUBLIC_ERRORS]
-    text = "\n".join([str(error), *getattr(error, "__notes__", []), *lineage])
+    classes = [kind.__name__ for kind in type(error).__mro__]
+    text = "\n".join([str(error), *getattr(error, "__notes__", []), *classes])
     said = [word for word in mentions if word.lower() in text.lower()]
     return Raw({"raises": sorted(set(lineage)), "mentions": said})
 
