@@ -45,8 +45,10 @@ constexpr std::chrono::seconds kOrphanGrace{1};
 /// Inputs that nobody in this process reads any more. Outlives the worker's other state.
 class ReleasedPins {
  public:
-  explicit ReleasedPins(int wake) : wake_(wake) {}
+  explicit ReleasedPins(int wake) : generation_(ForkGeneration()), wake_(wake) {}
   void Add(std::uint64_t pin) {
+    // In a process that the user's function forked; the lock may be held for ever.
+    if (ForkGeneration() != generation_) return;
     std::lock_guard lock(mutex_);
     pins_.push_back(pin);
     if (pins_.size() > 1 || main_running_.load()) return;
@@ -64,6 +66,7 @@ class ReleasedPins {
   std::mutex mutex_;
   std::vector<std::uint64_t> pins_;
   std::atomic<bool> main_running_{false};
+  const std::uint64_t generation_;
   const int wake_;
 };
 
@@ -110,6 +113,7 @@ class WorkerProcess {
   Status Handle(const Frame& frame);
   Status OnArena(WireReader& in);
   Status OnOrder(WireReader& in);
+  Status OnCancel(WireReader& in);
   Status OnDrop(WireReader& in);
   void OnEndOfInput();
   void Wake(const TaskPtr& task);
@@ -120,6 +124,7 @@ class WorkerProcess {
   Status Yield(Task& task, TaskRun::Pulled& pulled);
   bool Park(Task& task);
   void End(Task& task, std::optional<Failure> failure);
+  void EmitEnd(std::uint64_t key, std::optional<Failure> failure, const TaskStats& stats);
   void StartActor(const ProgramPtr& program);
 
   // Sending; from both.
@@ -147,7 +152,9 @@ class WorkerProcess {
   std::condition_variable changed_;
   std::deque<TaskPtr> ready_;
   std::unordered_map<std::uint64_t, TaskPtr> tasks_;
-  std::deque<ProgramPtr> actors_;                                            // To be started.
+  TaskPtr running_;                 // Or null.
+  std::vector<TaskPtr> cancelled_;  // Ended by the reader; to be destroyed by the main thread.
+  std::deque<ProgramPtr> actors_;   // To be started.
   std::unordered_map<std::uint64_t, std::shared_ptr<arrow::Table>> blocks_;  // Yielded ones.
   std::uint64_t next_block_ = 1;
   bool stopping_ = false;
@@ -219,8 +226,14 @@ void WorkerProcess::Read() {
       [[maybe_unused]] const ssize_t size = ::read(wake_, &value, sizeof value);
     }
     if (polled[0].revents != 0 && !ReadFrames()) break;
-    std::unique_lock lock(out_mutex_, std::try_to_lock);
-    if (lock.owns_lock() && (count == 0 || polled[1].revents != 0)) Flush();
+    // Who woke us will not do it again, so that must wait for its turn.
+    std::unique_lock lock(out_mutex_, std::defer_lock);
+    if (polled[1].revents != 0) {
+      lock.lock();
+    } else if (count != 0 || !lock.try_lock()) {
+      continue;
+    }
+    Flush();
   }
   OnEndOfInput();
 }
@@ -281,20 +294,17 @@ Status WorkerProcess::Handle(const Frame& frame) {
       return in.Finish();
     case Message::kOrder:
       return OnOrder(in);
-    case Message::kGrant:
-    case Message::kCancel: {
+    case Message::kGrant: {
       const std::uint64_t key = in.U64();
       std::lock_guard lock(mutex_);
       auto it = tasks_.find(key);
       if (it == tasks_.end()) return Status::OK();
-      if (frame.kind == Message::kGrant) {
-        it->second->run.Grant(in.I64());
-      } else {
-        it->second->run.Cancel();
-      }
+      it->second->run.Grant(in.I64());
       if (it->second->run.has_credit()) Wake(it->second);
       return in.Finish();
     }
+    case Message::kCancel:
+      return OnCancel(in);
     case Message::kDrop:
       return OnDrop(in);
     case Message::kStartActor: {
@@ -360,6 +370,29 @@ Status WorkerProcess::OnOrder(WireReader& in) {
   return Status::OK();
 }
 
+// A task that waits while another one runs is at its end now: the driver, which gives a cancelled
+// task little time, must not take this process from the one that runs.
+Status WorkerProcess::OnCancel(WireReader& in) {
+  const std::uint64_t key = in.U64();
+  ARROW_RETURN_NOT_OK(in.Finish());
+  {
+    std::lock_guard lock(mutex_);
+    auto it = tasks_.find(key);
+    if (it == tasks_.end()) return Status::OK();
+    const TaskPtr task = it->second;
+    task->run.Cancel();
+    if (running_ == nullptr || running_ == task) {
+      Wake(task);
+      return Status::OK();
+    }
+    std::erase(ready_, task);
+    tasks_.erase(it);
+    cancelled_.push_back(task);
+  }
+  EmitEnd(key, TaskRun::Cancelled(), {});
+  return Status::OK();
+}
+
 Status WorkerProcess::OnDrop(WireReader& in) {
   std::vector<std::shared_ptr<arrow::Table>> dropped;  // Freed after the lock is given back.
   const std::uint64_t count = in.Count();
@@ -395,10 +428,18 @@ int WorkerProcess::Run() {
     } else if (!ready_.empty()) {
       TaskPtr task = std::move(ready_.front());
       ready_.pop_front();
+      running_ = task;
       lock.unlock();
       released_->SetMainRunning(true);
       RunTask(task);
       task.reset();
+      lock.lock();
+      TaskPtr ended = std::exchange(running_, nullptr);
+      std::vector<TaskPtr> cancelled = std::exchange(cancelled_, {});
+      lock.unlock();
+      ended.reset();
+      for (const TaskPtr& other : cancelled) other->run.Close();
+      cancelled.clear();
       released_->SetMainRunning(false);
       lock.lock();
     } else {
@@ -503,8 +544,13 @@ void WorkerProcess::End(Task& task, std::optional<Failure> failure) {
     std::lock_guard lock(mutex_);
     tasks_.erase(task.key);
   }
+  EmitEnd(task.key, std::move(failure), stats);
+}
+
+void WorkerProcess::EmitEnd(std::uint64_t key, std::optional<Failure> failure,
+                            const TaskStats& stats) {
   WireWriter payload;
-  payload.U64(task.key);
+  payload.U64(key);
   payload.Bool(failure.has_value());
   if (failure.has_value()) WriteFailure(*failure, &payload);
   WriteTaskStats(stats, &payload);

@@ -144,7 +144,12 @@ int FrameReceiver::TakeDescriptor() {
 
 Result<std::uint32_t> SchemaSender::NumberOf(const std::shared_ptr<arrow::Schema>& schema,
                                              FrameSender* out) {
-  if (last_ != nullptr && (schema == last_ || schema->Equals(*last_, true))) return last_number_;
+  for (const auto& [recent, number] : recent_) {
+    if (recent == schema) return number;
+  }
+  for (const auto& [recent, number] : recent_) {
+    if (recent != nullptr && schema->Equals(*recent, true)) return number;
+  }
   ARROW_ASSIGN_OR_RAISE(std::string bytes, EncodeSchema(*schema));
   const auto next = static_cast<std::uint32_t>(numbers_.size());
   const auto [it, added] = numbers_.emplace(std::move(bytes), next);
@@ -154,9 +159,9 @@ Result<std::uint32_t> SchemaSender::NumberOf(const std::shared_ptr<arrow::Schema
     payload.Bytes(it->first);
     out->Add(Message::kSchema, payload.bytes());
   }
-  last_ = schema;
-  last_number_ = it->second;
-  return last_number_;
+  recent_[oldest_] = {schema, it->second};
+  oldest_ = (oldest_ + 1) % recent_.size();
+  return it->second;
 }
 
 Status SchemaReceiver::Add(std::string_view payload, SchemaCache* cache) {

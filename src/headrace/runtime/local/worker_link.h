@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -112,8 +113,9 @@ class SchemaSender {
   Result<std::uint32_t> NumberOf(const std::shared_ptr<arrow::Schema>& schema, FrameSender* out);
 
  private:
-  std::shared_ptr<arrow::Schema> last_;
-  std::uint32_t last_number_ = 0;
+  /// The latest ones, so that tasks of several programs on one worker do not take turns encoding.
+  std::array<std::pair<std::shared_ptr<arrow::Schema>, std::uint32_t>, 4> recent_;
+  std::size_t oldest_ = 0;
   std::map<std::string, std::uint32_t> numbers_;  // By EncodeSchema().
 };
 

@@ -310,12 +310,13 @@ Status WorkerPool::WriteOrder(Worker& worker, std::uint64_t key, WireWriter* out
   out->U64(task.inputs.size());
   for (std::size_t i = 0; i < task.inputs.size(); ++i) {
     const SharedTable& input = task.inputs[i];
-    if (worker.arenas.insert(input.arena->id()).second) {
+    if (!worker.arenas.contains(input.arena->id())) {
       WireWriter arena;
       arena.U64(input.arena->id());
       arena.I64(input.arena->size());
       ARROW_RETURN_NOT_OK(
           worker.out.AddWithDescriptor(Message::kArena, arena.bytes(), input.arena->descriptor()));
+      worker.arenas.insert(input.arena->id());
     }
     ARROW_ASSIGN_OR_RAISE(std::uint32_t schema,
                           worker.schemas_out.NumberOf(input.schema, &worker.out));
@@ -337,10 +338,14 @@ void WorkerPool::Send(Worker& worker, std::uint64_t key) {
   ++worker.active;
   worker.tasks.insert(key);
   WireWriter order;
+  const std::uint64_t first_pin = next_pin_;
   Status status = SendProgram(worker, task.order.program);
   if (status.ok()) status = WriteOrder(worker, key, &order);
   unsent_.insert(worker.key);
-  if (!status.ok()) return EndTask(key, SystemFailure(status), {});
+  if (!status.ok()) {
+    for (std::uint64_t pin = first_pin; pin < next_pin_; ++pin) worker.pins.erase(pin);
+    return EndTask(key, SystemFailure(status), {});
+  }
   worker.out.Add(Message::kOrder, order.bytes());
   task.inputs.clear();
   task.infos.clear();
@@ -415,7 +420,12 @@ void WorkerPool::EndTask(std::uint64_t key, std::optional<Failure> failure,
     const bool outdated = !worker.is_actor && worker.setup != setup_;
     if ((worker.stop_when_idle || outdated) && worker.tasks.empty()) Stop(worker);
   }
-  task.port->Push(event::TaskEnded{task.id, std::move(failure), stats});
+  // The record goes first: after the event its program may be the last reference to a file system
+  // of Python's, and to wait for Python's lock here could be for ever.
+  const std::shared_ptr<EventPort> port = std::move(task.port);
+  const TaskId id = task.id;
+  node = {};
+  port->Push(event::TaskEnded{id, std::move(failure), stats});
 }
 
 // ---- Actors ---------------------------------------------------------------------------------

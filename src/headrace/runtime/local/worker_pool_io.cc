@@ -79,9 +79,9 @@ void WorkerPool::Serve() {
         if ((events[i].events & ~EPOLLOUT) != 0) Receive(*it->second);
       }
     }
+    SendDrops();  // First: a worker without blocks is idle.
     deadline = CheckDeadlines(SteadyNanos());
     Dispatch();
-    SendDrops();
     FlushAll();
   }
 }

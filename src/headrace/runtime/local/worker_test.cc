@@ -63,6 +63,9 @@ class NamedStream : public BatchStream {
     if (name_ == "hang" && std::exchange(called_, true)) {
       while (true) ::pause();
     }
+    if (name_.starts_with('/') && std::exchange(called_, true)) {
+      while (::access(name_.c_str(), F_OK) != 0) ::poll(nullptr, 0, 1);
+    }
     if (name_ == "fail") return Status::Invalid("raised on purpose");
     if (name_ == "count") return Number(*batch, ++*calls_);
     if (name_ == "keep") {
@@ -324,6 +327,31 @@ TEST_F(WorkerTest, AHangingTaskIsKilledSoonAfterItsCancel) {
   ASSERT_TRUE(driver->WaitForEnds(1));
   EXPECT_EQ(driver->ended[MakeTaskId(0)].failure->kind, FailureKind::kCancelled);
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(4));
+}
+
+TEST_F(WorkerTest, ACancelledTaskThatWaitsCostsTheRunningOneNothing) {
+  Open(1);
+  TaskOrder parks = UnitOrder(Program("identity", 2, 100), 0, 2);
+  parks.credit_bytes = 1;
+  driver->backend->StartTask(MakeTaskId(0), parks);
+  ASSERT_TRUE(driver->WaitFor([&] { return driver->parked.contains(MakeTaskId(0)); }));
+  // Its second batch waits for a file of this name.
+  std::string gate = ::testing::TempDir() + "worker-test-XXXXXX";
+  ASSERT_NE(::mkdtemp(gate.data()), nullptr);
+  const std::string file = gate + "/open";
+  driver->backend->StartTask(MakeTaskId(1), UnitOrder(Program(file, 2, 100), 0, 2));
+  ASSERT_TRUE(driver->WaitFor([&] { return driver->blocks.contains(MakeTaskId(1)); }));
+  driver->backend->CancelTask(MakeTaskId(0));
+  EXPECT_TRUE(driver->WaitForEnds(1));
+  EXPECT_TRUE(driver->ended.contains(MakeTaskId(0)));
+  EXPECT_EQ(driver->ended[MakeTaskId(0)].failure->kind, FailureKind::kCancelled);
+  std::ofstream(file) << "";
+  ASSERT_TRUE(driver->WaitForEnds(2));
+  const auto& failure = driver->ended[MakeTaskId(1)].failure;
+  EXPECT_FALSE(failure.has_value()) << failure->message;
+  EXPECT_EQ(driver->Values(MakeTaskId(1)), Iota(0, 200));
+  ::unlink(file.c_str());
+  ::rmdir(gate.c_str());
 }
 
 TEST_F(WorkerTest, ABackendThatIsDestroyedEndsWhatHangs) {
