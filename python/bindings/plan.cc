@@ -137,8 +137,13 @@ Status CheckBlocksLive(const LogicalPtr& plan, const SessionPtr& session) {
 
 std::vector<std::pair<std::string, std::string>> ExplainPlan(const PyPlan& self,
                                                              const PyExecutionOptions& options) {
-  SessionPtr session = Unwrap(CurrentSession());
-  PlanStages stages = Unwrap(session->session->Plan(self.plan, options));
+  const std::shared_ptr<Session> session = Unwrap(Unwrap(CurrentSession())->Share());
+  Result<PlanStages> planned = [&] {
+    // Another thread may be planning, with rules that wait for the GIL.
+    nb::gil_scoped_release unlocked;
+    return session->Plan(self.plan, options);
+  }();
+  const PlanStages stages = Unwrap(std::move(planned));
   return {{"Logical Plan", Explain(stages.logical)},
           {"Logical Plan (Optimized)", Explain(stages.optimized_logical)},
           {"Physical Plan", Explain(stages.physical)},
@@ -150,13 +155,20 @@ std::unique_ptr<PyExecution> Execute(const PyPlan& self, const PyExecutionOption
   Check(CheckBlocksLive(self.plan, handle));
   std::unique_ptr<FunctionRuntime> functions;
   if (options.inline_mode) functions = MakeInlineFunctionRuntime();
+  std::shared_ptr<Session> session = Unwrap(handle->Share());
   Result<std::unique_ptr<Execution>> run = [&] {
     nb::gil_scoped_release unlocked;
-    Session& session = *handle->session;
-    return options.inline_mode ? session.ExecuteInline(self.plan, options, functions.get())
-                               : session.Execute(self.plan, options);
+    auto started = options.inline_mode ? session->ExecuteInline(self.plan, options, functions.get())
+                                       : session->Execute(self.plan, options);
+    session.reset();
+    return started;
   }();
-  return std::make_unique<PyExecution>(handle, Unwrap(std::move(run)), std::move(functions));
+  auto execution =
+      std::make_unique<PyExecution>(handle, Unwrap(std::move(run)), std::move(functions));
+  const Status live = handle->Get().status();
+  if (!live.ok()) execution->End();  // It was shut down meanwhile.
+  Check(live);
+  return execution;
 }
 
 }  // namespace

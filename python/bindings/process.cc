@@ -57,6 +57,11 @@ Result<Session*> SessionHandle::Get() const {
   return session.get();
 }
 
+Result<std::shared_ptr<Session>> SessionHandle::Share() const {
+  ARROW_RETURN_NOT_OK(Get().status());
+  return session;
+}
+
 Result<SessionPtr> CurrentSession() {
   ProcessState& state = State();
   if (state.current != nullptr) return state.current;
@@ -125,13 +130,22 @@ Status AddSessionRule(std::shared_ptr<const Rule> rule) {
     }
   }
   state.rules.push_back(rule);
-  if (state.current != nullptr) state.current->session->AddRule(std::move(rule));
+  if (state.current == nullptr) return Status::OK();
+  // Another thread may be planning, with rules that wait for the GIL.
+  const std::shared_ptr<Session> session = state.current->session;
+  nb::gil_scoped_release unlocked;
+  session->AddRule(std::move(rule));
   return Status::OK();
 }
 
 Result<bool> RemoveSessionRule(const std::string& name) {
   ARROW_ASSIGN_OR_RAISE(SessionPtr handle, CurrentSession());
-  if (!handle->session->RemoveRule(name)) return false;
+  const std::shared_ptr<Session> session = handle->session;
+  const bool found = [&] {
+    nb::gil_scoped_release unlocked;
+    return session->RemoveRule(name);
+  }();
+  if (!found) return false;
   ProcessState& state = State();
   const std::size_t removed =
       std::erase_if(state.rules, [&](const auto& rule) { return rule->name() == name; });

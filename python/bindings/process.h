@@ -31,7 +31,8 @@ class SessionRun {
   virtual void Forget() = 0;
 };
 
-/// One life of the session. After shutdown or in a forked child `session` is null.
+/// One life of the session. After shutdown or in a forked child `session` is null. Who uses it
+/// without the GIL takes a copy of `session` before: see Share().
 struct SessionHandle {
   std::shared_ptr<Session> session;
   /// Runs that somebody holds; each one takes itself out when it is destroyed.
@@ -39,6 +40,7 @@ struct SessionHandle {
 
   /// Returns the session, or an error if it was shut down.
   Result<Session*> Get() const;
+  Result<std::shared_ptr<Session>> Share() const;
 };
 using SessionPtr = std::shared_ptr<SessionHandle>;
 

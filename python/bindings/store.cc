@@ -32,16 +32,19 @@ std::vector<std::string> FilesOf(const BlockRef& self) {
 }
 
 std::shared_ptr<arrow::Table> GetTable(const BlockRef& self) {
-  Result<std::shared_ptr<arrow::Table>> table = [&] {
+  std::shared_ptr<Session> session = Unwrap(self.session()->Share());
+  Result<Block> block = [&] {
     nb::gil_scoped_release unlocked;
-    return self.Get();
+    auto found = session->runtime().store().Get(self.handle().object);
+    session.reset();
+    return found;
   }();
-  return Unwrap(std::move(table));
+  return Unwrap(std::move(block)).table();
 }
 
 BlockRefPtr PutTable(std::shared_ptr<arrow::Table> table) {
   SessionPtr handle = Unwrap(CurrentSession());
-  ObjectStore& store = Unwrap(handle->Get())->runtime().store();
+  std::shared_ptr<Session> session = Unwrap(handle->Share());
   BlockHandle stored;
   {
     nb::gil_scoped_release unlocked;
@@ -50,7 +53,8 @@ BlockRefPtr PutTable(std::shared_ptr<arrow::Table> table) {
     info.num_rows = block.num_rows();
     info.num_bytes = block.num_bytes();
     info.schema = block.table()->schema();
-    stored = store.Put(block, std::move(info));
+    stored = session->runtime().store().Put(block, std::move(info));
+    session.reset();
   }
   return std::make_shared<BlockRef>(std::move(handle), std::move(stored));
 }
@@ -111,12 +115,6 @@ BlockRef::~BlockRef() {
   if (session_->session == nullptr) return;
   const ObjectId objects[] = {handle_.object};
   session_->session->runtime().store().Release(objects);
-}
-
-Result<std::shared_ptr<arrow::Table>> BlockRef::Get() const {
-  ARROW_ASSIGN_OR_RAISE(Session * session, session_->Get());
-  ARROW_ASSIGN_OR_RAISE(Block block, session->runtime().store().Get(handle_.object));
-  return block.table();
 }
 
 void BindStore(nb::module_& module) {

@@ -18,7 +18,6 @@ class BlockRef {
   BlockRef(const BlockRef&) = delete;
   BlockRef& operator=(const BlockRef&) = delete;
 
-  Result<std::shared_ptr<arrow::Table>> Get() const;
   const BlockHandle& handle() const { return handle_; }
   const SessionPtr& session() const { return session_; }
 
