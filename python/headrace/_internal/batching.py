@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from headrace._internal import convert, frames
+from headrace._internal import convert
 
 _WINDOW_ROWS = 1 << 16
 _SHUFFLE_COMPACTION = 1.5
@@ -32,7 +32,7 @@ def batches(
     if batch_size is None:
         for table in tables:
             if table.num_rows:
-                yield frames.to_batch(table, batch_format)
+                yield convert.table_to_batch(table, batch_format)
         return
     for table in exact_tables(tables, _window_rows(batch_size, batch_format), batch_size):
         if table.num_rows < batch_size and drop_last:
@@ -48,7 +48,7 @@ def _window_rows(batch_size: int, batch_format: str) -> int:
 
 
 def _cut(table: pa.Table, batch_size: int, batch_format: str, drop_last: bool) -> Iterator[Any]:
-    whole = frames.to_batch(table, batch_format)
+    whole = convert.table_to_batch(table, batch_format)
     rows = table.num_rows
     if rows <= batch_size:
         yield whole

@@ -172,8 +172,11 @@ def table_to_numpy(table: pa.Table, zero_copy: bool = True) -> dict[str, np.ndar
 
 
 def table_to_pandas(table: pa.Table) -> pd.DataFrame:
-    """Returns a DataFrame whose columns keep Arrow's types; tensors and objects are `object`."""
+    """Returns a DataFrame whose columns keep Arrow's types; tensors and objects are `object`, and
+    what came from a frame has the types that it had there."""
     import pandas as pd
+
+    from headrace._internal import frames
 
     columns = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
@@ -184,8 +187,9 @@ def table_to_pandas(table: pa.Table) -> pd.DataFrame:
             columns[name] = pd.Series([None] * len(column), dtype=object)
         else:
             columns[name] = pd.Series(pd.array(column, dtype=pd.ArrowDtype(type_)))
-    frame = pd.DataFrame(columns, copy=False)
-    return frame if columns else pd.DataFrame(index=pd.RangeIndex(table.num_rows))
+    if not columns:
+        return pd.DataFrame(index=pd.RangeIndex(table.num_rows))
+    return frames.with_remembered_types(pd.DataFrame(columns, copy=False), table)
 
 
 def _rows_as_objects(column: pa.ChunkedArray) -> np.ndarray:
@@ -394,7 +398,7 @@ def series_to_arrow(series: pd.Series) -> pa.Array | pa.ChunkedArray:
 
 
 def frame_to_table(frame: pd.DataFrame) -> pa.Table:
-    """Returns the columns of a DataFrame, without its index.
+    """Returns the columns of a DataFrame, without its index; it remembers their pandas types.
 
     Raises ValueError for column names that are not strings.
     """
@@ -403,7 +407,9 @@ def frame_to_table(frame: pd.DataFrame) -> pa.Table:
     if not names:
         return pa.table({})
     arrays = [series_to_arrow(frame.iloc[:, i]) for i in range(len(names))]
-    return pa.Table.from_arrays(arrays, names=names)
+    from headrace._internal import frames
+
+    return frames.remember_types(pa.Table.from_arrays(arrays, names=names), frame)
 
 
 def _check_names(names: Iterable[Any]) -> None:

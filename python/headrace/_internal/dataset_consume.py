@@ -101,9 +101,9 @@ class ConsumeMixin:
         tables = [block.get() for block in blocks if block.num_rows]
         if not tables:
             raise ValueError("The dataset is empty.")
-        from headrace._internal import convert, frames
+        from headrace._internal import convert
 
-        return frames.to_batch(convert.concat_tables(tables), chosen)
+        return convert.table_to_batch(convert.concat_tables(tables), chosen)
 
     def show(self, limit: int = 20) -> None:
         """Prints the first `limit` rows."""
@@ -192,7 +192,7 @@ class ConsumeMixin:
 
     def to_pandas(self, limit: int | None = None) -> pd.DataFrame:
         """Returns all rows as one DataFrame. ValueError if there are more than `limit`."""
-        from headrace._internal import frames
+        from headrace._internal import convert
 
         if limit is not None:
             count = self.count()
@@ -202,7 +202,7 @@ class ConsumeMixin:
                     f"are sure that a DataFrame with {count} rows will fit in local memory, set "
                     "ds.to_pandas(limit=None) to disable limits."
                 )
-        return frames.to_batch(self._to_table(), "pandas", False)
+        return convert.table_to_batch(self._to_table(), "pandas", False)
 
     def _to_table(self) -> pa.Table:
         from headrace._internal import convert
@@ -217,10 +217,10 @@ class ConsumeMixin:
 
     def to_pandas_refs(self) -> list[ObjectRef[pd.DataFrame]]:
         """Returns references to DataFrames, one a block."""
-        from headrace._internal import frames
+        from headrace._internal import convert
 
         return [
-            ObjectRef(block, convert=lambda table: frames.to_batch(table, "pandas", False))
+            ObjectRef(block, convert=lambda table: convert.table_to_batch(table, "pandas", False))
             for block in self._collected()
         ]
 

@@ -1,8 +1,8 @@
 """DataFrames that come back with the types that they had.
 
 A frame becomes an Arrow table; the pandas types of its columns travel in the schema's metadata, so
-that the driver can give them back as long as a column's Arrow type is what it was. Columns from
-elsewhere keep Arrow's types in pandas.
+that they can be given back as long as a column's Arrow type is what it was. Columns from elsewhere
+keep Arrow's types in pandas.
 """
 
 from __future__ import annotations
@@ -12,18 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from headrace._internal import convert
-
 if TYPE_CHECKING:
     import pandas as pd
 
 _KEY = b"headrace.pandas"
 
 
-def from_frame(frame: pd.DataFrame) -> pa.Table:
-    """Returns the frame as a table that remembers its types. Strings are `string`, where they
+def remember_types(table: pa.Table, frame: pd.DataFrame) -> pa.Table:
+    """Returns the table of a frame with the frame's types noted. Strings are `string`, where they
     fit into one chunk of it."""
-    table = convert.batch_to_table(frame)
     for i, field in enumerate(table.schema):
         if pa.types.is_large_string(field.type):
             try:
@@ -31,34 +28,33 @@ def from_frame(frame: pd.DataFrame) -> pa.Table:
             except pa.ArrowInvalid:
                 continue
     types = {
-        str(name): [str(dtype), str(table.schema.field(str(name)).type)]
-        for name, dtype in frame.dtypes.items()
+        str(name): [str(dtype), str(table.schema.field(i).type)]
+        for i, (name, dtype) in enumerate(frame.dtypes.items())
         if _is_native(dtype)
     }
+    if not types:
+        return table
     metadata = {**(table.schema.metadata or {}), _KEY: json.dumps(types).encode()}
     return table.replace_schema_metadata(metadata)
 
 
-def to_batch(table: pa.Table, batch_format: str, zero_copy: bool = True) -> Any:
-    """Like `convert.table_to_batch`; frames get back the types that they had."""
-    batch = convert.table_to_batch(table, batch_format, zero_copy)
-    metadata = table.schema.metadata or {}
-    if batch_format != "pandas" or _KEY not in metadata:
-        return batch
-    for name, (dtype, arrow_type) in json.loads(metadata[_KEY]).items():
+def with_remembered_types(frame: pd.DataFrame, table: pa.Table) -> pd.DataFrame:
+    """Returns the frame made of `table`, its columns with the types that the table remembers."""
+    noted = (table.schema.metadata or {}).get(_KEY)
+    if noted is None:
+        return frame
+    for name, (dtype, arrow_type) in json.loads(noted).items():
         index = table.schema.get_field_index(name)
         if index < 0 or str(table.schema.field(index).type) != arrow_type:
             continue
         if dtype.startswith(("int", "uint", "bool")) and table.column(index).null_count:
             continue
-        batch[name] = batch[name].astype(dtype)
-    return batch
+        frame[name] = frame[name].astype(dtype)
+    return frame
 
 
 def _is_native(dtype: Any) -> bool:
     """True for numpy's types and pandas' strings, whose names say all."""
-    return (
-        str(dtype) == "str"
-        or (getattr(dtype, "kind", "O") in "biufM"
-        and not hasattr(dtype, "pyarrow_dtype"))
+    return str(dtype) == "str" or (
+        getattr(dtype, "kind", "O") in "biufM" and not hasattr(dtype, "pyarrow_dtype")
     )
