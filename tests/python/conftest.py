@@ -5,12 +5,11 @@ from __future__ import annotations
 import gc
 import os
 import pathlib
-import re
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
+from leftovers import descendants, mapped_segments, wait_until
 
 headrace = pytest.importorskip("headrace")
 
@@ -56,43 +55,6 @@ def table_dir(tmp_path: pathlib.Path) -> pathlib.Path:
 # ---- What a failed run may leave ---------------------------------------------------------------
 
 
-def processes(of: Callable[[int, int, int], bool]) -> set[int]:
-    """Returns the processes, zombies too, of which `of(pid, parent, session)` holds."""
-    found = set()
-    for entry in pathlib.Path("/proc").iterdir():
-        try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-        except (OSError, ValueError):
-            continue
-        if entry.name.isdigit() and of(int(entry.name), int(fields[1]), int(fields[3])):
-            found.add(int(entry.name))
-    return found
-
-
-def descendants(root: int) -> set[int]:
-    """Returns the processes under `root`, zombies too."""
-    parents: dict[int, int] = {}
-    processes(lambda pid, parent, _: parents.setdefault(pid, parent) < 0)
-    found: set[int] = set()
-    level = {root}
-    while level := {pid for pid, parent in parents.items() if parent in level} - found:
-        found |= level
-    return found
-
-
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    """Returns as soon as `holds()`; fails after 20 seconds."""
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
-
-
-def _mapped_segments() -> set[str]:
-    maps = pathlib.Path("/proc/self/maps").read_text()
-    return set(re.findall(r"(\d+) +/memfd:\S+", maps))
-
-
 @pytest.fixture
 def nothing_left(tmp_path: pathlib.Path) -> Iterator[None]:
     """After the test: no block, process, segment or temporary file more, and a pipeline runs."""
@@ -108,7 +70,7 @@ def nothing_left(tmp_path: pathlib.Path) -> Iterator[None]:
     pool = int(_core.capacity().cpu) + 1
     wait_until(lambda: len(_core.worker_pids()) <= pool, "workers beyond the pool")
     wait_until(lambda: descendants(os.getpid()) <= set(_core.worker_pids()), "other processes")
-    wait_until(lambda: len(_mapped_segments()) <= pool + 1, "segments of workers that are gone")
+    wait_until(lambda: len(mapped_segments()) <= pool + 1, "segments of workers that are gone")
     assert list(tmp_path.rglob(".headrace*")) == []
     assert list(pathlib.Path(tempfile.gettempdir()).glob(f"headrace-{os.getpid()}-*")) == []
     rows = headrace.range(7, override_num_blocks=2).map(lambda row: {"x": row["id"]}).take_all()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,20 +13,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from leftovers import told
 
 import headrace
 from headrace import _core
-from headrace.exceptions import UserCodeException, WorkerDiedError
+from headrace.block import BlockMetadata
+from headrace.datasource import Datasink, Datasource, ReadTask
+from headrace.exceptions import UserCodeException
 from headrace.expressions import col
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
 Row = dict[str, Any]
-
-
-def told(error: BaseException) -> str:
-    """What Python prints of an error that nobody catches."""
-    return "".join(traceback.format_exception(error))
 
 
 @pytest.fixture
@@ -114,6 +109,22 @@ def test_text_that_does_not_parse(
     with pytest.raises(ValueError, match=words) as caught:
         getattr(headrace, f"read_{read}")(str(tmp_path)).take_all()
     assert name in told(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: 1 // col("id"), r"divide by zero \(column 'x' = .*1 / id.*\)"),
+        (lambda: col("text").cast(pa.int64()), r"'a' as a scalar of type int64 \(column 'x' = "),
+        (lambda: col("text") - 1, r"\(column 'x' = text - 1\)"),
+    ],
+    ids=["value", "cast", "type"],
+)
+def test_an_expression_that_fails_is_named(make: Callable[[], Any], words: str) -> None:
+    ds = headrace.from_items([{"id": 0, "text": "a"}])
+    with pytest.raises((ValueError, NotImplementedError, TypeError), match=words) as caught:
+        ds.with_column("x", make()).take_all()
+    assert "operator Project, row 0" in told(caught.value)
 
 
 # ---- Misspelt columns -----------------------------------------------------------------------
@@ -318,6 +329,73 @@ def test_failing_tasks_are_passed_over_when_asked(settings: Any) -> None:
         run(1, {17, 55})
 
 
+class BadSource(Datasource):
+    def __init__(self, at: str) -> None:
+        self.at = at
+
+    def estimate_inmemory_data_size(self) -> int | None:
+        return None
+
+    def get_read_tasks(self, parallelism: int, *args: Any, **kwargs: Any) -> list[ReadTask]:
+        if self.at == "plan":
+            raise LookupError("bad source")
+
+        def read() -> Iterator[pa.Table]:
+            yield pa.table({"a": [1]})
+            raise LookupError("bad source")
+
+        metadata = BlockMetadata(num_rows=1, size_bytes=8, input_files=["f1"], exec_stats=None)
+        return [ReadTask(read, metadata)]
+
+
+@pytest.mark.parametrize("at", ["plan", "read"])
+def test_a_source_of_the_user_that_raises(at: str) -> None:
+    with pytest.raises(LookupError, match="bad source") as caught:
+        headrace.read_datasource(BadSource(at)).take_all()
+    assert ("operator ReadBadSource, file f1" in told(caught.value)) == (at == "read")
+
+
+class BadSink(Datasink):
+    def __init__(self, at: str) -> None:
+        self.at = at
+        self.heard: list[Exception] = []
+
+    def on_write_start(self, *args: Any, **kwargs: Any) -> None:
+        self._perhaps("start")
+
+    def write(self, blocks: Any, ctx: Any) -> None:
+        self._perhaps("write")
+
+    def on_write_complete(self, write_result: Any) -> None:
+        self._perhaps("complete")
+
+    def on_write_failed(self, error: Exception) -> None:
+        self.heard.append(error)
+
+    def _perhaps(self, at: str) -> None:
+        if self.at == at:
+            raise LookupError("bad sink")
+
+
+@pytest.mark.parametrize("at", ["start", "write", "complete"])
+def test_a_sink_of_the_user_that_raises(at: str) -> None:
+    sink = BadSink(at)
+    with pytest.raises(LookupError, match="bad sink") as caught:
+        headrace.range(30).write_datasink(sink)
+    assert len(sink.heard) == (at == "write")
+    assert ("operator ReadRange->Write\n" in told(caught.value)) == (at == "write")
+
+
+def test_inline_failures_tell_the_same_without_advice(settings: Any) -> None:
+    settings.inline_mode = True
+    with pytest.raises(LookupError) as caught:
+        headrace.range(30, override_num_blocks=3).map(raise_at_17).take_all()
+    text = told(caught.value)
+    assert text.index('raise LookupError("seventeen")') < text.index("direct cause")
+    assert "operator ReadRange->Map(raise_at_17), rows 10–19\nrow: {'id': 17}" in text
+    assert "to reproduce" not in text
+
+
 # ---- Wrong results --------------------------------------------------------------------------
 
 
@@ -361,110 +439,6 @@ def test_flat_map_wants_rows() -> None:
     assert "row: {'id': " in told(caught.value)
     with pytest.raises(ValueError, match="Wrap them in a dict"):
         headrace.range(30).flat_map(lambda row: [row["id"]]).take_all()
-
-
-# ---- Processes that die ---------------------------------------------------------------------
-
-DEATHS: dict[str, tuple[Callable[[], object], str]] = {
-    "os._exit": (lambda: os._exit(3), "status 3"),
-    "SIGKILL": (lambda: os.kill(os.getpid(), signal.SIGKILL), "signal 9"),
-    "segfault": (lambda: ctypes.string_at(0), "signal 11"),
-}
-
-
-@pytest.mark.parametrize("death", DEATHS)
-def test_a_worker_that_always_dies_names_the_operator(death: str, numbers: str) -> None:
-    die, words = DEATHS[death]
-    with pytest.raises(WorkerDiedError, match=words) as caught:
-        headrace.read_parquet(numbers).map_batches(lambda batch: die()).take_all()
-    text = told(caught.value)
-    assert "operator ReadParquet->MapBatches(<lambda>)" in text
-    assert "a.parquet, after 4 attempts" in text
-
-
-def test_an_actor_that_always_dies_names_the_operator() -> None:
-    class Die:
-        def __call__(self, batch: Row) -> Row:
-            os._exit(4)
-
-    with pytest.raises(WorkerDiedError, match="status 4") as caught:
-        headrace.range(30).map_batches(Die, concurrency=1).take_all()
-    assert "MapBatches(Die)" in told(caught.value)
-
-
-def test_a_constructor_that_raises() -> None:
-    class NoModel:
-        def __init__(self) -> None:
-            raise RuntimeError("there is no model")
-
-        def __call__(self, batch: Row) -> Row:
-            return batch
-
-    with pytest.raises(RuntimeError, match="there is no model") as caught:
-        headrace.range(30).map_batches(NoModel, concurrency=2).take_all()
-    own, _, after = told(caught.value).partition("direct cause")
-    assert 'raise RuntimeError("there is no model")' in own
-    assert "MapBatches(NoModel), while an actor started" in after
-
-
-def test_a_constructor_that_dies() -> None:
-    class Die:
-        def __init__(self) -> None:
-            os._exit(5)
-
-        def __call__(self, batch: Row) -> Row:
-            return batch
-
-    with pytest.raises(WorkerDiedError, match="status 5") as caught:
-        headrace.range(30).map_batches(Die, concurrency=1).take_all()
-    assert "MapBatches(Die), while an actor started" in told(caught.value)
-
-
-def die_once(flag: str) -> None:
-    try:
-        os.close(os.open(flag, os.O_CREAT | os.O_EXCL))
-    except FileExistsError:
-        return
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-@pytest.mark.parametrize("is_actor", [False, True])
-def test_a_worker_killed_in_mid_run_costs_and_doubles_no_row(
-    is_actor: bool, tmp_path: Path
-) -> None:
-    flag = str(tmp_path / "died")
-
-    class Half:
-        """Dies between its outputs, some of which are out by then."""
-
-        def __call__(self, batch: Row) -> Iterator[Row]:
-            for i in range(6):
-                if i == 4 and 50 in batch["id"]:
-                    die_once(flag)
-                ids = batch["id"] * 6 + i
-                yield {"id": ids, "big": np.zeros((len(ids), 40_000), np.uint8)}
-
-    half = Half()
-    ds = headrace.range(100, override_num_blocks=10)
-    ds.context.target_max_block_size = 1 << 18
-    ds.context.target_min_block_size = 1
-    mapped = ds.map_batches(Half, concurrency=2) if is_actor else ds.map_batches(lambda b: half(b))
-    seen = [int(i) for batch in mapped.iter_batches(batch_size=7) for i in batch["id"]]
-    assert os.path.exists(flag)
-    assert sorted(seen) == list(range(600))
-
-
-def test_files_of_a_killed_worker_are_not_doubled(tmp_path: Path) -> None:
-    flag, out = str(tmp_path / "died"), tmp_path / "out"
-
-    def once(batch: Row) -> Row:
-        if 50 in batch["id"]:
-            die_once(flag)
-        return batch
-
-    headrace.range(100, override_num_blocks=10).map_batches(once).write_parquet(str(out))
-    assert os.path.exists(flag)
-    assert sorted(pq.read_table(out).column("id").to_pylist()) == list(range(100))
 
 
 # ---- Before the start -----------------------------------------------------------------------
@@ -542,9 +516,9 @@ def test_an_iterator_left_half_way(kind: str, taken: int) -> None:
 def test_two_iterators_left_at_different_places() -> None:
     ds = headrace.range(10_000, override_num_blocks=50).map_batches(lambda batch: batch)
     first, second = iter(ds.iter_rows()), iter(ds.iter_rows())
-    assert [next(first)["id"] for _ in range(3)] == [next(second)["id"] for _ in range(3)]
+    taken = [next(first)["id"], *(next(second)["id"] for _ in range(3))]
     del first
-    assert len(list(second)) == 9_997
+    assert sorted([*taken[1:], *(row["id"] for row in second)]) == list(range(10_000))
 
 
 def test_a_consumer_that_raises() -> None:

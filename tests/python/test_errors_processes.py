@@ -1,25 +1,173 @@
-"""Ends that a test cannot try on itself: Ctrl-C, full disks, and what a process leaves at its end.
+"""Processes that end: workers, templates and constructors; Ctrl-C, full disks, ends of programs.
 
-Each script runs in a session, a working directory and a temporary directory of its own; afterwards
-none of them may hold anything.
+What a test cannot try on itself is a script that runs in a session, a working directory and a
+temporary directory of its own; afterwards none of them may hold anything.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from conftest import processes, wait_until
+from leftovers import processes, told, wait_until
+
+import headrace
+from headrace.exceptions import WorkerDiedError
+
+ATTENDED = pytest.mark.usefixtures("nothing_left")
+
+Row = dict[str, Any]
+
+
+# ---- Processes that die ---------------------------------------------------------------------
+
+DEATHS: dict[str, tuple[Callable[[], object], str]] = {
+    "os._exit": (lambda: os._exit(3), "status 3"),
+    "SIGKILL": (lambda: os.kill(os.getpid(), signal.SIGKILL), "signal 9"),
+    "segfault": (lambda: ctypes.string_at(0), "signal 11"),
+}
+
+
+@pytest.mark.parametrize("death", DEATHS)
+@ATTENDED
+def test_a_worker_that_always_dies_names_the_operator(death: str, tmp_path: Path) -> None:
+    die, words = DEATHS[death]
+    pq.write_table(pa.table({"id": [1, 2, 3]}), tmp_path / "a.parquet")
+    with pytest.raises(WorkerDiedError, match=words) as caught:
+        headrace.read_parquet(str(tmp_path)).map_batches(lambda batch: die()).take_all()
+    text = told(caught.value)
+    assert "operator ReadParquet->MapBatches(<lambda>)" in text
+    assert "a.parquet, after 4 attempts" in text
+
+
+@ATTENDED
+def test_an_actor_that_always_dies_names_the_operator() -> None:
+    class Die:
+        def __call__(self, batch: Row) -> Row:
+            os._exit(4)
+
+    with pytest.raises(WorkerDiedError, match="status 4") as caught:
+        headrace.range(30).map_batches(Die, concurrency=1).take_all()
+    assert "MapBatches(Die)" in told(caught.value)
+
+
+@ATTENDED
+def test_a_template_that_is_killed_is_started_again(tmp_path: Path) -> None:
+    flag = str(tmp_path / "died")
+
+    def kill_template(row: Row) -> Row:
+        if row["id"] == 50 and not os.path.exists(flag):
+            Path(flag).touch()
+            os.kill(os.getppid(), signal.SIGKILL)
+        return row
+
+    ds = headrace.range(100, override_num_blocks=10)
+    assert [row["id"] for row in ds.map(kill_template).take_all()] == list(range(100))
+    assert os.path.exists(flag)
+
+
+@ATTENDED
+def test_a_function_that_closes_all_files_ends_its_worker() -> None:
+    with pytest.raises(WorkerDiedError) as caught:
+        headrace.range(3).map(lambda row: os.closerange(3, 256)).take_all()
+    assert "operator ReadRange->Map(<lambda>)" in told(caught.value)
+
+
+@ATTENDED
+def test_a_constructor_that_raises() -> None:
+    class NoModel:
+        def __init__(self) -> None:
+            raise RuntimeError("there is no model")
+
+        def __call__(self, batch: Row) -> Row:
+            return batch
+
+    with pytest.raises(RuntimeError, match="there is no model") as caught:
+        headrace.range(30).map_batches(NoModel, concurrency=2).take_all()
+    own, _, after = told(caught.value).partition("direct cause")
+    assert 'raise RuntimeError("there is no model")' in own
+    assert "MapBatches(NoModel), while an actor started" in after
+
+
+@ATTENDED
+def test_a_constructor_that_dies() -> None:
+    class Die:
+        def __init__(self) -> None:
+            os._exit(5)
+
+        def __call__(self, batch: Row) -> Row:
+            return batch
+
+    with pytest.raises(WorkerDiedError, match="status 5") as caught:
+        headrace.range(30).map_batches(Die, concurrency=1).take_all()
+    assert "MapBatches(Die), while an actor started" in told(caught.value)
+
+
+def die_once(flag: str) -> None:
+    try:
+        os.close(os.open(flag, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("is_actor", [False, True])
+@ATTENDED
+def test_a_worker_killed_in_mid_run_costs_and_doubles_no_row(
+    is_actor: bool, tmp_path: Path
+) -> None:
+    flag = str(tmp_path / "died")
+
+    class Half:
+        """Dies between its outputs, some of which are out by then."""
+
+        def __call__(self, batch: Row) -> Iterator[Row]:
+            for i in range(6):
+                if i == 4 and 50 in batch["id"]:
+                    die_once(flag)
+                ids = batch["id"] * 6 + i
+                yield {"id": ids, "big": np.zeros((len(ids), 40_000), np.uint8)}
+
+    half = Half()
+    ds = headrace.range(100, override_num_blocks=10)
+    ds.context.target_max_block_size = 1 << 18
+    ds.context.target_min_block_size = 1
+    mapped = ds.map_batches(Half, concurrency=2) if is_actor else ds.map_batches(lambda b: half(b))
+    seen = [int(i) for batch in mapped.iter_batches(batch_size=7) for i in batch["id"]]
+    assert os.path.exists(flag)
+    assert sorted(seen) == list(range(600))
+
+
+@ATTENDED
+def test_files_of_a_killed_worker_are_not_doubled(tmp_path: Path) -> None:
+    flag, out = str(tmp_path / "died"), tmp_path / "out"
+
+    def once(batch: Row) -> Row:
+        if 50 in batch["id"]:
+            die_once(flag)
+        return batch
+
+    headrace.range(100, override_num_blocks=10).map_batches(once).write_parquet(str(out))
+    assert os.path.exists(flag)
+    assert sorted(pq.read_table(out).column("id").to_pylist()) == list(range(100))
+
+
+# ---- Scripts --------------------------------------------------------------------------------
 
 PREAMBLE = """
-import gc, os, sys, time
+import gc, os, sys, time, traceback
 import numpy as np
 import headrace
 from headrace import _core
@@ -36,7 +184,6 @@ def next_pipeline():
 
 
 def told(error):
-    import traceback
     return "".join(traceback.format_exception(error))
 """
 

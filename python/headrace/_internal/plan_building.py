@@ -361,7 +361,7 @@ def _store_budget(context: DataContext) -> int:
 def _serve_inline() -> None:
     from headrace._internal.worker import Runtime
 
-    _core.set_inline_runtime(Runtime())
+    _core.set_inline_runtime(Runtime(inline=True))
 
 
 def takes_context(fn: Callable[..., Any], name: str) -> bool:

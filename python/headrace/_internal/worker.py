@@ -38,7 +38,8 @@ Call = Callable[[Iterator[_core.Batch]], Iterable[pa.Table]]
 class Runtime:
     """The user's functions in this process. See `_core.run_worker` for the methods' contract."""
 
-    def __init__(self) -> None:
+    def __init__(self, inline: bool = False) -> None:
+        self._inline = inline  # In the user's own process.
         self._calls: dict[int, Call] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failed: str | None = None  # The row that failed, in words.
@@ -68,10 +69,13 @@ class Runtime:
             shown = function.batch_format if function.kind == "map_batches" else ""
             data = failed or _describe_batch(batch, shown)
             lines = [line for line in (origin, data) if line]
-        lines.append(
-            "to reproduce: headrace.DataContext.get_current().inline_mode = True runs "
-            f"{function.name} in your own process, where a debugger stops in it"
-        )
+        # The engine puts the operator before it: in the line of the origin, else in its own.
+        lines = lines or [""]
+        if not self._inline:
+            lines.append(
+                "to reproduce: headrace.DataContext.get_current().inline_mode = True runs "
+                f"{function.name} in your own process, where a debugger stops in it"
+            )
         return describe(error, "\n".join(lines))
 
     def close(self) -> None:

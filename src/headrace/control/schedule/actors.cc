@@ -112,8 +112,9 @@ void SchedulerImpl::On(event::ActorLost& e) {
     Failure failure = e.failure;
     if (before == ActorPoolState::State::kStarting) {
       const std::string& said = e.failure.context;
-      failure.context = "operator " + run.spec->name + ", while an actor started" +
-                        (said.empty() ? "" : "\n" + said);
+      const bool is_line = said.empty() || said.starts_with('\n');
+      failure.context =
+          "operator " + run.spec->name + ", while an actor started" + (is_line ? "" : "\n") + said;
     }
     FailRun(run, std::move(failure));
   }

@@ -44,7 +44,9 @@ Status AddOperator(const Status& status, const std::string& name) {
   if (status.ok() || status.IsCancelled()) return status;
   Failure failure = FailureOf(status);
   std::string context = "operator " + name;
-  if (!failure.context.empty()) context += ", " + failure.context;
+  // What knows no rows begins with a line of its own.
+  const bool is_line = failure.context.empty() || failure.context.starts_with('\n');
+  context += (is_line ? "" : ", ") + failure.context;
   failure.context = std::move(context);
   return MakeFailureStatus(std::move(failure));
 }

@@ -20,7 +20,8 @@ Failure MakeFailure(FailureKind kind, const Status& status, std::string context)
 /// pass as they are.
 Status AddOrigin(const Status& status, FailureKind kind, const Origin& origin);
 
-/// Returns `status` with "operator `name`" before its context. OK and Cancelled pass as they are.
+/// Returns `status` with "operator `name`" before its context; a context that begins with a newline
+/// has lines of its own. OK and Cancelled pass as they are.
 Status AddOperator(const Status& status, const std::string& name);
 
 }  // namespace headrace

@@ -19,7 +19,15 @@ struct Output {
   std::string name;
   int source = -1;
   std::unique_ptr<Evaluator> evaluator;  // Null: pass `source` on.
+  const NamedExpr* expr = nullptr;       // What `evaluator` computes.
 };
+
+// Says which column it was that could not be computed. A column that is missing speaks for itself.
+Status InColumn(const Status& status, const NamedExpr& named) {
+  if (status.ok() || status.IsKeyError() || status.IsCancelled()) return status;
+  return status.WithMessage(status.message(), " (column '", named.name,
+                            "' = ", ToString(named.expr), ")");
+}
 
 class ProjectStream : public BatchStream {
  public:
@@ -65,8 +73,9 @@ class ProjectStream : public BatchStream {
       }
       for (std::size_t i = 0; i < outputs_.size(); ++i) {
         if (!outputs_[i].evaluator) continue;
-        ARROW_ASSIGN_OR_RAISE(auto chunk, outputs_[i].evaluator->Evaluate(*batch));
-        (*computed)[i].push_back(std::move(chunk));
+        auto chunk = outputs_[i].evaluator->Evaluate(*batch);
+        if (!chunk.ok()) return InColumn(chunk.status(), *outputs_[i].expr);
+        (*computed)[i].push_back(*std::move(chunk));
       }
       if (batch->num_rows() == 0) return Status::OK();
       any = true;
@@ -97,10 +106,11 @@ class ProjectStream : public BatchStream {
     computes_ = false;
     if (step_.keep_rest) ARROW_RETURN_NOT_OK(BindRest());
     for (const NamedExpr& named : step_.exprs) {
-      ARROW_ASSIGN_OR_RAISE(auto evaluator, Evaluator::Bind(named.expr, schema, pool_));
-      Output output{named.name, evaluator->column_index(), nullptr};
+      auto evaluator = Evaluator::Bind(named.expr, schema, pool_);
+      if (!evaluator.ok()) return InColumn(evaluator.status(), named);
+      Output output{named.name, (*evaluator)->column_index(), nullptr, &named};
       if (output.source < 0) {
-        output.evaluator = std::move(evaluator);
+        output.evaluator = *std::move(evaluator);
         computes_ = true;
       }
       auto same = std::find_if(outputs_.begin(), outputs_.end(),
