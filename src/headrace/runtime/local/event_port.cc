@@ -39,12 +39,14 @@ void EventPort::Yield(TaskId task, std::uint32_t index, BlockHandle block) {
 }
 
 void EventPort::Push(Event event) {
-  std::lock_guard lock(mutex_);
-  events_.push_back(std::move(event));
-  if (waiting_) {
-    waiting_ = false;
-    arrived_.notify_one();
+  bool wake;
+  {
+    std::lock_guard lock(mutex_);
+    events_.push_back(std::move(event));
+    wake = std::exchange(waiting_, false);
   }
+  // Without the lock: the driver would wake up only to wait for it.
+  if (wake) arrived_.notify_one();
 }
 
 void EventPort::Wait(std::int64_t deadline_nanos, std::vector<Event>* events) {

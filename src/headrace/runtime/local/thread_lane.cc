@@ -113,9 +113,13 @@ void ThreadLane::Cancel(const std::shared_ptr<Task>& task) {
 }
 
 void ThreadLane::Enqueue(std::shared_ptr<Task> task) {
-  std::lock_guard lock(mutex_);
-  tasks_.push_back(std::move(task));
-  if (idle_ > 0) work_.notify_one();
+  bool wake;
+  {
+    std::lock_guard lock(mutex_);
+    tasks_.push_back(std::move(task));
+    wake = idle_ > 0;
+  }
+  if (wake) work_.notify_one();
 }
 
 void ThreadLane::Submit(std::function<void()> job) {

@@ -328,6 +328,10 @@ void WorkerPool::OnTemplate() {
       if (worker->pid != reply.pid) continue;
       worker->exit_status = reply.status;
       worker->bury_at = 0;
+      if (worker->socket < 0) continue;
+      // What it still had to say is there. A process that it left behind may hold its socket open.
+      Receive(*worker);
+      Lose(*worker);
     }
   }
   if (template_.descriptor() >= 0) return;
