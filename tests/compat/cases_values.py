@@ -355,3 +355,13 @@ def case_strings_with_zero_bytes(ray_data, tmp_path):
 def case_large_table(ray_data, tmp_path):
     ds = ray_data.range(1_000_000).map_batches(lambda b: {"v": b["id"] % 7})
     return {"count": ds.count(), "sum": ds.sum("v")}
+
+
+def case_pandas_types_after_a_function(ray_data, tmp_path):
+    df = pd.DataFrame({"i": [1, 2], "f": [0.5, 1.5], "s": ["a", "b"]})
+    ds = ray_data.from_pandas(df)
+    out = ds.map_batches(lambda df: df.assign(g=df.f / 2), batch_format="pandas").to_pandas()
+    made = ray_data.range(2, override_num_blocks=1).map_batches(
+        lambda df: pd.DataFrame({"v": [1.5] * len(df)}), batch_format="pandas"
+    )
+    return {"assigned": out, "made": made.to_pandas(), "direct": ds.to_pandas()}

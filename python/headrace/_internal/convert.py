@@ -173,7 +173,7 @@ def table_to_numpy(table: pa.Table, zero_copy: bool = True) -> dict[str, np.ndar
 
 def table_to_pandas(table: pa.Table) -> pd.DataFrame:
     """Returns a DataFrame whose columns keep Arrow's types; tensors and objects are `object`, and
-    what came from a frame has the types that it had there."""
+    what came by `from_pandas` has the types that it had there."""
     import pandas as pd
 
     from headrace._internal import frames
@@ -398,7 +398,7 @@ def series_to_arrow(series: pd.Series) -> pa.Array | pa.ChunkedArray:
 
 
 def frame_to_table(frame: pd.DataFrame) -> pa.Table:
-    """Returns the columns of a DataFrame, without its index; it remembers their pandas types.
+    """Returns the columns of a DataFrame, without its index.
 
     Raises ValueError for column names that are not strings.
     """
@@ -407,9 +407,7 @@ def frame_to_table(frame: pd.DataFrame) -> pa.Table:
     if not names:
         return pa.table({})
     arrays = [series_to_arrow(frame.iloc[:, i]) for i in range(len(names))]
-    from headrace._internal import frames
-
-    return frames.remember_types(pa.Table.from_arrays(arrays, names=names), frame)
+    return pa.Table.from_arrays(arrays, names=names)
 
 
 def _check_names(names: Iterable[Any]) -> None:

@@ -1,8 +1,8 @@
-"""DataFrames that come back with the types that they had.
+"""DataFrames given to `from_pandas` come back with the types that they had.
 
 A frame becomes an Arrow table; the pandas types of its columns travel in the schema's metadata, so
-that they can be given back as long as a column's Arrow type is what it was. Columns from elsewhere
-keep Arrow's types in pandas.
+that they can be given back as long as a column's Arrow type is what it was. Columns from elsewhere,
+frames that functions return among them, have Arrow's types in pandas.
 """
 
 from __future__ import annotations

@@ -78,13 +78,13 @@ def from_pandas(
 
     Raises ValueError for column names that are not strings.
     """
-    from headrace._internal import convert
+    from headrace._internal import convert, frames
 
-    frames = [dfs] if not isinstance(dfs, (list, tuple)) else list(dfs)
-    for frame in frames:
+    given = [dfs] if not isinstance(dfs, (list, tuple)) else list(dfs)
+    for frame in given:
         if not hasattr(frame, "dtypes"):
             raise TypeError(f"from_pandas() needs DataFrames, got: {type(frame).__name__}")
-    tables = [convert.batch_to_table(frame) for frame in frames]
+    tables = [frames.remember_types(convert.batch_to_table(frame), frame) for frame in given]
     return _from_tables(_recut(tables, override_num_blocks), "FromPandas")
 
 
