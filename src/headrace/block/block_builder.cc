@@ -22,17 +22,14 @@ constexpr std::int64_t kTinyBytes = 64 << 10;
 
 Block Measured(Block block) { return block.num_bytes() >= 0 ? block : Block(block.table()); }
 
-bool JoinsWith(const arrow::Schema& a, const arrow::Schema& b) {
-  if (&a == &b || a.Equals(b, /*check_metadata=*/false)) return true;
-  if (a.num_fields() != b.num_fields()) return false;
-  for (int i = 0; i < a.num_fields(); ++i) {
-    const arrow::Field& x = *a.field(i);
-    const arrow::Field& y = *b.field(i);
-    const bool same = x.type()->Equals(*y.type()) || x.type()->id() == arrow::Type::NA ||
-                      y.type()->id() == arrow::Type::NA;
-    if (x.name() != y.name() || !same) return false;
-  }
-  return true;
+// Returns the schema of both by Arrow's promotion rules (a missing column is null, int and float
+// is float), or null if there is none.
+std::shared_ptr<arrow::Schema> Unify(const std::shared_ptr<arrow::Schema>& a,
+                                     const std::shared_ptr<arrow::Schema>& b) {
+  if (a == b || a->Equals(*b, /*check_metadata=*/false)) return a;
+  // A table without columns has rows that no null column can stand for.
+  if (a->num_fields() == 0 || b->num_fields() == 0) return nullptr;
+  return arrow::UnifySchemas({a, b}, arrow::Field::MergeOptions::Permissive()).ValueOr(nullptr);
 }
 
 // The rows of one output block when `block` is cut into pieces of about target_max bytes.
@@ -88,6 +85,7 @@ Result<Block> JoinBlocks(const std::vector<Block>& blocks, arrow::MemoryPool* po
     return table->schema() != schema && !table->schema()->Equals(*schema, false);
   });
   if (options.unify_schemas) bytes = -1;  // Null columns gain buffers.
+  options.field_merge_options = arrow::Field::MergeOptions::Permissive();
   ARROW_ASSIGN_OR_RAISE(auto joined, arrow::ConcatenateTables(tables, options, pool));
   if (chunks > kManyPieces && bytes >= 0 &&
       bytes < kTinyBytes * static_cast<std::int64_t>(chunks)) {
@@ -115,11 +113,16 @@ Status BlockBuilder::Add(Block piece, FileList files) {
     return Status::OK();
   }
   const std::int64_t split_over = target_max_bytes_ + target_max_bytes_ / 2;
-  if (!pending_.empty() &&
-      (pending_bytes_ + piece.num_bytes() > split_over ||
-       !JoinsWith(*pending_.front().block.table()->schema(), *piece.table()->schema()))) {
-    ARROW_RETURN_NOT_OK(Flush());
+  std::shared_ptr<arrow::Schema> schema = piece.table()->schema();
+  if (!pending_.empty()) {
+    auto unified = Unify(pending_schema_, schema);
+    if (unified == nullptr || pending_bytes_ + piece.num_bytes() > split_over) {
+      ARROW_RETURN_NOT_OK(Flush());
+    } else {
+      schema = std::move(unified);
+    }
   }
+  pending_schema_ = std::move(schema);
   pending_bytes_ += piece.num_bytes();
   pending_.push_back({std::move(piece), std::move(files)});
   return pending_bytes_ >= target_min_bytes_ ? Flush() : Status::OK();

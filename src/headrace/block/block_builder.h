@@ -28,7 +28,7 @@ struct ShapedBlock {
 ///
 /// Joining copies nothing: a joined block has a chunk per piece, unless the pieces are many and
 /// tiny, where walking the chunks would cost more than one copy. Pieces of different schemas are
-/// joined only if they differ in columns of type null or in nullability. Boundaries depend on the
+/// joined if Arrow's promotion rules unify them, else they stay apart. Boundaries depend on the
 /// pieces alone. Pieces without rows vanish, except that a builder that saw no row gives the
 /// first of them, for its schema.
 ///
@@ -60,14 +60,16 @@ class BlockBuilder {
   arrow::MemoryPool* const pool_;
 
   std::vector<ShapedBlock> pending_;
+  std::shared_ptr<arrow::Schema> pending_schema_;  // Of all that is pending, unified.
   std::int64_t pending_bytes_ = 0;
   std::deque<ShapedBlock> ready_;
   std::optional<ShapedBlock> empty_;  // The first piece without rows.
   bool saw_rows_ = false;
 };
 
-/// Joins blocks of one schema (or schemas that differ in null columns and nullability) in order.
-/// Copies only where the pieces are many and tiny. Requires: not empty.
+/// Joins blocks in order; schemas are unified by Arrow's promotion rules, and it is an error if
+/// these do not apply. Copies only what is converted, or where the pieces are many and tiny.
+/// Requires: not empty.
 Result<Block> JoinBlocks(const std::vector<Block>& blocks, arrow::MemoryPool* pool);
 
 /// Returns the names in all lists, without doubles, in order of first appearance; null if there are

@@ -97,11 +97,26 @@ TEST(BlockBuilder, CompactsManyTinyPieces) {
   EXPECT_EQ(ValueAt(*block.block.table(), 99), 99);
 }
 
-TEST(BlockBuilder, DoesNotJoinDifferentSchemas) {
+TEST(BlockBuilder, JoinsWhatUnifies) {
   auto named = [](const char* name) { return *Numbers(0, 2)->RenameColumns({name}); };
   BlockBuilder builder(1 << 20, 1 << 27);
   ASSERT_TRUE(builder.Add(Block(named("a"))).ok());
   ASSERT_TRUE(builder.Add(Block(named("b"))).ok());
+  ASSERT_TRUE(builder.Finish().ok());
+  auto blocks = Drain(&builder);
+  ASSERT_EQ(blocks.size(), 1u);
+  const auto& table = blocks[0].block.table();
+  EXPECT_EQ(table->num_rows(), 4);
+  EXPECT_EQ(table->GetColumnByName("a")->null_count(), 2);
+  EXPECT_EQ(table->GetColumnByName("b")->null_count(), 2);
+}
+
+TEST(BlockBuilder, DoesNotJoinTypesThatDoNotUnify) {
+  auto flags = arrow::Table::Make(arrow::schema({arrow::field("x", arrow::boolean())}),
+                                  {*arrow::MakeArrayOfNull(arrow::boolean(), 3)});
+  BlockBuilder builder(1 << 20, 1 << 27);
+  ASSERT_TRUE(builder.Add(Block(Numbers(0, 2))).ok());
+  ASSERT_TRUE(builder.Add(Block(flags)).ok());
   ASSERT_TRUE(builder.Finish().ok());
   EXPECT_EQ(Drain(&builder).size(), 2u);
 }

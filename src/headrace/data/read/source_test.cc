@@ -323,7 +323,7 @@ TEST(Json, TypesMayWidenOnTheWay) {
   program.steps = {ReadStep{*source, {}, nullptr, -1}};
   auto outputs = testing::RunProgram(program, (*source)->units);
   ASSERT_TRUE(outputs.ok()) << outputs.status().ToString();
-  ASSERT_GE(outputs->size(), 2u);
+  ASSERT_GE(outputs->size(), 1u);
   EXPECT_EQ(outputs->back().info.schema->ToString(), "a: double");
 }
 

@@ -16,7 +16,7 @@
 #include "headrace/data/read/readers.h"
 #include "headrace/data/transform/step.h"
 
-// Text, one unit a file: column "text", a row per line, without its "\n".
+// Text, one unit a file: column "text", a row per line, without its end: "\n", "\r\n" or "\r".
 //
 // Options: encoding (default "utf-8"; others as iconv knows them, read as a whole file), and
 // drop_empty_lines (default true: lines of white space only vanish); compression, see
@@ -105,17 +105,17 @@ class TextStream : public BatchStream {
   }
 
  private:
-  // The text behind the last newline is a line too, empty or not.
+  // What stands behind the last end of a line is a line too, unless it is empty.
   Status Split(std::string_view text) {
     if (!arrow::util::ValidateUTF8(text)) {
       return Status::Invalid("the file is not UTF-8 text; say encoding=, or read_binary_files");
     }
-    while (!text.empty() || ended_) {
-      const std::size_t newline = text.find('\n');
-      const std::string_view line = text.substr(0, newline);
+    while (!text.empty()) {
+      const std::size_t end = text.find_first_of("\r\n");
+      const std::string_view line = text.substr(0, end);
       if (!drop_empty_lines_ || !IsBlank(line)) ARROW_RETURN_NOT_OK(lines_.Append(line));
-      if (newline == std::string_view::npos) break;
-      text.remove_prefix(newline + 1);
+      if (end == std::string_view::npos) break;
+      text.remove_prefix(end + (text.substr(end, 2) == "\r\n" ? 2 : 1));
     }
     return Status::OK();
   }
