@@ -19,6 +19,10 @@ constexpr std::size_t kHeader = sizeof(std::uint32_t) + 1;
 constexpr std::size_t kReadBytes = 256 * 1024;
 constexpr std::size_t kMaxDescriptors = 16;
 constexpr std::size_t kMaxSchemas = 1024;
+// How long a receiver remembers a number: longer than the sender, by more than one message names.
+constexpr std::uint32_t kRemembered = 16 * kMaxSchemas;
+// A buffer that grew above this for one large frame is given back after it.
+constexpr std::size_t kKeepBytes = 4 << 20;
 
 }  // namespace
 
@@ -78,6 +82,7 @@ Result<bool> FrameSender::Flush(int socket, bool wait) {
     sent_ += static_cast<std::size_t>(sent);
   }
   bytes_.clear();
+  if (bytes_.capacity() > kKeepBytes) bytes_.shrink_to_fit();
   sent_ = 0;
   return true;
 }
@@ -94,6 +99,7 @@ FrameReceiver::Fill FrameReceiver::FillFrom(int socket) {
     end_ -= begin_;
     begin_ = 0;
   }
+  if (end_ == 0 && buffer_.capacity() > kKeepBytes) buffer_ = std::string();
   if (buffer_.size() < end_ + kReadBytes) buffer_.resize(end_ + kReadBytes);
   msghdr message{};
   iovec part{buffer_.data() + end_, buffer_.size() - end_};
@@ -151,9 +157,15 @@ Result<std::uint32_t> SchemaSender::NumberOf(const std::shared_ptr<arrow::Schema
     if (recent != nullptr && schema->Equals(*recent, true)) return number;
   }
   ARROW_ASSIGN_OR_RAISE(std::string bytes, EncodeSchema(*schema));
-  const auto next = static_cast<std::uint32_t>(numbers_.size());
+  if (numbers_.size() >= kMaxSchemas) {
+    // A program that makes a schema for each block. What is needed again goes over again.
+    numbers_.clear();
+    recent_ = {};
+  }
+  const std::uint32_t next = next_;
   const auto [it, added] = numbers_.emplace(std::move(bytes), next);
   if (added) {
+    ++next_;
     WireWriter payload;
     payload.U32(next);
     payload.Bytes(it->first);
@@ -169,6 +181,7 @@ Status SchemaReceiver::Add(std::string_view payload, SchemaCache* cache) {
   const std::uint32_t number = in.U32();
   const std::string_view bytes = in.Bytes();
   ARROW_RETURN_NOT_OK(in.Finish());
+  schemas_.erase(number - kRemembered);
   if (cache != nullptr) {
     auto it = cache->find(bytes);
     if (it != cache->end()) {

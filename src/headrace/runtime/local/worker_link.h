@@ -117,6 +117,7 @@ class SchemaSender {
   std::array<std::pair<std::shared_ptr<arrow::Schema>, std::uint32_t>, 4> recent_;
   std::size_t oldest_ = 0;
   std::map<std::string, std::uint32_t> numbers_;  // By EncodeSchema().
+  std::uint32_t next_ = 0;
 };
 
 /// One object for all equal schemas, whichever worker sent them.
