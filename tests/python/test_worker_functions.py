@@ -109,6 +109,24 @@ def test_class_instances_are_made_once():
     assert rows(run(spec, [IDS], runtime)) == [{"n": 13}]
 
 
+def test_functions_of_earlier_runs_are_forgotten_and_instances_are_not():
+    class Same:
+        def __call__(self, b):
+            return b
+
+    runtime = worker.Runtime()
+    instance = function("map_batches", Same, is_class=True)
+    kept = runtime.resolve(instance)
+    first, used = function("map_batches", len), function("map_batches", len)
+    calls = [runtime.resolve(first), runtime.resolve(used)]
+    for _ in range(worker.FUNCTIONS_KEPT):
+        runtime.resolve(function("map_batches", len))
+        runtime.resolve(used)
+    assert runtime.resolve(first) is not calls[0]
+    assert runtime.resolve(used) is calls[1]
+    assert runtime.resolve(instance) is kept
+
+
 def test_async_functions_overlap_and_keep_the_order():
     class Model:
         def __init__(self):

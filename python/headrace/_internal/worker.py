@@ -32,6 +32,9 @@ ROWS_AT_ONCE = 16384
 # Batches, or rows, of an async function that are in the air at one time.
 ASYNC_IN_FLIGHT = 16
 
+# Functions of earlier runs, with all that their closures hold, are not kept for ever.
+FUNCTIONS_KEPT = 32
+
 Call = Callable[[Iterator[_core.Batch]], Iterable[pa.Table]]
 
 
@@ -40,6 +43,7 @@ class Runtime:
 
     def __init__(self, inline: bool = False) -> None:
         self._inline = inline  # In the user's own process.
+        self._instances: dict[int, Call] = {}
         self._calls: dict[int, Call] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failed: str | None = None  # The row that failed, in words.
@@ -47,10 +51,14 @@ class Runtime:
 
     def resolve(self, function: _core.Function) -> Call:
         """Returns the call for `function`; makes the instance of a class at the first time."""
-        call = self._calls.get(function.id)
-        if call is None:
-            call = self._make(function)
-            self._calls[function.id] = call
+        if function.is_class:
+            if function.id not in self._instances:
+                self._instances[function.id] = self._make(function)
+            return self._instances[function.id]
+        call = self._calls.pop(function.id, None) or self._make(function)
+        self._calls[function.id] = call  # The last one is that which was used last.
+        if len(self._calls) > FUNCTIONS_KEPT:
+            del self._calls[next(iter(self._calls))]
         return call
 
     def unpickle_filesystem(self, data: bytes) -> pa.fs.FileSystem:
@@ -80,6 +88,7 @@ class Runtime:
 
     def close(self) -> None:
         """Lets the instances go."""
+        self._instances.clear()
         self._calls.clear()
 
     # ---- By kind.
