@@ -276,7 +276,7 @@ def case_torch_training_loop(ray_data, tmp_path):
     model = torch.nn.Linear(1, 1)
     torch.nn.init.zeros_(model.weight)
     torch.nn.init.zeros_(model.bias)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     losses = []
     for _ in range(4):
         losses.append(0.0)
