@@ -61,8 +61,7 @@ WorkerPool::~WorkerPool() {
     HEADRACE_CHECK(tasks_.empty());
     stopping_ = true;
   }
-  const std::uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = ::write(wake_, &one, sizeof one);
+  Wake();
   thread_.join();
   drops_->Close();
   for (const auto& [key, worker] : workers_) {
@@ -238,7 +237,13 @@ Result<Worker*> WorkerPool::Spawn() {
   Status status =
       worker->out.AddWithDescriptor(Message::kHello, hello.bytes(), arena->descriptor());
   worker->arenas = {arena->id(), worker->key};
-  if (status.ok()) status = template_.Request(sockets[1]);
+  if (status.ok() && !template_.Request(sockets[1]).ok()) {
+    OnTemplate();  // It has died, and nobody has noticed yet.
+    Wake();
+    status = template_.Start();
+    WatchTemplate();
+    if (status.ok()) status = template_.Request(sockets[1]);
+  }
   ::close(sockets[1]);
   epoll_event event{};
   event.events = EPOLLIN;

@@ -88,6 +88,7 @@ class WorkerPool {
 
   // worker_pool_io.cc: from worker to events.
   void Serve();  // Without mutex_.
+  void Wake();   // Without or with mutex_: lets Serve() look at everything again.
   void Receive(Worker& worker);
   Status Handle(Worker& worker, const Frame& frame);
   Status OnGreeting(Worker& worker, WireReader& in);

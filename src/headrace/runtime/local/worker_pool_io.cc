@@ -86,6 +86,11 @@ void WorkerPool::Serve() {
   }
 }
 
+void WorkerPool::Wake() {
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = ::write(wake_, &one, sizeof one);
+}
+
 std::int64_t WorkerPool::CheckDeadlines(std::int64_t now) {
   std::int64_t next = kNoDeadline;
   std::vector<std::uint64_t> buried;
@@ -128,9 +133,7 @@ void WorkerPool::FlushAll() {
     }
   }
   if (!kills || std::this_thread::get_id() == thread_.get_id()) return;
-  // The thread must look at the new deadlines.
-  const std::uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = ::write(wake_, &one, sizeof one);
+  Wake();  // To the new deadlines.
 }
 
 void WorkerPool::FlushWorker(Worker& worker) {
@@ -337,7 +340,10 @@ void WorkerPool::OnTemplate() {
   if (template_.descriptor() >= 0) return;
   watched_template_ = -1;
   requested_.clear();
-  for (const auto& [key, worker] : workers_) worker->bury_at = 0;
+  for (const auto& [key, worker] : workers_) {
+    worker->bury_at = 0;
+    worker->orphaned = template_.served();
+  }
 }
 
 void WorkerPool::Kill(Worker& worker) {
@@ -367,11 +373,12 @@ void WorkerPool::Bury(std::uint64_t key) {
   unsent_.erase(key);
   std::string how = template_.last_error().empty() ? "was lost" : template_.last_error();
   if (worker->exit_status.has_value()) how = DescribeWaitStatus(*worker->exit_status);
+  const std::string who =
+      worker->pid > 0 ? "worker process " + std::to_string(worker->pid) : "a worker process";
   Failure failure;
-  if (worker->arena != nullptr) {
-    failure = Failure::FromStatus(
-        FailureKind::kWorkerLost,
-        Status::IOError("worker process ", worker->pid, " ", how, " while it ran a task"));
+  if (worker->arena != nullptr || worker->orphaned) {
+    failure = Failure::FromStatus(FailureKind::kWorkerLost,
+                                  Status::IOError(who, " ", how, " while it ran a task"));
   } else {
     failure = Failure::FromStatus(
         FailureKind::kSystem, Status::IOError("a worker process ", how, " before it was ready"));

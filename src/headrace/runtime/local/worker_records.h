@@ -113,6 +113,7 @@ struct Worker {
   std::int64_t kill_at = kNoDeadline;  // If it is told to stop and does not.
   std::int64_t bury_at = kNoDeadline;  // Lost: when we stop waiting for its exit status.
   std::optional<std::int64_t> exit_status;
+  bool orphaned = false;  // A template that had worked before died, and it with it.
 };
 
 }  // namespace headrace

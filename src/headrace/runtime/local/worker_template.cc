@@ -113,6 +113,7 @@ Status WorkerTemplate::Start() {
   socket_ = sockets[0];
   pid_ = *pid;
   last_error_.clear();
+  served_ = false;
   CloseInForkedChild(socket_);
   return Status::OK();
 }
@@ -147,6 +148,7 @@ std::vector<TemplateReply> WorkerTemplate::Poll() {
     if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
     if (size == sizeof reply) {
       replies.push_back(reply);
+      served_ = true;
       continue;
     }
     Close();

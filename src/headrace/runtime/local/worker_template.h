@@ -32,6 +32,8 @@ class WorkerTemplate {
   /// and last_error() says so, until it is started again.
   std::vector<TemplateReply> Poll();
   const std::string& last_error() const { return last_error_; }
+  /// Returns true if it has answered since its last start: it could work.
+  bool served() const { return served_; }
 
  private:
   void Close();
@@ -42,6 +44,7 @@ class WorkerTemplate {
   int socket_ = -1;
   std::int64_t pid_ = -1;
   std::string last_error_;
+  bool served_ = false;
 };
 
 /// Returns "was killed by signal 9 (Killed)" or "exited with status 3" for a wait status.
