@@ -25,9 +25,12 @@ class FilterStream : public BatchStream {
         pool_(context.pool ? context.pool : arrow::default_memory_pool()) {}
 
   Result<std::optional<Batch>> Next() override {
-    while (true) {
+    while (!ended_) {
       ARROW_ASSIGN_OR_RAISE(std::optional<Batch> batch, input_->Next());
-      if (!batch) return yielded_ ? std::nullopt : std::exchange(empty_, std::nullopt);
+      if (!batch) {
+        ended_ = true;
+        return yielded_ ? std::nullopt : std::exchange(empty_, std::nullopt);
+      }
       auto table = Filter(*batch->block.table());
       if (!table.ok()) return AddOrigin(table.status(), FailureKind::kDataError, batch->origin);
       batch->block = Block(*std::move(table), -1);
@@ -37,6 +40,7 @@ class FilterStream : public BatchStream {
       }
       if (!yielded_ && !empty_) empty_ = std::move(batch);
     }
+    return std::nullopt;
   }
 
  private:
@@ -112,7 +116,8 @@ class FilterStream : public BatchStream {
   std::shared_ptr<arrow::Schema> out_schema_;
   std::vector<int> columns_;  // Of keep_, in the input.
   bool yielded_ = false;
-  std::optional<Batch> empty_;
+  bool ended_ = false;          // The input must not be asked again.
+  std::optional<Batch> empty_;  // The first batch without rows, for its schema.
 };
 
 }  // namespace

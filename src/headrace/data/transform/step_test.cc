@@ -48,6 +48,30 @@ TEST(Filter, NullCountsAsFalse) {
   EXPECT_EQ(Int(*table, "i", 0), 3);
 }
 
+// One batch; fails when it is asked again after its end.
+class StrictStream : public BatchStream {
+ public:
+  Result<std::optional<Batch>> Next() override {
+    if (calls_++ == 0) return Batch{Block(WithNulls()), {}, nullptr};
+    if (calls_ == 2) return std::nullopt;
+    return Status::Invalid("pulled after the end");
+  }
+
+ private:
+  int calls_ = 0;
+};
+
+TEST(Filter, DoesNotPullAfterTheEnd) {
+  auto none = Call("greater", {Col("i"), Lit(100)});
+  auto stream = MakeFilterStream(std::make_unique<StrictStream>(), none, std::nullopt, {});
+  auto empty = stream->Next();
+  ASSERT_TRUE(empty.ok() && *empty);
+  EXPECT_EQ((*empty)->block.num_rows(), 0);
+  auto end = stream->Next();
+  ASSERT_TRUE(end.ok()) << end.status().ToString();
+  EXPECT_FALSE(*end);
+}
+
 TEST(Filter, NeedsABoolean) {
   const Status status = RunSteps({FilterStep{Col("i")}}, {WithNulls()}).status();
   EXPECT_EQ(status.code(), arrow::StatusCode::TypeError) << status.ToString();
