@@ -20,10 +20,23 @@ pytest.importorskip("PIL", reason="the cases of images need pillow")
 pytest.importorskip("pandas", minversion="3", reason="the recording has the types of pandas 3")
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 
+# Where Headrace differs and the difference stands for now, with the reason.
+DIFFERS = {
+    "expressions-monotonically_increasing_id": "no expression sees its block's position yet",
+    "names-expression_functions": "lacks monotonically_increasing_id",
+    "read-text_encoding": "bytes that are no UTF-8 raise ValueError, not its UnicodeDecodeError",
+}
+
+
+def _parameter(module: Any, name: str) -> Any:
+    identity = f"{module.__name__.removeprefix('cases_')}-{name}"
+    reason = DIFFERS.get(identity)
+    marks = [pytest.mark.xfail(strict=True, reason=reason)] if reason else []
+    return pytest.param(module, name, id=identity, marks=marks)
+
+
 RECORDED = [
-    pytest.param(module, name, id=f"{module.__name__.removeprefix('cases_')}-{name}")
-    for module in corpus.modules()
-    for name in corpus.cases_of(module)
+    _parameter(module, name) for module in corpus.modules() for name in corpus.cases_of(module)
 ]
 
 
