@@ -66,13 +66,14 @@ class Template:
         if not message:
             return False
         descriptor = struct.unpack("i", ancillary[0][2][:_FD_SIZE])[0]
+        template = os.getpid()
         try:
             pid = os.fork()
         except OSError as error:
             os.close(descriptor)
             return self._reply(b"F", -1, error.errno or errno.EAGAIN)
         if pid == 0:
-            self._become_worker(descriptor)
+            self._become_worker(descriptor, template)
         self._children.add(pid)
         os.close(descriptor)
         return self._reply(b"F", pid, 0)
@@ -103,9 +104,11 @@ class Template:
         for pid in self._children:
             os.waitpid(pid, 0)
 
-    def _become_worker(self, descriptor: int) -> NoReturn:
+    def _become_worker(self, descriptor: int, template: int) -> NoReturn:
         code = 1
         try:
+            if os.getppid() != template:  # Killed since: nobody would wait for this process.
+                os._exit(code)
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self._control.close()

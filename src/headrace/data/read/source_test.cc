@@ -432,7 +432,8 @@ TEST(Range, EdgesAndTensors) {
   EXPECT_EQ(list.value_slice(3)->ToString(), list.values()->Slice(12, 4)->ToString());
   EXPECT_EQ(static_cast<const arrow::Int64Array&>(*list.values()).Value(15), 3);
   std::int64_t rows = 0;
-  for (const ReadUnit& unit : MakeRangeSource(1'234'567)->units) {
+  const auto many = MakeRangeSource(1'234'567);
+  for (const ReadUnit& unit : many->units) {
     EXPECT_EQ(unit.begin, rows);
     rows = unit.end;
   }

@@ -568,7 +568,9 @@ void WorkerProcess::StartActor(const ProgramPtr& program) {
 }  // namespace
 
 int RunWorker(int fd, FunctionRuntime* functions) {
+  const pid_t parent = ::getppid();
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) return 0;  // It died before the kernel knew of our wish.
   std::signal(SIGINT, SIG_IGN);
   std::signal(SIGPIPE, SIG_IGN);
   ::fcntl(fd, F_SETFD, FD_CLOEXEC);
