@@ -164,10 +164,10 @@ void BindSource(nb::module_& module) {
              nb::arg("partition_schema") = nb::none(), nb::arg("schema") = nb::none());
   module.def(
       "range_source",
-      [](std::int64_t rows, const std::vector<std::int64_t>& tensor_shape) {
-        return PySource{MakeRangeSource(rows, tensor_shape)};
+      [](std::int64_t rows, const std::vector<std::int64_t>& tensor_shape, std::int64_t units) {
+        return PySource{MakeRangeSource(rows, tensor_shape, units)};
       },
-      nb::arg("rows"), nb::arg("tensor_shape") = nb::tuple());
+      nb::arg("rows"), nb::arg("tensor_shape") = nb::tuple(), nb::arg("units") = -1);
   module.def("python_source", &PythonSource, nb::arg("name"), nb::arg("function"), nb::arg("units"),
              nb::arg("schema") = nb::none());
 }

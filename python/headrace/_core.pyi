@@ -137,7 +137,9 @@ def file_source(
 ) -> Source:
     """Lists files now; a missing path raises FileNotFoundError. See data/read/source.h."""
 
-def range_source(rows: int, tensor_shape: Sequence[int] = ()) -> Source: ...
+def range_source(rows: int, tensor_shape: Sequence[int] = (), units: int = -1) -> Source:
+    """`units`: pieces that can be read on their own; -1: enough for any parallelism."""
+
 def python_source(
     name: str,
     function: Function,  # kind "read"

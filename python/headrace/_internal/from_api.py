@@ -33,8 +33,7 @@ def range(
     override_num_blocks: int | None = None,
 ) -> Dataset:
     """Makes the numbers 0 to n-1 in the column "id" (int64)."""
-    source = _core.range_source(max(0, n))
-    return read_source(source, BlockArguments(parallelism, override_num_blocks, concurrency))
+    return _range(n, (), BlockArguments(parallelism, override_num_blocks, concurrency))
 
 
 @recorded
@@ -47,8 +46,12 @@ def range_tensor(
     override_num_blocks: int | None = None,
 ) -> Dataset:
     """Makes n tensors of `shape`, each filled with its row's number, in the column "data"."""
-    source = _core.range_source(max(0, n), tuple(shape))
-    return read_source(source, BlockArguments(parallelism, override_num_blocks, concurrency))
+    return _range(n, tuple(shape), BlockArguments(parallelism, override_num_blocks, concurrency))
+
+
+def _range(n: int, shape: tuple[int, ...], blocks: BlockArguments) -> Dataset:
+    units = asked_blocks(blocks.parallelism, blocks.override_num_blocks)
+    return read_source(_core.range_source(max(0, n), shape, units), blocks)
 
 
 @recorded

@@ -35,7 +35,7 @@ Dataset::Dataset(std::shared_ptr<Session> session, LogicalPtr plan, ExecutionOpt
 Result<Dataset> Dataset::Range(std::int64_t n, std::int64_t parallelism) {
   ARROW_ASSIGN_OR_RAISE(auto session, Session::Default());
   logical::Read read;
-  read.source = MakeRangeSource(n);
+  read.source = MakeRangeSource(n, {}, parallelism);
   read.parallelism = parallelism;
   return Dataset(std::move(session), LogicalOperator::Make(std::move(read)));
 }

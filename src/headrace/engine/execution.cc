@@ -113,16 +113,20 @@ class Execution::Impl {
     return over_;
   }
 
-  // Keeps the standing request at `1 + prefetch` blocks beyond those that were taken.
+  // Keeps the standing request between half of `prefetch` and `1 + prefetch` blocks beyond those
+  // that were taken. A consumer that finds nothing ready always says all: the run may wait for it.
   void AskForMore(std::int64_t prefetch) {
+    prefetch = std::max<std::int64_t>(prefetch, 0);
     std::int64_t more = 0;
     std::int64_t let_go = 0;
     {
       std::lock_guard lock(mutex_);
       if (over_) return;
-      more = taken_ + 1 + std::max<std::int64_t>(prefetch, 0) - asked_;
+      let_go_bytes_ += std::exchange(handed_out_bytes_, 0);
+      more = taken_ + 1 + prefetch - asked_;
+      if (!ready_.empty() && 2 * more <= prefetch) return;
       if (more > 0) asked_ += more;
-      let_go = std::exchange(handed_out_bytes_, 0);
+      let_go = std::exchange(let_go_bytes_, 0);
     }
     if (let_go > 0) backend_->Post(event::OutputConsumed{0, let_go});
     if (more > 0) backend_->Post(event::OutputWanted{0, more});
@@ -233,6 +237,7 @@ class Execution::Impl {
   std::int64_t asked_ = 0;             // Blocks that the consumer asked for in all.
   std::int64_t taken_ = 0;             // Of these, taken.
   std::int64_t handed_out_bytes_ = 0;  // Of the block that the consumer looks at now.
+  std::int64_t let_go_bytes_ = 0;      // Of those before, not yet said to the scheduler.
   bool over_ = false;
   Instant end_;
   std::optional<Failure> failure_;
