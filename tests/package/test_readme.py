@@ -39,6 +39,4 @@ def test_commands_exist():
 
 def test_named_files_exist():
     for name in re.findall(r"`([\w/]+\.(?:md|cc|py|h))`", README):
-        if name == "bench/RESULTS.md":  # Made by `make bench`, on a machine that does nothing else.
-            continue
         assert (ROOT / name).exists() or (ROOT / "src" / name).exists(), name
