@@ -10,104 +10,98 @@ It runs in this process and needs no cluster; the engine is C++ (`headrace._core
 
 from __future__ import annotations
 
+import importlib
+import os
+from typing import Any
+
 # The engine links the Arrow libraries of this package: they must be there first.
 import pyarrow as _pyarrow  # noqa: F401
 
 from headrace import _core
-from headrace._internal.compute import ActorPoolStrategy, TaskPoolStrategy
-from headrace._internal.execution_options import ExecutionOptions, ExecutionResources
-from headrace._internal.refs import ObjectRef, get, put
-from headrace._internal.runtime import (
-    configure_from_environment as _configure_from_environment,
-)
-from headrace._internal.runtime import init, is_initialized, shutdown
-from headrace._internal.savemode import SaveMode
-from headrace.context import DataContext, DatasetContext
-from headrace.dataset import Dataset, MaterializedDataset, Schema
-from headrace.datasource import (
-    BlockBasedFileDatasink,
-    Datasink,
-    Datasource,
-    FileShuffleConfig,
-    ReadTask,
-    RowBasedFileDatasink,
-)
-from headrace.iterator import DataIterator, DatasetIterator
-from headrace.read_api import (
-    from_arrow,
-    from_arrow_refs,
-    from_blocks,
-    from_daft,
-    from_huggingface,
-    from_items,
-    from_numpy,
-    from_numpy_refs,
-    from_pandas,
-    from_pandas_refs,
-    from_torch,
-    range,
-    range_tensor,
-    read_binary_files,
-    read_csv,
-    read_datasource,
-    read_images,
-    read_json,
-    read_numpy,
-    read_parquet,
-    read_text,
+from headrace._internal.runtime import configure_from_environment as _configure_from_environment
+
+# Module → what is exported from it. A user's process imports all of it at once, so that the first
+# job does not wait for it; the template of the workers asks by HEADRACE_LAZY_IMPORT that each is
+# imported when it is first used (PEP 562). `__init__.pyi` has the same names for type checkers.
+_EXPORTS = {
+    "headrace._internal.compute": ("ActorPoolStrategy", "TaskPoolStrategy"),
+    "headrace._internal.execution_options": ("ExecutionOptions", "ExecutionResources"),
+    "headrace._internal.refs": ("ObjectRef", "get", "put"),
+    "headrace._internal.runtime": ("init", "is_initialized", "shutdown"),
+    "headrace._internal.savemode": ("SaveMode",),
+    "headrace.context": ("DataContext", "DatasetContext"),
+    "headrace.dataset": ("Dataset", "MaterializedDataset", "Schema"),
+    "headrace.datasource": (
+        "BlockBasedFileDatasink",
+        "Datasink",
+        "Datasource",
+        "FileShuffleConfig",
+        "ReadTask",
+        "RowBasedFileDatasink",
+    ),
+    "headrace.iterator": ("DataIterator", "DatasetIterator"),
+    "headrace.read_api": (
+        "from_arrow",
+        "from_arrow_refs",
+        "from_blocks",
+        "from_daft",
+        "from_huggingface",
+        "from_items",
+        "from_numpy",
+        "from_numpy_refs",
+        "from_pandas",
+        "from_pandas_refs",
+        "from_torch",
+        "range",
+        "range_tensor",
+        "read_binary_files",
+        "read_csv",
+        "read_datasource",
+        "read_images",
+        "read_json",
+        "read_numpy",
+        "read_parquet",
+        "read_text",
+    ),
+}
+_HOMES = {name: module for module, names in _EXPORTS.items() for name in names}
+_SUBMODULES = (
+    "aggregate",
+    "block",
+    "collate_fn",
+    "constants",
+    "context",
+    "dataset",
+    "datasource",
+    "datatype",
+    "exceptions",
+    "expressions",
+    "iterator",
+    "read_api",
+    "stats",
 )
 
 __version__ = _core.__version__
 NodeIdStr = str
+__all__ = sorted([*_HOMES, "NodeIdStr", "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    elif name in _SUBMODULES:
+        value = importlib.import_module(f"headrace.{name}")
+    else:
+        raise AttributeError(f"module 'headrace' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_SUBMODULES})
+
 
 _configure_from_environment()
-
-__all__ = [
-    "ActorPoolStrategy",
-    "BlockBasedFileDatasink",
-    "DataContext",
-    "DataIterator",
-    "Dataset",
-    "DatasetContext",
-    "DatasetIterator",
-    "Datasink",
-    "Datasource",
-    "ExecutionOptions",
-    "ExecutionResources",
-    "FileShuffleConfig",
-    "MaterializedDataset",
-    "NodeIdStr",
-    "ObjectRef",
-    "ReadTask",
-    "RowBasedFileDatasink",
-    "SaveMode",
-    "Schema",
-    "TaskPoolStrategy",
-    "__version__",
-    "from_arrow",
-    "from_arrow_refs",
-    "from_blocks",
-    "from_daft",
-    "from_huggingface",
-    "from_items",
-    "from_numpy",
-    "from_numpy_refs",
-    "from_pandas",
-    "from_pandas_refs",
-    "from_torch",
-    "get",
-    "init",
-    "is_initialized",
-    "put",
-    "range",
-    "range_tensor",
-    "read_binary_files",
-    "read_csv",
-    "read_datasource",
-    "read_images",
-    "read_json",
-    "read_numpy",
-    "read_parquet",
-    "read_text",
-    "shutdown",
-]
+if not os.environ.pop("HEADRACE_LAZY_IMPORT", ""):
+    for _name in _HOMES:
+        __getattr__(_name)

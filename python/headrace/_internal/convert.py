@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 VARIABLE_TENSOR_NAME = "arrow.variable_shape_tensor"
 
+_NUMBERS: dict[pa.DataType, np.dtype] = {
+    pa.from_numpy_dtype(np.dtype(code)): np.dtype(code) for code in "bhilBHILefd"
+}
+_NUMBER_TYPES = {dtype: type_ for type_, dtype in _NUMBERS.items()}
+
 _CONVERSION_ERRORS = (pa.ArrowException, TypeError, ValueError, OverflowError)
 
 
@@ -53,6 +58,9 @@ def _object_array(values: Sequence[Any]) -> np.ndarray:
 
 
 def _flat_to_numpy(values: pa.Array) -> np.ndarray:
+    dtype = _NUMBERS.get(values.type)
+    if dtype is not None and values.null_count == 0:
+        return _numbers_view(values, dtype)
     return values.to_numpy(zero_copy_only=False)
 
 
@@ -103,7 +111,16 @@ def _chunk_to_numpy(chunk: pa.Array) -> np.ndarray:
         return _chunk_to_numpy(chunk.storage)
     if pa.types.is_null(type_):
         return np.full(len(chunk), np.nan, dtype=np.float32)
-    return chunk.to_numpy(zero_copy_only=False)
+    return _flat_to_numpy(chunk)
+
+
+def _numbers_view(chunk: pa.Array, dtype: np.dtype) -> np.ndarray:
+    """Returns a read-only view; unlike `to_numpy` without importing pandas, which is slow."""
+    if len(chunk) == 0:
+        return np.empty(0, dtype)
+    values = np.frombuffer(chunk.buffers()[1], dtype, len(chunk), chunk.offset * dtype.itemsize)
+    values.flags.writeable = False
+    return values
 
 
 def object_values(chunk: pa.ExtensionArray) -> list[Any]:
@@ -124,7 +141,11 @@ def column_to_numpy(column: pa.ChunkedArray | pa.Array, zero_copy: bool = True) 
         values = _chunk_to_numpy(column)
     elif column.num_chunks == 1:
         values = _chunk_to_numpy(column.chunk(0))
-    elif isinstance(column.type, pa.BaseExtensionType) or pa.types.is_null(column.type):
+    elif (
+        isinstance(column.type, pa.BaseExtensionType)
+        or pa.types.is_null(column.type)
+        or (column.num_chunks > 1 and column.type in _NUMBERS)
+    ):
         values = _joined([_chunk_to_numpy(chunk) for chunk in column.chunks], column.type)
     else:
         values = column.to_numpy()
@@ -353,6 +374,10 @@ def ndarray_to_arrow(values: np.ndarray) -> pa.Array:
         return list_to_arrow(values.tolist() if _plain(values) else list(values))
     if values.dtype.kind == "M" and np.datetime_data(values.dtype)[0] in "DWMY":
         values = values.astype("datetime64[s]")
+    type_ = _NUMBER_TYPES.get(values.dtype)
+    if type_ is not None and values.flags.c_contiguous and len(values) > 0:
+        # As `pa.array` would, but without importing pandas.
+        return pa.Array.from_buffers(type_, len(values), [None, pa.py_buffer(values)], null_count=0)
     try:
         return pa.array(values)
     except _CONVERSION_ERRORS:

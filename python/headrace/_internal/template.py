@@ -128,7 +128,8 @@ class Template:
 def run_worker(descriptor: int) -> int:
     """Runs in the forked child: takes over the setup, then serves tasks until the driver ends."""
     random.seed()
-    np.random.seed()  # noqa: NPY002
+    if "numpy.random" in sys.modules:  # Else it seeds itself when this process imports it.
+        np.random.seed()  # noqa: NPY002
     worker_setup.apply_setup(_read_setup(descriptor))
     # What users print appears when they print it, also where stdout is a pipe.
     for stream in (sys.stdout, sys.stderr):

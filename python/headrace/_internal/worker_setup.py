@@ -14,7 +14,7 @@ def template_command() -> list[str]:
     if not sys.executable:
         return []
     code = (
-        f"import sys; sys.path[:] = {sys.path!r}; "
+        f"import os, sys; sys.path[:] = {sys.path!r}; os.environ['HEADRACE_LAZY_IMPORT'] = '1'; "
         "from headrace._internal import template; template.main()"
     )
     options = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]

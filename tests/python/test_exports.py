@@ -1,0 +1,37 @@
+"""The names of the package: the same for those who import and for those who check types."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import headrace
+
+
+def test_stub_lists_the_same_names() -> None:
+    stub = ast.parse(Path(headrace.__file__).with_suffix(".pyi").read_text())
+    named = {
+        alias.asname or alias.name
+        for node in stub.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert {*named, "NodeIdStr", "__version__"} == set(headrace.__all__)
+
+
+def test_every_name_is_there() -> None:
+    for name in headrace.__all__:
+        assert getattr(headrace, name) is not None
+
+
+def test_a_lazy_import_loads_a_module_at_its_first_use() -> None:
+    code = (
+        "import sys, headrace; assert 'headrace.dataset' not in sys.modules; "
+        "headrace.Dataset; assert 'headrace.dataset' in sys.modules; "
+        "headrace.aggregate.Count; import os; assert 'HEADRACE_LAZY_IMPORT' not in os.environ"
+    )
+    environment = {**os.environ, "HEADRACE_LAZY_IMPORT": "1"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
