@@ -29,7 +29,7 @@ void ThreadLaneTask(benchmark::State& state) {
   for (auto _ : state) {
     auto execution = session->Execute(mapped.plan(), mapped.options()).ValueOrDie();
     std::int64_t rows = 0;
-    while (auto block = execution->Next(64).ValueOrDie()) {
+    while (auto block = execution->Next(128).ValueOrDie()) {
       rows += block->info.num_rows;
       execution->backend().Release(std::span(&block->object, 1));
     }

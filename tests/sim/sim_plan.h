@@ -168,7 +168,7 @@ inline Case MakeCase(std::uint64_t seed) {
   }
   if (rng.Chance(0.15)) {  // Tasks so short that some are sent ahead.
     sim.block_time_max = Duration::Micros(Between(rng, 1, 60));
-    sim.queue_factor = 16;
+    sim.queue_factor = 64;
   }
   if (rng.Chance(0.02)) sim.workers_always_lost = true;
   if (rng.Chance(0.02)) sim.actors_never_start = true;

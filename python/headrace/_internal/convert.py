@@ -8,6 +8,7 @@ is an extension column of pickled objects. Reading gives views of Arrow's memory
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -358,6 +359,11 @@ def _numpy_scalars_to_arrow(values: list[Any]) -> pa.Array | None:
         return None
 
 
+def _is_masked(values: np.ndarray) -> bool:
+    masked = sys.modules.get("numpy.ma")  # Slow to import, and not so before a user has one.
+    return masked is not None and isinstance(values, masked.MaskedArray)
+
+
 def ndarray_to_arrow(values: np.ndarray) -> pa.Array:
     """Returns a column with one value per row of the first axis; shares memory where it can.
 
@@ -365,7 +371,7 @@ def ndarray_to_arrow(values: np.ndarray) -> pa.Array:
     """
     if values.ndim == 0:
         raise TypeError("a column needs at least one dimension; got an array of shape ()")
-    if isinstance(values, np.ma.MaskedArray):
+    if type(values) is not np.ndarray and _is_masked(values):
         return list_to_arrow(values.tolist())
     if values.ndim > 1:
         column = None if values.dtype == object else tensors_to_arrow(values)

@@ -16,7 +16,7 @@ import pyarrow as pa
 from headrace import _core
 from headrace._internal.plan_building import check_batch_format
 from headrace._internal.refs import ObjectRef
-from headrace._internal.run import run_blocks
+from headrace._internal.run import TAKES_ALL, run_blocks
 from headrace._internal.stats import RunStats
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class ConsumeMixin:
     # ---- Running
 
     def _blocks(
-        self, plan: _core.Plan | None = None, prefetch: int = 1, cancelled: Any = None
+        self, plan: _core.Plan | None = None, prefetch: int = TAKES_ALL, cancelled: Any = None
     ) -> Iterator[_core.BlockRef]:
         """Runs this dataset, or `plan` in its name, and yields references to blocks."""
         return run_blocks(
@@ -56,7 +56,7 @@ class ConsumeMixin:
         )
 
     def _tables(
-        self, plan: _core.Plan | None = None, prefetch: int = 1, cancelled: Any = None
+        self, plan: _core.Plan | None = None, prefetch: int = TAKES_ALL, cancelled: Any = None
     ) -> Iterator[pa.Table]:
         for block in self._blocks(plan, prefetch, cancelled):
             yield block.get()

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _SECONDS_BETWEEN_LOOKS = 0.1
 
+# How many blocks to ask for at once where all are taken as they come: the budget bounds them.
+TAKES_ALL = 128
+
 
 class Run:
     """Runs a plan within a `with` block; leaving it stops what still runs.
@@ -69,7 +72,7 @@ class Run:
             self._on_stats(RunStats.of(execution))
 
     def blocks(
-        self, prefetch: int = 1, cancelled: threading.Event | None = None
+        self, prefetch: int = TAKES_ALL, cancelled: threading.Event | None = None
     ) -> Iterator[_core.BlockRef]:
         """Yields the output blocks; `prefetch` more may be made ready meanwhile.
 
@@ -95,7 +98,7 @@ def run_blocks(
     context: DataContext,
     *,
     title: str = "",
-    prefetch: int = 1,
+    prefetch: int = TAKES_ALL,
     on_stats: Callable[[RunStats], None] | None = None,
     cancelled: threading.Event | None = None,
 ) -> Iterator[_core.BlockRef]:

@@ -7,6 +7,13 @@
 
 namespace headrace {
 
+namespace {
+
+// How many blocks to ask for at once where all are taken as they come: the budget bounds them.
+constexpr std::int64_t kTakesAll = 128;
+
+}  // namespace
+
 Result<std::optional<Block>> NextBlock(Execution& execution, std::int64_t prefetch) {
   ARROW_ASSIGN_OR_RAISE(std::optional<BlockHandle> handle, execution.Next(prefetch));
   if (!handle) return std::nullopt;
@@ -18,7 +25,7 @@ Result<std::optional<Block>> NextBlock(Execution& execution, std::int64_t prefet
 
 Status ForEachBlock(Execution& execution, const std::function<Status(const Block&)>& visit) {
   while (true) {
-    ARROW_ASSIGN_OR_RAISE(std::optional<Block> block, NextBlock(execution));
+    ARROW_ASSIGN_OR_RAISE(std::optional<Block> block, NextBlock(execution, kTakesAll));
     if (!block) return Status::OK();
     ARROW_RETURN_NOT_OK(visit(*block));
   }
@@ -26,7 +33,7 @@ Status ForEachBlock(Execution& execution, const std::function<Status(const Block
 
 Status ForEachHandle(Execution& execution, const std::function<Status(const BlockHandle&)>& visit) {
   while (true) {
-    ARROW_ASSIGN_OR_RAISE(std::optional<BlockHandle> handle, execution.Next());
+    ARROW_ASSIGN_OR_RAISE(std::optional<BlockHandle> handle, execution.Next(kTakesAll));
     if (!handle) return Status::OK();
     const Status status = visit(*handle);
     execution.backend().Release({&handle->object, 1});

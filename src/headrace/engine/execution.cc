@@ -1,5 +1,7 @@
 #include "headrace/engine/execution.h"
 
+#include <sys/prctl.h>
+
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
@@ -54,6 +56,7 @@ class Execution::Impl {
       DriveUntil([this] { return !ready_.empty(); });
     }
     std::unique_lock lock(mutex_);
+    consumer_waits_ = true;
     if (deadline == kNever) {
       changed_.wait(lock, [this] { return !ready_.empty() || over_; });
     } else {
@@ -61,6 +64,7 @@ class Execution::Impl {
       changed_.wait_for(lock, std::chrono::nanoseconds(std::max<std::int64_t>(left.nanos, 0)),
                         [this] { return !ready_.empty() || over_; });
     }
+    consumer_waits_ = false;
     if (over_ && failure_) return failure_->ToStatus();
     Polled polled;
     if (!ready_.empty()) {
@@ -133,6 +137,7 @@ class Execution::Impl {
   }
 
   void Drive() {
+    ::prctl(PR_SET_NAME, "headrace-drive", 0, 0, 0);
     DriveUntil([] { return false; });
   }
 
@@ -162,16 +167,21 @@ class Execution::Impl {
   // frees may have to wait for Python's lock, whose owner may be waiting in Snapshot(): so nothing
   // is performed under scheduler_mutex_.
   Instant PerformAll() {
+    Instant deadline;
     while (true) {
       std::optional<Action> action;
       {
         std::lock_guard lock(scheduler_mutex_);
         action = scheduler_->Poll();
-        if (!action) return scheduler_->NextDeadline().value_or(kNever);
+        if (!action) deadline = scheduler_->NextDeadline().value_or(kNever);
       }
+      if (!action) break;
       if (recorder_ != nullptr) recorder_->Record(*action);
       Perform(*std::move(action));
     }
+    // Once for all that was delivered, so that the consumer does not wake up for each block.
+    if (std::exchange(wake_consumer_, false)) changed_.notify_all();
+    return deadline;
   }
 
   void Perform(Action action) {
@@ -195,8 +205,8 @@ class Execution::Impl {
       // A bundle of several blocks counts as one wish; the rest was not asked for one by one.
       asked_ += static_cast<std::int64_t>(blocks.size()) - 1;
       for (BlockHandle& block : blocks) ready_.push_back(std::move(block));
+      if (std::exchange(consumer_waits_, false)) wake_consumer_ = true;
     }
-    changed_.notify_all();
   }
 
   void Finish(std::optional<Failure> failure) {
@@ -228,12 +238,14 @@ class Execution::Impl {
   const std::shared_ptr<Backend> backend_;
   const std::unique_ptr<EventRecorder> recorder_;  // Null: the run is not recorded.
   const Instant start_;
+  bool wake_consumer_ = false;  // Of the driver.
   std::thread driver_;
   std::mutex stop_mutex_;  // Two threads may stop at once; one of them joins.
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<BlockHandle> ready_;
+  bool consumer_waits_ = false;        // And nobody has woken it yet.
   std::int64_t asked_ = 0;             // Blocks that the consumer asked for in all.
   std::int64_t taken_ = 0;             // Of these, taken.
   std::int64_t handed_out_bytes_ = 0;  // Of the block that the consumer looks at now.

@@ -152,7 +152,7 @@ TEST(Scheduler, SendsShortTasksAhead) {
   };
   EXPECT_EQ(run(50'000, 7), 4);            // Not known yet: a task for each cpu.
   EXPECT_EQ(run(50'000, 8), 4 * (1 + 4));  // 200 us of work more.
-  EXPECT_EQ(run(1'000, 8), 4 * (1 + 16));
+  EXPECT_EQ(run(1'000, 8), 4 * (1 + 64));
   EXPECT_EQ(run(1'000'000, 8), 4);
 }
 

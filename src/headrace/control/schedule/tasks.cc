@@ -12,7 +12,7 @@ namespace {
 // Tasks are sent ahead to keep a cpu busy for as long as an end and the next start may take to
 // come through, once enough tasks were seen to trust their mean.
 constexpr std::int64_t kAheadNanos = 200'000;
-constexpr std::int64_t kAheadFactorMax = 16;
+constexpr std::int64_t kAheadFactorMax = 64;
 constexpr std::int64_t kShortTasksMin = 8;
 
 }  // namespace

@@ -30,8 +30,7 @@ class ChainPipeline : public Pipeline {
 
   Result<std::optional<PipelineOutput>> Next() override {
     if (!chain_ && !builder_.has_next()) return std::nullopt;
-    WallTimer wall(&stats_.wall_nanos);
-    CpuTimer cpu(&stats_.cpu_nanos);
+    const TaskTimer timer(&stats_.wall_nanos, &stats_.cpu_nanos);
     if (Status status = Fill(); !status.ok()) {
       chain_.reset();
       return AddOperator(status, program_->name);

@@ -1,6 +1,10 @@
 #include "headrace/runtime/local/event_port.h"
 
+#include <sys/prctl.h>
+
+#include <algorithm>
 #include <chrono>
+#include <ctime>
 #include <iterator>
 #include <utility>
 
@@ -9,6 +13,15 @@
 
 namespace headrace {
 
+namespace {
+
+constexpr std::int64_t kNapNanos = 40'000;
+constexpr std::int64_t kCloseNanos = 12'000;  // Events with smaller gaps are worth a nap.
+constexpr std::size_t kNapEventsMin = 3;      // A nap that brings fewer was a mistake,
+constexpr int kNoNaps = 256;                  // not to be repeated for so many waits.
+
+}  // namespace
+
 std::int64_t SteadyNanos() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(
              std::chrono::steady_clock::now().time_since_epoch())
@@ -16,7 +29,7 @@ std::int64_t SteadyNanos() {
 }
 
 EventPort::EventPort(std::shared_ptr<LocalStore> store)
-    : store_(std::move(store)), generation_(ForkGeneration()) {}
+    : store_(std::move(store)), generation_(ForkGeneration()), mean_gap_nanos_(kCloseNanos * 10) {}
 
 EventPort::~EventPort() { ReleaseAll(); }
 
@@ -51,6 +64,7 @@ void EventPort::Push(Event event) {
 
 void EventPort::Wait(std::int64_t deadline_nanos, std::vector<Event>* events) {
   std::unique_lock lock(mutex_);
+  if (events_.empty() && deadline_nanos - last_wait_nanos_ > 2 * kNapNanos) Nap(&lock);
   if (events_.empty()) {
     waiting_ = true;
     const auto arrived = [this] { return !events_.empty(); };
@@ -65,12 +79,36 @@ void EventPort::Wait(std::int64_t deadline_nanos, std::vector<Event>* events) {
     }
     waiting_ = false;
   }
+  NoteArrivals(static_cast<std::int64_t>(events_.size()));
   if (events->empty()) {
     events->swap(events_);
     return;
   }
   std::move(events_.begin(), events_.end(), std::back_inserter(*events));
   events_.clear();
+}
+
+void EventPort::Nap(std::unique_lock<std::mutex>* lock) {
+  if (no_naps_ > 0) {
+    --no_naps_;
+    return;
+  }
+  if (mean_gap_nanos_ > kCloseNanos) return;
+  lock->unlock();
+  // Timers of a thread may be late by its slack, 50 µs unless told.
+  static thread_local const int slack = ::prctl(PR_SET_TIMERSLACK, 1'000, 0, 0, 0);
+  static_cast<void>(slack);
+  const timespec time{0, kNapNanos};
+  ::nanosleep(&time, nullptr);
+  lock->lock();
+  if (events_.size() < kNapEventsMin) no_naps_ = kNoNaps;
+}
+
+void EventPort::NoteArrivals(std::int64_t count) {
+  const std::int64_t now = SteadyNanos();
+  const std::int64_t gap = (now - last_wait_nanos_) / std::max<std::int64_t>(1, count);
+  mean_gap_nanos_ += (std::min(gap, 10 * kCloseNanos) - mean_gap_nanos_) / 8;
+  last_wait_nanos_ = now;
 }
 
 bool EventPort::TryTake(std::vector<Event>* events) {

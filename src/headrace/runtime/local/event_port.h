@@ -32,6 +32,11 @@ class EventPort {
   void Push(Event event);
 
   /// Waits until an event is there or the steady clock passes `deadline_nanos`; appends what came.
+  ///
+  /// To sleep and be woken costs more than many an event is worth, so where events follow each
+  /// other closely the waiting thread naps for a moment, in which nobody wakes it, and finds
+  /// several (as a network driver that polls under load: Mogul and Ramakrishnan, "Eliminating
+  /// receive livelock", 1997).
   void Wait(std::int64_t deadline_nanos, std::vector<Event>* events);
   /// Appends what is there, without waiting. Returns true if there was something.
   bool TryTake(std::vector<Event>* events);
@@ -46,12 +51,20 @@ class EventPort {
   void ReleaseAll();
 
  private:
+  void Nap(std::unique_lock<std::mutex>* lock);
+  void NoteArrivals(std::int64_t count);
+
   const std::shared_ptr<LocalStore> store_;
   const std::uint64_t generation_;
   std::mutex mutex_;
   std::condition_variable arrived_;
   std::vector<Event> events_;  // Guarded by mutex_.
   bool waiting_ = false;       // Guarded by mutex_.
+
+  // Of the thread that waits.
+  std::int64_t last_wait_nanos_ = 0;  // When it last came back.
+  std::int64_t mean_gap_nanos_;       // Between events, lately.
+  int no_naps_ = 0;                   // Waits to go before the next nap may be tried.
 
   std::mutex objects_mutex_;
   std::unordered_map<ObjectId, std::int64_t> references_;  // Guarded by objects_mutex_.

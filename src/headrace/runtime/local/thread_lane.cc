@@ -1,5 +1,7 @@
 #include "headrace/runtime/local/thread_lane.h"
 
+#include <sys/prctl.h>
+
 #include <optional>
 #include <utility>
 
@@ -129,6 +131,7 @@ void ThreadLane::Submit(std::function<void()> job) {
 }
 
 void ThreadLane::Serve() {
+  ::prctl(PR_SET_NAME, "headrace-lane", 0, 0, 0);
   std::unique_lock lock(mutex_);
   while (true) {
     if (!jobs_.empty()) {
