@@ -14,7 +14,7 @@ from headrace.block import Block
 from headrace.datasource.file_based_datasource import FileBasedDatasource
 from headrace.datasource.file_datasink import RowBasedFileDatasink
 
-_BLOCK_BYTES = 64 << 20
+_BLOCK_BYTES = 16 << 20  # Small enough that memory is used again, while it is warm.
 _ENCODING_GUESS = 1.0 / 8  # Bytes of a compressed image by those of its pixels.
 
 
