@@ -22,6 +22,7 @@
 #include "arrow_casters.h"
 #include "bindings.h"
 #include "errors.h"
+#include "headrace/data/exchange/sort_key.h"
 #include "resources.h"
 
 namespace headrace::python {
@@ -182,6 +183,31 @@ Result<std::vector<std::int64_t>> GroupStarts(const arrow::Table& table, const N
   return starts;
 }
 
+// Returns the least string that is above all that begin with `prefix`.
+std::string After(std::string prefix) {
+  while (!prefix.empty() && prefix.back() == '\xff') prefix.pop_back();
+  if (!prefix.empty()) ++prefix.back();
+  return prefix;
+}
+
+// Encodes ascending values of a first key as the cuts of a sorted output: before the first row at
+// or above the value; in a descending output, behind the last such row.
+std::vector<nb::bytes> SortBoundaries(const std::shared_ptr<arrow::Array>& values,
+                                      bool descending) {
+  const auto table =
+      arrow::Table::Make(arrow::schema({arrow::field("key", values->type())}), {values});
+  const auto encoder = Unwrap(
+      SortKeyEncoder::Make(*table, {{"key", descending, false}}, arrow::default_memory_pool()));
+  std::vector<nb::bytes> cuts;
+  for (std::int64_t i = 0; i < values->length(); ++i) {
+    std::string key;
+    encoder.Append(descending ? values->length() - 1 - i : i, &key);
+    if (descending) key = After(std::move(key));
+    cuts.emplace_back(key.data(), key.size());
+  }
+  return cuts;
+}
+
 }  // namespace
 
 void BindExchange(nb::module_& module) {
@@ -210,6 +236,7 @@ void BindExchange(nb::module_& module) {
            nb::arg("right_keys"), nb::arg("left_suffix") = "", nb::arg("right_suffix") = "",
            nb::arg("partitions") = -1)
       .def_static("zip", &ZipOf, nb::arg("plans"));
+  module.def("sort_boundaries", &SortBoundaries, nb::arg("values"), nb::arg("descending"));
   module.def(
       "group_starts",
       [](const std::shared_ptr<arrow::Table>& table, const Names& keys) {
