@@ -67,6 +67,7 @@ struct SortKey {
 struct ScatterStep {
   std::vector<std::string> keys;  // Rows with equal keys meet. Empty: each row at random.
   std::int32_t buckets = 1;
+  std::uint64_t seed = 0;  // Without keys: mixed with the program's seed and the position.
 };
 
 /// Map side, last step: sorts, stably, all rows of the task into one run; infos get an index. The
@@ -82,8 +83,10 @@ struct MergeStep {
   std::int64_t limit = -1;
 };
 
-/// Reduce side: all rows of the task in random order, by the program's seed and the position.
-struct ShuffleStep {};
+/// Reduce side: all rows of the task in random order, by the seeds and the position.
+struct ShuffleStep {
+  std::uint64_t seed = 0;  // Mixed with the program's.
+};
 
 /// Reduce side: all rows of the task sorted by `keys`; a block that it yields never ends between
 /// rows of equal keys. For functions that take whole groups.
@@ -145,9 +148,10 @@ enum class JoinKind : std::uint8_t {
 };
 
 /// Reduce side, first step: joins the left inputs of the task with the right ones by equal keys. A
-/// null key matches nothing. Output: the keys under their left names (right ones for right semi
-/// and anti), the other left columns, the other right columns; a name on both sides gets the
-/// suffix of its side.
+/// null key matches nothing. Output: the left columns, keys too, then the right ones that are no
+/// keys; for right outer joins the left ones that are no keys, then the right ones, keys too; for
+/// semi and anti joins those of one side. A name on both sides gets the suffix of its side, but
+/// keys keep theirs.
 struct JoinStep {
   JoinKind kind = JoinKind::kInner;
   std::vector<std::string> left_keys;
