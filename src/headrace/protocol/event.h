@@ -127,6 +127,7 @@ struct OutputConsumed {
 struct ObjectsSpilled {
   std::vector<ObjectId> asked;
   std::vector<ObjectId> spilled;
+  std::optional<Failure> failure;  // The disk took no more: the run fails.
 };
 struct CapacityChanged {
   Resources total;
@@ -197,6 +198,9 @@ std::string ToString(const Action& action);
 /// Writes a block's info; the schema as Arrow IPC bytes.
 void WriteBlockInfo(const BlockInfo& info, WireWriter* out);
 Result<BlockInfo> ReadBlockInfo(WireReader* in);
+
+void WriteBlockIndex(const BlockIndex& index, WireWriter* out);
+std::shared_ptr<const BlockIndex> ReadBlockIndex(WireReader* in);
 
 void WriteFailure(const Failure& failure, WireWriter* out);
 Failure ReadFailure(WireReader* in);

@@ -83,7 +83,7 @@ struct Write {
 
 // ---- Operators that need all of their input; see protocol/exchange.h.
 
-/// Other block boundaries. Exactly one of the first two is set, or `keys` alone.
+/// Other block boundaries. Exactly one of the first two is set, or `keys` with or without `blocks`.
 struct Repartition {
   std::int64_t blocks = -1;          // So many blocks, also if some have no rows.
   std::int64_t rows_per_block = -1;  // Blocks of exactly so many rows; the last may have fewer.
@@ -108,6 +108,7 @@ struct RandomizeBlocks {
 struct Sort {
   std::vector<SortKey> keys;
   std::vector<std::string> boundaries;
+  std::int64_t limit = -1;  // Rows after the first so many are not asked for.
 };
 
 /// One row for each group, in no order that is promised; the keys, then the aggregates.

@@ -25,7 +25,7 @@ struct TaskInput {
 /// One finished output block of a task.
 struct PipelineOutput {
   Block block;
-  BlockInfo info;  // Complete: rows, bytes, schema, position, files.
+  BlockInfo info;  // Complete: rows, bytes, schema, position, files, index.
 };
 
 /// Runs one task program over one input: a pull iterator over shaped output blocks.
