@@ -54,7 +54,8 @@ class FirstAccumulator : public Accumulator {
 
   Result<std::shared_ptr<arrow::Array>> Results(std::int64_t begin, std::int64_t end) override {
     if (!column_) {
-      ARROW_ASSIGN_OR_RAISE(column_, CombineColumn(values_.column(), setting_.pool));
+      ARROW_ASSIGN_OR_RAISE(auto values, values_.Column());
+      ARROW_ASSIGN_OR_RAISE(column_, CombineColumn(values, setting_.pool));
     }
     const std::span<const std::uint32_t> places(places_.data() + begin,
                                                 static_cast<std::size_t>(end - begin));

@@ -1,5 +1,6 @@
 #include <arrow/array.h>
 #include <arrow/array/concatenate.h>
+#include <arrow/array/util.h>
 #include <arrow/chunked_array.h>
 #include <arrow/compute/api_vector.h>
 #include <arrow/compute/exec.h>
@@ -152,7 +153,8 @@ class ListAccumulator : public ListsAccumulator {
   }
 
   Status Finish() override {
-    return lists_.Make(values_.column(), groups_, num_groups_, setting_.pool);
+    ARROW_ASSIGN_OR_RAISE(auto values, values_.Column());
+    return lists_.Make(values, groups_, num_groups_, setting_.pool);
   }
 
  private:

@@ -3,6 +3,7 @@
 #include <arrow/array.h>
 #include <arrow/array/builder_binary.h>
 #include <arrow/array/concatenate.h>
+#include <arrow/array/util.h>
 #include <arrow/buffer.h>
 #include <arrow/chunked_array.h>
 #include <arrow/table.h>
@@ -420,7 +421,8 @@ class EncodedTable : public GroupTable {
   Result<arrow::ArrayVector> Keys(std::int64_t begin, std::int64_t end) const override {
     arrow::ArrayVector keys;
     for (const ArrayPile& first : firsts_) {
-      const auto slice = first.column()->Slice(begin, end - begin);
+      ARROW_ASSIGN_OR_RAISE(const auto column, first.Column());
+      const auto slice = column->Slice(begin, end - begin);
       if (slice->num_chunks() == 1) {
         keys.push_back(slice->chunk(0));
       } else {
@@ -519,8 +521,10 @@ Status ArrayPile::Append(const arrow::ChunkedArray& chunks) {
   return Status::OK();
 }
 
-std::shared_ptr<arrow::ChunkedArray> ArrayPile::column() const {
-  return std::make_shared<arrow::ChunkedArray>(chunks_, type_);
+Result<std::shared_ptr<arrow::ChunkedArray>> ArrayPile::Column() const {
+  if (!chunks_.empty()) return std::make_shared<arrow::ChunkedArray>(chunks_, type_);
+  ARROW_ASSIGN_OR_RAISE(auto empty, arrow::MakeEmptyArray(type_, pool_));
+  return std::make_shared<arrow::ChunkedArray>(std::move(empty));
 }
 
 }  // namespace headrace

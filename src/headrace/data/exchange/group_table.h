@@ -53,7 +53,8 @@ class ArrayPile {
   Status Append(std::shared_ptr<arrow::Array> chunk);
   Status Append(const arrow::ChunkedArray& chunks);
   std::int64_t length() const { return length_; }
-  std::shared_ptr<arrow::ChunkedArray> column() const;
+  /// Returns all values, in at least one chunk.
+  Result<std::shared_ptr<arrow::ChunkedArray>> Column() const;
 
  private:
   std::shared_ptr<arrow::DataType> type_;
