@@ -46,6 +46,7 @@ __all__ = [
     "ZeroPercentage",
 ]
 
+
 class Count(AggregateFnV2[int, int]):
     """The number of rows, or of a column's values (with `ignore_nulls`, of those not null)."""
 
@@ -74,7 +75,9 @@ class Sum(AggregateFnV2[Any, Any]):
     def __init__(
         self, on: str | None = None, ignore_nulls: bool = True, alias_name: str | None = None
     ) -> None:
-        super().__init__(default_name("sum", on, alias_name), lambda: 0, on=on, ignore_nulls=ignore_nulls)
+        super().__init__(
+            default_name("sum", on, alias_name), lambda: 0, on=on, ignore_nulls=ignore_nulls
+        )
 
     def aggregate_block(self, block: Block) -> Any:
         return target_column(self, block).sum(ignore_nulls=self._ignore_nulls)
@@ -228,7 +231,9 @@ class Quantile(AggregateFnV2[list[Any], Any]):
         ignore_nulls: bool = True,
         alias_name: str | None = None,
     ) -> None:
-        super().__init__(default_name("quantile", on, alias_name), list, on=on, ignore_nulls=ignore_nulls)
+        super().__init__(
+            default_name("quantile", on, alias_name), list, on=on, ignore_nulls=ignore_nulls
+        )
         self._q = q
 
     def aggregate_block(self, block: Block) -> list[pa.Array] | None:
@@ -268,7 +273,9 @@ class Unique(AggregateFnV2[dict[Any, Any], list[Any]]):
         alias_name: str | None = None,
         encode_lists: bool | Unique.ListEncodingMode | None = None,
     ) -> None:
-        super().__init__(default_name("unique", on, alias_name), dict, on=on, ignore_nulls=ignore_nulls)
+        super().__init__(
+            default_name("unique", on, alias_name), dict, on=on, ignore_nulls=ignore_nulls
+        )
         self._flatten = encode_lists is True or encode_lists == Unique.ListEncodingMode.FLATTEN
 
     def aggregate_block(self, block: Block) -> dict[Any, Any]:
@@ -325,7 +332,9 @@ class AsList(AggregateFnV2[list[Any], list[Any]]):
     """All values of a column as a list."""
 
     def __init__(self, on: str, alias_name: str | None = None, ignore_nulls: bool = False) -> None:
-        super().__init__(default_name("list", on, alias_name), list, on=on, ignore_nulls=ignore_nulls)
+        super().__init__(
+            default_name("list", on, alias_name), list, on=on, ignore_nulls=ignore_nulls
+        )
 
     def aggregate_block(self, block: Block) -> list[Any]:
         column = target_column(self, block)
@@ -342,7 +351,9 @@ class ValueCounter(AggregateFnV2[dict[Any, int], dict[str, list[Any]]]):
     """The values of a column and how often each occurs: {"values": [...], "counts": [...]}."""
 
     def __init__(self, on: str, alias_name: str | None = None) -> None:
-        super().__init__(default_name("value_counter", on, alias_name), dict, on=on, ignore_nulls=True)
+        super().__init__(
+            default_name("value_counter", on, alias_name), dict, on=on, ignore_nulls=True
+        )
 
     def aggregate_block(self, block: Block) -> dict[Any, int] | None:
         counted = target_column(self, block).value_counts()
@@ -391,7 +402,10 @@ class ZeroPercentage(_Share):
 
     def __init__(self, on: str, ignore_nulls: bool = True, alias_name: str | None = None) -> None:
         super().__init__(
-            default_name("zero_pct", on, alias_name), lambda: [0, 0], on=on, ignore_nulls=ignore_nulls
+            default_name("zero_pct", on, alias_name),
+            lambda: [0, 0],
+            on=on,
+            ignore_nulls=ignore_nulls,
         )
 
     def aggregate_block(self, block: Block) -> list[int]:

@@ -83,9 +83,7 @@ class ExchangeMixin:
                     "both."
                 )
             if shuffle:
-                raise ValueError(
-                    "`shuffle` must be False when `target_num_rows_per_block` is set."
-                )
+                raise ValueError("`shuffle` must be False when `target_num_rows_per_block` is set.")
             rows = _positive("target_num_rows_per_block", target_num_rows_per_block)
             return self._with_plan(self._plan.repartition(rows_per_block=rows))
         blocks = _positive("num_blocks", num_blocks)
@@ -124,9 +122,7 @@ class ExchangeMixin:
         placement = None
         if ray_remote_args:
             placement = make_placement(ray_remote_args=ray_remote_args, context=self._context)
-        return self._with_plan(
-            self._plan.random_shuffle(plan_seed(seed), -1, placement)
-        )
+        return self._with_plan(self._plan.random_shuffle(plan_seed(seed), -1, placement))
 
     @recorded
     def randomize_block_order(self, *, seed: int | RandomSeedConfig | None = None) -> Dataset:
@@ -332,4 +328,3 @@ def _check_join_schemas(
                 "Key columns are expected to be present and have the same types in both left and "
                 f"right operands of the join operation: left has {left}, but right has {right}"
             )
-
