@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::int64_t kPartitionsWanted = 64;
 constexpr std::int64_t kPartitionMinBytes = 1 << 20;
+constexpr std::int64_t kPartitionFloorBytes = 64 << 10;
 constexpr std::int64_t kPartitionMaxBytes = 32 << 20;
 
 using Interval = std::pair<std::uint32_t, std::uint32_t>;
@@ -148,7 +149,7 @@ std::int64_t PartitionBytes(const ExchangeOperator& spec, std::int64_t total_byt
   if (!shuffles) {
     most = std::min(most, place.budget_bytes / (4 * std::max<std::int64_t>(place.cpus, 1)));
   }
-  most = std::max<std::int64_t>(most, 1);
+  most = std::max(most, kPartitionFloorBytes);
   return std::clamp(total_bytes / kPartitionsWanted, std::min(kPartitionMinBytes, most), most);
 }
 

@@ -14,7 +14,7 @@
 // Which rows of which block for which task: what an exchange decides when its inputs have ended.
 //
 // Partitions are made as large as keeps 64 of them, but 1 MiB at least and 32 MiB at most, which
-// is what a task holds beside its output; and no larger than a quarter of the budget for each cpu.
+// is what a task holds beside its output; and no larger than a quarter of each cpu's share of the budget.
 // All that is below 1 MiB is one partition. A shuffle looks at the data alone, so that its result
 // depends on neither cpus nor budget.
 //

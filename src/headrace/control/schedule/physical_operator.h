@@ -34,11 +34,11 @@ namespace headrace {
 struct ProposedTask {
   ProgramPtr program;
   RefBundle held;                                     // Inputs; empty for sources.
-  std::vector<ObjectId> shared;                       // Inputs that the operator holds.
+  std::vector<ObjectId> shared{};                     // Inputs that the operator holds.
   bool shared_first = false;                          // They come before `held`, else after.
-  std::vector<RowRange> ranges;                       // As in TaskOrder.
+  std::vector<RowRange> ranges{};                     // As in TaskOrder.
   std::uint32_t left_inputs = 0;                      // As in TaskOrder.
-  std::optional<KeyRange> keys;                       // As in TaskOrder.
+  std::optional<KeyRange> keys{};                     // As in TaskOrder.
   const std::vector<std::uint32_t>* units = nullptr;  // Sources: the read units. In the plan.
   Position position;
 };

@@ -24,7 +24,7 @@ SimBackend::SimBackend(SimOptions options) : options_(std::move(options)), rng_(
 
 void SimBackend::StartTask(TaskId id, const TaskOrder& order) {
   if (!tasks_ever_.insert(id).second) return Violated("task started twice: " + id.ToString());
-  std::int64_t rows_in = order.inputs.empty() ? -1 : 0;
+  std::int64_t rows_in = order.inputs.empty() && !order.units.empty() ? -1 : 0;
   for (std::size_t i = 0; i < order.inputs.size(); ++i) {
     const ObjectId input = order.inputs[i];
     auto at = objects_.find(input);
@@ -303,8 +303,11 @@ void SimBackend::Yield(TaskId id, Task& task, std::vector<Event>* events) {
   ++yields_;
   if (yields_ == options_.drop_block) return;
   const Position position = task.order.position.Child(index);
-  Report(event::BlockYielded{id, index, MakeObject(block.num_rows, block.num_bytes, position)},
-         events);
+  BlockHandle made = MakeObject(block.num_rows, block.num_bytes, position);
+  if (task.order.program != nullptr) {
+    made.info.index = options_.model.IndexOf(*task.order.program, position, block.num_rows);
+  }
+  Report(event::BlockYielded{id, index, std::move(made)}, events);
   if (yields_ != options_.double_block) return;
   BlockHandle twice = MakeObject(block.num_rows, block.num_bytes, position);
   Report(event::BlockYielded{id, index + 1, std::move(twice)}, events);
