@@ -242,36 +242,41 @@ _JOINS = (
     "left_anti",
     "right_anti",
 )
-_OUTER = _JOINS[:4]
 
 
-def case_join_types(ray_data, tmp_path):
-    left, right = _sides(ray_data)
-    return {kind: rows(left.join(right, kind, 2, on=("id",))) for kind in _JOINS}
+def _join_case(kind):
+    """Returns a case of one type of join: with one key, another name, two keys, null keys."""
+
+    def case(ray_data, tmp_path):
+        left, right = _sides(ray_data)
+        other = right.rename_columns({"id": "rid"})
+        few = ray_data.from_items([{"a": i % 3, "b": i % 2, "x": i} for i in range(8)])
+        more = ray_data.from_items([{"a": i % 3, "b": 0, "y": i} for i in range(4)])
+        nulls = _nulls(ray_data)
+        renamed = nulls.rename_columns({"v": "v2", "s": "s2"})
+        return {
+            "one": rows(left.join(right, kind, 1, on=("id",))),
+            "other_name": rows(left.join(other, kind, 1, on=("id",), right_on=("rid",))),
+            "two": rows(few.join(more, kind, 1, on=("a", "b"))),
+            "nulls": rows(nulls.join(renamed, kind, 1, on=("k",))),
+        }
+
+    return case
 
 
-def case_join_other_key(ray_data, tmp_path):
-    left, right = _sides(ray_data)
-    right = right.rename_columns({"id": "rid"})
-    return {kind: rows(left.join(right, kind, 2, on=("id",), right_on=("rid",))) for kind in _OUTER}
-
-
-def case_join_two_keys(ray_data, tmp_path):
-    items = [{"a": i % 3, "b": i % 2, "x": i} for i in range(8)]
-    left = ray_data.from_items(items)
-    right = ray_data.from_items([{"a": i % 3, "b": 0, "y": i} for i in range(4)])
-    return {kind: rows(left.join(right, kind, 2, on=("a", "b"))) for kind in _OUTER}
+for _kind in _JOINS:
+    globals()[f"case_join_{_kind}"] = _join_case(_kind)
 
 
 def case_join_suffixes(ray_data, tmp_path):
     left, right = _sides(ray_data)
     right = right.rename_columns({"w": "v"})
     return {
-        "left": rows(left.join(right, "inner", 2, on=("id",), left_suffix="_l")),
-        "right": rows(left.join(right, "inner", 2, on=("id",), right_suffix="_r")),
-        "both": rows(left.join(right, "inner", 2, left_suffix="_l", right_suffix="_r")),
-        "semi": rows(left.join(right, "left_semi", 2, on=("id",))),
-        "none": fails(lambda: left.join(right, "inner", 2, on=("id",)).take_all()),
+        "left": rows(left.join(right, "inner", 1, on=("id",), left_suffix="_l")),
+        "right": rows(left.join(right, "inner", 1, on=("id",), right_suffix="_r")),
+        "both": rows(left.join(right, "inner", 1, left_suffix="_l", right_suffix="_r")),
+        "semi": rows(left.join(right, "left_semi", 1, on=("id",))),
+        "none": fails(lambda: left.join(right, "inner", 1, on=("id",)).take_all()),
     }
 
 
@@ -285,8 +290,8 @@ def case_join_of_nothing(ray_data, tmp_path):
     left, right = _sides(ray_data)
     none = right.filter(expr="id > 100")
     return {
-        "outer": rows(left.join(none, "left_outer", 2, on=("id",))),
-        "inner": rows(left.join(none, "inner", 2, on=("id",))),
+        "outer": rows(left.join(none, "left_outer", 1, on=("id",))),
+        "inner": rows(left.join(none, "inner", 1, on=("id",))),
     }
 
 
@@ -295,11 +300,11 @@ def case_join_errors(ray_data, tmp_path):
     texts = ray_data.from_items([{"id": "1", "w": 2}])
     return [
         error_of(lambda: left.join(right, "outer", 2), "outer", "full_outer"),
-        error_of(lambda: left.join(right, "inner", 2, on="id")),
-        fails(lambda: left.join(right, "inner", 2, on=("nope",)).take_all()),
-        fails(lambda: left.join(right, "inner", 2, ("id",), ("id", "w")).take_all()),
+        error_of(lambda: left.join(right, "inner", 1, on="id")),
+        fails(lambda: left.join(right, "inner", 1, on=("nope",)).take_all()),
+        fails(lambda: left.join(right, "inner", 1, ("id",), ("id", "w")).take_all()),
         fails(lambda: left.join(texts, "inner", 2).take_all()),
-        error_of(lambda: left.join(texts, "inner", 2, validate_schemas=True)),
+        error_of(lambda: left.join(texts, "inner", 1, validate_schemas=True)),
         fails(lambda: left.join(5, "inner", 2)),
     ]
 
@@ -427,5 +432,5 @@ def case_exchange_of_tensors(ray_data, tmp_path):
     ds = ray_data.range_tensor(6, shape=(2, 2), override_num_blocks=2)
     with_id = ds.map(lambda row: {"id": int(row["data"][0, 0]), "t": row["data"]})
     col = sub(ray_data, "expressions").col
-    shuffled = with_id.random_shuffle(seed=1).sort("id").filter(col("id") > 3)
+    shuffled = with_id.random_shuffle(seed=1).sort("id").filter(expr=col("id") > 3)
     return [np.asarray(row["t"]).tolist() for row in shuffled.take_all()]

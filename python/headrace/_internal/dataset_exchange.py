@@ -14,7 +14,8 @@ import pyarrow as pa
 from headrace import _core
 from headrace._internal.lineage import recorded
 from headrace._internal.plan_building import make_placement
-from headrace._internal.seeds import plan_seed
+from headrace._internal.scalars import scalar_of
+from headrace._internal.seeds import chance, plan_seed
 
 if TYPE_CHECKING:
     from headrace._internal.seeds import RandomSeedConfig
@@ -283,7 +284,7 @@ class ExchangeMixin:
             raise ValueError("Cannot sample from an empty Dataset.")
         if fraction == 1:
             return self._with_plan(self._plan)
-        return self._with_plan(self._plan.sample(float(fraction), plan_seed(seed)))
+        return self._with_plan(self._plan.filter(below(chance(seed), fraction)))
 
     def _existing(self, names: list[str], verb: str) -> list[str]:
         schema = self._known_schema()
@@ -302,6 +303,11 @@ def key_list(key: Any) -> list[str]:
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"Key must be a string or a list of strings, but got {key}.")
     return list(names)
+
+
+def below(value: _core.Expr, bound: float) -> _core.Expr:
+    """Returns the expression value < bound."""
+    return _core.Expr.call("less", [value, _core.Expr.literal(scalar_of(float(bound)))])
 
 
 def _positive(label: str, value: Any) -> int:

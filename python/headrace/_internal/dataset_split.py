@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from headrace import _core
-from headrace._internal.seeds import drawn_seed
+from headrace._internal.dataset_exchange import below
+from headrace._internal.seeds import fixed_chance
 
 if TYPE_CHECKING:
     from headrace.context import DataContext
@@ -185,11 +186,12 @@ class SplitMixin:
             raise ValueError(f"Invalid split type: {split_type}")
         if hash_column is not None:
             raise ValueError("hash_column is not supported for random split")
-        plans = [
-            self._plan.sample(1 - test_size, drawn_seed(seed), inverted)
-            for inverted in (False, True)
-        ]
-        return self._with_plan(plans[0]), self._with_plan(plans[1])
+        for_training = below(fixed_chance(seed), 1 - test_size)
+        for_testing = _core.Expr.call("invert", [for_training])
+        return (
+            self._with_plan(self._plan.filter(for_training)),
+            self._with_plan(self._plan.filter(for_testing)),
+        )
 
     def _ordered_blocks(self) -> list[_core.BlockRef]:
         return [block for block in self.materialize()._plan.blocks() or [] if block.num_rows]

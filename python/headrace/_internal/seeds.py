@@ -9,6 +9,9 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
+from headrace import _core
+from headrace._internal.scalars import scalar_of
+
 _DRAWN_BY_EACH_RUN = 0
 
 
@@ -52,6 +55,24 @@ def plan_seed(seed: Any) -> int:
     return (2 * config.seed + 1) % (1 << 64)
 
 
-def drawn_seed(seed: Any) -> int:
-    """Returns a seed for something that is drawn now, in this process."""
-    return plan_seed(seed) or secrets.randbits(64) | 1
+def chance(seed: Any) -> _core.Expr:
+    """Returns an expression: a number in [0, 1) for each row, by the seed and the row's place.
+
+    ValueError for what is no seed.
+    """
+    config = RandomSeedConfig.create_seed_config(seed)
+    number, reseeded = config.seed, config.reseed_after_execution
+    if number is None:
+        number, reseeded = secrets.randbits(63), True
+    return _random(number, reseeded)
+
+
+def fixed_chance(seed: int | None) -> _core.Expr:
+    """The same, equal in every run: without a seed, one is drawn now."""
+    return _random(secrets.randbits(63) if seed is None else seed, False)
+
+
+def _random(seed: int, reseeded: bool) -> _core.Expr:
+    signed = (seed + (1 << 63)) % (1 << 64) - (1 << 63)
+    literals = [scalar_of(signed), scalar_of(reseeded)]
+    return _core.Expr.call("random", [_core.Expr.literal(literal) for literal in literals])

@@ -126,7 +126,10 @@ def _aggregations(
     for kind, make in (overrides or {}).items():
         if kind.is_arrow_type() and kind.to_arrow_dtype() == dtype:
             return make(name)
-    every = [Count(on=name, ignore_nulls=False), MissingValuePercentage(on=name)]
+    every: list[AggregateFnV2[Any, Any]] = [
+        Count(on=name, ignore_nulls=False),
+        MissingValuePercentage(on=name),
+    ]
     if pa.types.is_integer(dtype) or pa.types.is_floating(dtype) or pa.types.is_decimal(dtype):
         return [
             *every,
