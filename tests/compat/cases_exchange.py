@@ -280,12 +280,6 @@ def case_join_suffixes(ray_data, tmp_path):
     }
 
 
-def case_join_null_keys(ray_data, tmp_path):
-    left = _nulls(ray_data)
-    right = left.rename_columns({"v": "v2", "s": "s2"})
-    return {kind: rows(left.join(right, kind, 2, on=("k",))) for kind in _OUTER}
-
-
 def case_join_of_nothing(ray_data, tmp_path):
     left, right = _sides(ray_data)
     none = right.filter(expr="id > 100")

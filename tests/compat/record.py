@@ -30,6 +30,7 @@ def _start_ray() -> object:
     context = data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    context.default_hash_shuffle_parallelism = 4  # Its 200 take seconds for a few rows.
     return data
 
 
