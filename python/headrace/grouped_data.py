@@ -51,8 +51,10 @@ class GroupedData:
         return int(self._num_partitions)
 
     def _groups(self) -> Dataset:
-        plan = self._dataset._plan.group(self._keys, self._partitions())
-        return self._dataset._with_plan(plan)
+        """Returns the rows in blocks of whole groups."""
+        plan, keys = self._dataset._plan, self._keys
+        whole = plan.group(keys, self._partitions()) if keys else plan.repartition(blocks=1)
+        return self._dataset._with_plan(whole)
 
     # ---- Folds
 

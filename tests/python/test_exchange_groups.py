@@ -349,7 +349,8 @@ def test_one_key_with_most_rows() -> None:
     )
     got = {row["g"]: row["count()"] for row in in_order(ds.groupby("g").count())}
     assert got[0] == 18001
-    assert len(got) == 2000 and sum(got.values()) == 20000
+    assert len(got) == 2000
+    assert sum(got.values()) == 20000
 
 
 # ---- Functions of Python
@@ -372,8 +373,10 @@ def test_aggregations_of_python() -> None:
     ds = headrace.from_items(items, override_num_blocks=3)
     made = ds.groupby("g").aggregate(_Longest("t"), kinds.Sum("v"), kinds.ValueCounter("g"))
     got = {row["g"]: row for row in in_order(made)}
-    assert got[0]["longest(t)"] == "x" * 8 and got[1]["longest(t)"] == "x" * 7
-    assert got[0]["sum(v)"] == 20 and got[1]["sum(v)"] == 16
+    assert got[0]["longest(t)"] == "x" * 8
+    assert got[1]["longest(t)"] == "x" * 7
+    assert got[0]["sum(v)"] == 20
+    assert got[1]["sum(v)"] == 16
     assert got[1]["value_counter(g)"] == {"values": [1], "counts": [4]}
     assert ds.aggregate(_Longest("t")) == {"longest(t)": "x" * 8}
 
@@ -425,7 +428,8 @@ def test_most_frequent_values() -> None:
     items = [{"v": "abc"[min(i % 7, 2)], "l": [i % 3, 9]} for i in range(70)]
     ds = headrace.from_items(items, override_num_blocks=4)
     top = ds.aggregate(kinds.ApproximateTopK("v", 2))["approx_topk(v)"]
-    assert top[0] == {"v": "c", "count": 50} and top[1]["count"] == 10
+    assert top[0] == {"v": "c", "count": 50}
+    assert top[1]["count"] == 10
     elements = ds.aggregate(kinds.ApproximateTopK("l", 1, encode_lists=True))["approx_topk(l)"]
     assert elements == [{"l": 9, "count": 70}]
     rare = headrace.from_items([{"v": i} for i in range(100)] + [{"v": 7}] * 60)
@@ -439,10 +443,13 @@ def test_summary() -> None:
     summary = ds.summary()
     assert summary.columns == ["x", "f", "s"]
     frame = summary.to_pandas().set_index("statistic")
-    assert frame.loc["mean", "x"] == 4.5 and frame.loc["count", "s"] == 10
-    assert frame.loc["zero_pct", "x"] == 10.0 and frame.loc["missing_pct", "f"] == 0.0
+    assert frame.loc["mean", "x"] == 4.5
+    assert frame.loc["count", "s"] == 10
+    assert frame.loc["zero_pct", "x"] == 10.0
+    assert frame.loc["missing_pct", "f"] == 0.0
     stats = summary.get_column_stats("f").set_index("statistic")["value"]
-    assert stats["max"] == 4.5 and stats["approx_quantile[0]"] == 2.5
+    assert stats["max"] == 4.5
+    assert stats["approx_quantile[0]"] == 2.5
     with pytest.raises(ValueError, match="nope"):
         ds.summary(["nope"])
     with pytest.raises(ValueError, match="nope"):
