@@ -1,13 +1,17 @@
 #include "headrace/data/exchange/gather.h"
 
 #include <arrow/array/array_base.h>
+#include <arrow/array/array_binary.h>
 #include <arrow/array/array_primitive.h>
+#include <arrow/array/builder_binary.h>
 #include <arrow/array/concatenate.h>
 #include <arrow/array/util.h>
+#include <arrow/builder.h>
 #include <arrow/chunked_array.h>
 #include <arrow/compute/api_vector.h>
 #include <arrow/compute/exec.h>
 #include <arrow/datum.h>
+#include <arrow/extension_type.h>
 #include <arrow/table.h>
 
 #include <algorithm>
@@ -230,6 +234,50 @@ Result<std::shared_ptr<arrow::ChunkedArray>> GatherText(const arrow::ChunkedArra
   return std::make_shared<arrow::ChunkedArray>(std::move(chunks), column.type());
 }
 
+std::shared_ptr<ArrayData> StorageData(const arrow::Array& array,
+                                       const std::shared_ptr<arrow::DataType>& type) {
+  auto data = array.data()->Copy();
+  data->type = type;
+  return data;
+}
+
+// Arrow has no Take for views. What they point at is copied: else every piece of the result would
+// hold all of it.
+Result<std::shared_ptr<arrow::ChunkedArray>> GatherViews(const arrow::ChunkedArray& column,
+                                                         Rows rows, bool may_miss,
+                                                         arrow::MemoryPool* pool) {
+  std::shared_ptr<arrow::DataType> type = column.type();
+  if (type->id() == arrow::Type::EXTENSION) {
+    type = static_cast<const arrow::ExtensionType&>(*type).storage_type();
+  }
+  ARROW_ASSIGN_OR_RAISE(auto builder, arrow::MakeBuilder(type, pool));
+  auto& views = static_cast<arrow::BinaryViewBuilder&>(*builder);
+  ARROW_RETURN_NOT_OK(views.Reserve(static_cast<std::int64_t>(rows.size())));
+  std::vector<std::shared_ptr<arrow::Array>> chunks;
+  std::vector<std::int64_t> first_rows;
+  std::int64_t first_row = 0;
+  for (const auto& chunk : column.chunks()) {
+    chunks.push_back(type == column.type() ? chunk : arrow::MakeArray(StorageData(*chunk, type)));
+    first_rows.push_back(first_row);
+    first_row += chunk->length();
+  }
+  for (const std::uint32_t row : rows) {
+    if (may_miss && row == kNoRow) {
+      ARROW_RETURN_NOT_OK(views.AppendNull());
+      continue;
+    }
+    const auto after = std::upper_bound(first_rows.begin(), first_rows.end(), std::int64_t{row});
+    const auto at = static_cast<std::size_t>(after - first_rows.begin()) - 1;
+    const auto& chunk = static_cast<const arrow::BinaryViewArray&>(*chunks[at]);
+    const std::int64_t i = row - first_rows[at];
+    ARROW_RETURN_NOT_OK(chunk.IsNull(i) ? views.AppendNull() : views.Append(chunk.GetView(i)));
+  }
+  std::shared_ptr<ArrayData> made;
+  ARROW_RETURN_NOT_OK(builder->FinishInternal(&made));
+  made->type = column.type();
+  return std::make_shared<arrow::ChunkedArray>(arrow::MakeArray(std::move(made)));
+}
+
 // ---- The rest.
 
 Result<std::shared_ptr<arrow::ChunkedArray>> TakeRows(
@@ -316,6 +364,9 @@ Result<std::shared_ptr<arrow::ChunkedArray>> GatherColumn(
     case arrow::Type::LARGE_STRING:
     case arrow::Type::LARGE_BINARY:
       return GatherText<std::int64_t>(*source, rows, may_miss, pool);
+    case arrow::Type::STRING_VIEW:
+    case arrow::Type::BINARY_VIEW:
+      return GatherViews(*column, rows, may_miss, pool);
     default:
       break;
   }

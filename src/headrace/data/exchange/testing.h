@@ -98,7 +98,7 @@ inline double RandomFloat(Rng* rng) {
     case 2:
       return -0.0;
     case 3:
-      return rng->Chance(0.5) ? HUGE_VAL : -HUGE_VAL;
+      return (rng->Chance(0.5) ? 1 : -1) * std::numeric_limits<double>::infinity();
     default:
       return static_cast<double>(rng->Below(40)) - 20.5;
   }
