@@ -1,8 +1,12 @@
 #include "headrace/engine/seeds.h"
 
-#include <random>
+#include <sys/random.h>
+#include <unistd.h>
+
 #include <unordered_map>
 #include <utility>
+
+#include "headrace/base/check.h"
 
 namespace headrace {
 namespace {
@@ -33,9 +37,12 @@ class SeedDrawer {
     return nullptr;
   }
 
-  std::uint64_t Draw() { return (static_cast<std::uint64_t>(device_()) << 32 | device_()) | 1; }
+  static std::uint64_t Draw() {
+    std::uint64_t seed = 0;
+    HEADRACE_CHECK(::getentropy(&seed, sizeof(seed)) == 0);
+    return seed | 1;
+  }
 
-  std::random_device device_;
   std::unordered_map<const LogicalOperator*, LogicalPtr> done_;
 };
 
