@@ -131,6 +131,22 @@ void AddText(const arrow::Array& array, Sink* sink) {
   sink->Add(array, [&text](std::int64_t i) { return HashBytes(text.GetView(i)); });
 }
 
+// Fixed binary and decimals.
+void AddFixedBytes(const arrow::FixedSizeBinaryArray& array, Sink* sink) {
+  const auto width = static_cast<std::size_t>(array.byte_width());
+  if (!arrow::is_decimal(array.type_id())) {
+    sink->Add(array, [&](std::int64_t i) { return HashBytes(array.GetView(i)); });
+  } else if (width == 4) {
+    sink->Add(array, [&](std::int64_t i) {
+      std::int32_t value;
+      std::memcpy(&value, array.GetValue(i), 4);
+      return HashNumber(static_cast<std::uint64_t>(std::int64_t{value}));
+    });
+  } else {
+    sink->Add(array, [&](std::int64_t i) { return HashLimbs(array.GetValue(i), width); });
+  }
+}
+
 Status AddEncoded(const std::shared_ptr<arrow::Array>& array, arrow::MemoryPool* pool, Sink* sink) {
   const auto table = arrow::Table::Make(arrow::schema({arrow::field("", array->type())}), {array});
   ARROW_ASSIGN_OR_RAISE(auto encoder, SortKeyEncoder::Make(*table, {SortKey{""}}, pool));
@@ -193,19 +209,7 @@ Status AddChunk(const std::shared_ptr<arrow::Array>& array, arrow::MemoryPool* p
       break;
   }
   if (arrow::is_decimal(type.id()) || type.id() == arrow::Type::FIXED_SIZE_BINARY) {
-    const auto& values = static_cast<const arrow::FixedSizeBinaryArray&>(*array);
-    const auto width = static_cast<std::size_t>(values.byte_width());
-    if (!arrow::is_decimal(type.id())) {
-      sink->Add(*array, [&](std::int64_t i) { return HashBytes(values.GetView(i)); });
-    } else if (width == 4) {
-      sink->Add(*array, [&](std::int64_t i) {
-        std::int32_t value;
-        std::memcpy(&value, values.GetValue(i), 4);
-        return HashNumber(static_cast<std::uint64_t>(std::int64_t{value}));
-      });
-    } else {
-      sink->Add(*array, [&](std::int64_t i) { return HashLimbs(values.GetValue(i), width); });
-    }
+    AddFixedBytes(static_cast<const arrow::FixedSizeBinaryArray&>(*array), sink);
     return Status::OK();
   }
   return AddEncoded(array, pool, sink);

@@ -21,7 +21,7 @@ namespace {
 
 // Rows and bytes that are merged at once: these and their keys stay in the cache.
 constexpr std::int64_t kWindowRows = 64 << 10;
-constexpr std::int64_t kWindowBytes = 8 << 20;
+constexpr std::int64_t kWindowBytes = 4 << 20;
 // Windows are joined, without a copy, to batches of about so many bytes.
 constexpr std::int64_t kBatchBytes = 8 << 20;
 
