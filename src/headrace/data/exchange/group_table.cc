@@ -30,7 +30,6 @@ constexpr std::int64_t kStride = 256;  // Rows whose slots are fetched ahead tog
 
 using group_table::HashBits;
 using group_table::HashBytes;
-using group_table::kEmpty;
 using group_table::Slots;
 
 Status TooManyGroups() { return Status::CapacityError("more than 2^32 - 2 groups in one task"); }
@@ -161,8 +160,8 @@ class BitsTable : public GroupTable {
 
  private:
   struct Slot {
-    std::uint64_t key = 0;
-    std::uint32_t id = kEmpty;
+    std::uint64_t key;
+    std::uint32_t number;  // The group's, and 1.
   };
 
   template <bool kAdd>
@@ -194,14 +193,14 @@ class BitsTable : public GroupTable {
   std::uint32_t Probe(std::uint64_t key, std::size_t index) {
     while (true) {
       Slot& slot = slots_[index];
-      if (slot.id == kEmpty) {
+      if (slot.number == 0) {
         if (!kAdd) return kNoGroup;
         slot.key = key;
-        slot.id = static_cast<std::uint32_t>(num_groups_++);
+        slot.number = static_cast<std::uint32_t>(++num_groups_);
         if (use_ == Use::kFold) keys_.push_back(key);
-        return slot.id;
+        return slot.number - 1;
       }
-      if (slot.key == key) return slot.id;
+      if (slot.key == key) return slot.number - 1;
       index = slots_.After(index);
     }
   }
@@ -280,9 +279,9 @@ class ByteTable {
 
  private:
   struct Slot {
-    const char* copy = nullptr;
-    std::uint32_t hash = 0;  // The high half.
-    std::uint32_t id = kEmpty;
+    const char* copy;
+    std::uint32_t hash;    // The high half.
+    std::uint32_t number;  // The group's, and 1.
   };
   static constexpr std::size_t kChunkBytes = 256 << 10;
 
@@ -292,13 +291,13 @@ class ByteTable {
     const auto high = static_cast<std::uint32_t>(hash >> 32);
     for (std::size_t index = slots_.IndexOf(hash);; index = slots_.After(index)) {
       Slot& slot = slots_[index];
-      if (slot.id == kEmpty) {
-        if (!kAdd) return kEmpty;
-        slot = {Copy(key), high, static_cast<std::uint32_t>((*num_groups)++)};
+      if (slot.number == 0) {
+        if (!kAdd) return GroupTable::kNoGroup;
+        slot = {Copy(key), high, static_cast<std::uint32_t>(++*num_groups)};
         made(slot.copy);
-        return slot.id;
+        return slot.number - 1;
       }
-      if (slot.hash == high && Read(slot.copy) == key) return slot.id;
+      if (slot.hash == high && Read(slot.copy) == key) return slot.number - 1;
     }
   }
 

@@ -2,12 +2,12 @@
 
 #include <sys/mman.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <new>
 #include <string_view>
+
+#include "headrace/base/check.h"
 
 // What the hash tables of grouping and joining are made of.
 
@@ -46,16 +46,14 @@ inline std::uint64_t HashBytes(std::string_view bytes) {
   return Mix(hash ^ tail, 0xA0761D6478BD642FULL);
 }
 
-/// The id of a slot with nothing in it.
-inline constexpr std::uint32_t kEmpty = UINT32_MAX;
-
 /// Open addressing over a power of two of slots, in order of the high bits of the hash: so growing
-/// reads and writes memory from front to back.
+/// reads and writes memory from front to back. A `Slot` is plain data with a `number`; all of it is
+/// 0 where nothing is in it.
 template <class Slot>
 class Slots {
  public:
   Slots() { Allocate(10); }
-  ~Slots() { std::free(slots_); }
+  ~Slots() { Free(slots_, mask_ + 1); }
   Slots(const Slots&) = delete;
   Slots& operator=(const Slots&) = delete;
 
@@ -64,7 +62,7 @@ class Slots {
   Slot& operator[](std::size_t index) { return slots_[index]; }
   bool HasRoom(std::size_t groups) const { return groups * 8 <= (mask_ + 1) * 5; }
 
-  // `hash_of` returns the hash of a slot's key.
+  /// Makes at least twice as many. `hash_of` returns the hash of a slot's key.
   template <class HashOf>
   void Grow(const HashOf& hash_of) {
     Slot* const old = slots_;
@@ -72,25 +70,40 @@ class Slots {
     const int bits = 64 - shift_;
     Allocate(bits + (bits < 18 ? 2 : 1));
     for (std::size_t i = 0; i < count; ++i) {
-      if (old[i].id == kEmpty) continue;
+      if (old[i].number == 0) continue;
       std::size_t index = IndexOf(hash_of(old[i]));
-      while (slots_[index].id != kEmpty) index = After(index);
+      while (slots_[index].number != 0) index = After(index);
       slots_[index] = old[i];
     }
-    std::free(old);
+    Free(old, count);
   }
 
  private:
+  static constexpr std::size_t kHugeBytes = 4U << 20;
+
+  // Large tables come from the system, zeroed, in huge pages: they are read all over the place.
   void Allocate(int bits) {
     const std::size_t bytes = sizeof(Slot) << bits;
-    const std::size_t page = bytes >= (4U << 20) ? 2U << 20 : 64;
-    void* memory = std::aligned_alloc(page, bytes);
-    if (!memory) throw std::bad_alloc();
-    if (page > 64) madvise(memory, bytes, MADV_HUGEPAGE);
+    void* memory;
+    if (bytes < kHugeBytes) {
+      memory = std::calloc(bytes, 1);
+      HEADRACE_CHECK(memory != nullptr);
+    } else {
+      memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      HEADRACE_CHECK(memory != MAP_FAILED);
+      madvise(memory, bytes, MADV_HUGEPAGE);
+    }
     slots_ = static_cast<Slot*>(memory);
     shift_ = 64 - bits;
     mask_ = (std::size_t{1} << bits) - 1;
-    std::fill_n(slots_, mask_ + 1, Slot());
+  }
+
+  static void Free(Slot* slots, std::size_t count) {
+    if (count * sizeof(Slot) < kHugeBytes) {
+      std::free(slots);
+    } else {
+      munmap(slots, count * sizeof(Slot));
+    }
   }
 
   Slot* slots_ = nullptr;
