@@ -58,7 +58,7 @@ class CountAccumulator : public Accumulator {
 
  private:
   const Setting setting_;
-  std::vector<std::int64_t> counts_;
+  Growing<std::int64_t> counts_;
 };
 
 // The rows (or values) of which something is so, in percent of all.
@@ -141,7 +141,7 @@ class ShareAccumulator : public Accumulator {
   }
 
   const Setting setting_;
-  std::vector<State> states_;
+  Growing<State> states_;
   std::vector<double> scratch_;
 };
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "headrace/data/exchange/accumulator.h"
+#include "headrace/data/exchange/growing.h"
 
 // The accumulators by file, and what they share.
 
@@ -65,7 +66,7 @@ class Seen {
 
 /// Calls apply(state, row) for every row with its group's state. Fetches far states ahead.
 template <class State, class Apply>
-void ApplyRows(std::vector<State>& states, const GroupIds& ids, const Apply& apply) {
+void ApplyRows(Growing<State>& states, const GroupIds& ids, const Apply& apply) {
   if (!ids.ids) {
     State state = states[0];
     for (std::int64_t i = 0; i < ids.rows; ++i) apply(state, i);

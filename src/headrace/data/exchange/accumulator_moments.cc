@@ -160,7 +160,7 @@ class MomentAccumulator : public Accumulator {
   }
 
   const Setting setting_;
-  std::vector<State> states_;
+  Growing<State> states_;
   Seen seen_;  // Nulls only.
   std::vector<double> scratch_;
 };

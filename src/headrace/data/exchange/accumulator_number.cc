@@ -164,7 +164,7 @@ class NumberAccumulator : public Accumulator {
   }
 
   const Setting setting_;
-  std::vector<T> states_;
+  Growing<T> states_;
   Seen seen_;
   std::vector<T> scratch_;
 };

@@ -19,6 +19,7 @@
 
 #include "headrace/base/check.h"
 #include "headrace/data/exchange/gather.h"
+#include "headrace/data/exchange/growing.h"
 #include "headrace/data/exchange/hash_slots.h"
 #include "headrace/data/exchange/sort_key.h"
 
@@ -233,7 +234,7 @@ class BitsTable : public GroupTable {
   const Use use_;
   arrow::MemoryPool* const pool_;
   Slots<Slot> slots_;
-  std::vector<std::uint64_t> keys_;
+  Growing<std::uint64_t> keys_;
   std::int64_t null_group_ = -1;
 };
 
