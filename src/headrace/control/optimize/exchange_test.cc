@@ -48,7 +48,7 @@ TEST(ExchangePlans, Golden) {
       Join(Read({.unit_bytes = 1 << 30}), Other(1 << 20), "a", JoinKind::kRightOuter));
   add("join, then groups",
       Aggregate(Join(Read({.unit_bytes = 1 << 30}), Other(), "a"), {"x"}, {Sum("b")}));
-  add("zip of three", Zip({Read(), Input(), MapRows(Read())}));
+  add("zip of three", Zip({Read(), MapBatches(Input()), MapRows(Read())}));
   golden.Check();
 }
 

@@ -117,14 +117,15 @@ void ExchangeBlocks::OnBlock(std::uint64_t ordinal, RefBundle::Item block) {
 }
 
 void ExchangeBlocks::OnTaskEnd(std::uint64_t ordinal) {
-  if (closed_) return;
   if (const auto at = reading_.find(ordinal); at != reading_.end()) {
     for (const std::uint32_t block : at->second) {
       Held& held = *blocks_[block];
       Update(held, [&] { --held.readers; });
+      if (closed_ && held.readers == 0) Drop(held);
     }
     reading_.erase(at);
   }
+  if (closed_) return;
   if (plan_ != nullptr) {
     for (std::uint32_t block = 0; block < blocks_.size(); ++block) {
       Held& held = *blocks_[block];
@@ -188,12 +189,16 @@ void ExchangeBlocks::Drop(Held& held) {
   Update(held, [&] { held.is_live = false; });
   --queued_blocks_;
   queued_bytes_ -= bytes;
-  Discard(std::move(held.item), place_of(held));
+  ledger_->Release(held.item.owner, place_of(held), bytes);
+  held.item.object = {};  // The plan goes on reading the info.
 }
 
+/// Releases all but what tasks still read.
 void ExchangeBlocks::DropAll() {
   for (auto& input : inputs_) {
-    for (Held& held : input) Drop(held);
+    for (Held& held : input) {
+      if (held.readers == 0) Drop(held);
+    }
   }
 }
 
@@ -201,7 +206,6 @@ void ExchangeBlocks::Close() {
   closed_ = true;
   inputs_open_ = 0;
   if (plan_ != nullptr) next_task_ = plan_->num_tasks();
-  reading_.clear();
   DropAll();
   for (RefBundle::Item& item : streamed_) {
     --queued_blocks_;
@@ -240,6 +244,7 @@ ProposedTask ExchangeBlocks::TakeWork() {
 
 void ExchangeBlocks::AddInput(std::uint32_t block, const RowRange& range, ProposedTask* work) {
   Held& held = *blocks_[block];
+  HEADRACE_CHECK(held.is_live);
   work->shared.push_back(held.item.object.id());
   work->ranges.push_back(range);
   Update(held, [&] { ++held.readers; });

@@ -124,10 +124,13 @@ std::vector<RunBound> ChooseBounds(const std::vector<Sample>& samples, double to
   const double each = total / static_cast<double>(static_cast<std::int64_t>(parts + 0.999));
   std::vector<RunBound> bounds;
   double before = 0;
+  RunBound last;
+  if (!samples.empty()) last = {*samples.front().key, samples.front().run};
   for (const Sample& sample : samples) {
-    if (before >= each) {
+    if (before >= each && !IsBefore(*sample.key, sample.run, last)) {
       RunBound bound{*sample.key, sample.run};
-      if (bounds.empty() || bounds.back() < bound) {
+      if (last < bound) {
+        last = bound;
         bounds.push_back(std::move(bound));
         before -= each;
       }

@@ -163,8 +163,6 @@ void SimBackend::SpillObjects(std::vector<ObjectId> objects) {
     auto at = objects_.find(id);
     if (at == objects_.end()) {
       Violated("spills an object that is not live");
-    } else if (at->second.spilled) {
-      Violated("spills an object twice");
     } else if (inputs_in_use_.contains(id)) {
       Violated("spills the input of a running task");
     }
