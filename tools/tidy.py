@@ -135,6 +135,7 @@ MAY_INCLUDE: dict[str, tuple[str, ...]] = {
         "data/consume/partition.h",  # Hive paths are read as they are written.
     ),
     "data/transform": (*VOCABULARY, "data/pipeline/pipeline.h"),
+    "data/exchange": (*VOCABULARY, "data/transform", "data/pipeline/pipeline.h"),
     "data/consume": (
         *(*VOCABULARY, "data/transform", "data/pipeline/pipeline.h"),
         *("data/read/files.h", "data/read/options.h"),  # Paths and options are the same there.

@@ -57,6 +57,7 @@ void BindStore(nb::module_& module);
 void BindWrite(nb::module_& module);
 void BindExecution(nb::module_& module);
 void BindPlan(nb::module_& module);
+void BindExchange(nb::module_& module);  // After BindPlan.
 void BindRules(nb::module_& module);
 void BindRows(nb::module_& module);
 void BindWorker(nb::module_& module);

@@ -20,6 +20,7 @@ NB_MODULE(_core, module) {
   BindWrite(module);
   BindExecution(module);
   BindPlan(module);
+  BindExchange(module);
   BindRules(module);
   BindRows(module);
   BindWorker(module);

@@ -97,7 +97,22 @@ PyPlan ProjectOver(const PyPlan& self, bool keep_rest, std::vector<std::string> 
 
 // By the order of the alternatives of LogicalKind.
 constexpr std::array<const char*, std::variant_size_v<LogicalKind>> kKindNames = {
-    "read", "input_data", "map", "filter", "project", "limit", "union", "write"};
+    "read",
+    "input_data",
+    "map",
+    "filter",
+    "project",
+    "limit",
+    "union",
+    "write",
+    "repartition",
+    "random_shuffle",
+    "randomize_blocks",
+    "sort",
+    "aggregate",
+    "group",
+    "join",
+    "zip"};
 
 std::vector<PyPlan> InputsOf(const PyPlan& self) {
   std::vector<PyPlan> inputs;

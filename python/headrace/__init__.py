@@ -29,6 +29,8 @@ _EXPORTS = {
     "headrace._internal.refs": ("ObjectRef", "get", "put"),
     "headrace._internal.runtime": ("init", "is_initialized", "shutdown"),
     "headrace._internal.savemode": ("SaveMode",),
+    "headrace._internal.seeds": ("RandomSeedConfig",),
+    "headrace._internal.summary": ("DatasetSummary",),
     "headrace.context": ("DataContext", "DatasetContext"),
     "headrace.dataset": ("Dataset", "MaterializedDataset", "Schema"),
     "headrace.datasource": (
@@ -76,6 +78,7 @@ _SUBMODULES = (
     "datatype",
     "exceptions",
     "expressions",
+    "grouped_data",
     "iterator",
     "read_api",
     "stats",

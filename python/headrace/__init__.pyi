@@ -3,6 +3,8 @@ from headrace._internal.execution_options import ExecutionOptions, ExecutionReso
 from headrace._internal.refs import ObjectRef, get, put
 from headrace._internal.runtime import init, is_initialized, shutdown
 from headrace._internal.savemode import SaveMode
+from headrace._internal.seeds import RandomSeedConfig
+from headrace._internal.summary import DatasetSummary
 from headrace.context import DataContext, DatasetContext
 from headrace.dataset import Dataset, MaterializedDataset, Schema
 from headrace.datasource import (
@@ -49,6 +51,7 @@ __all__ = [
     "Dataset",
     "DatasetContext",
     "DatasetIterator",
+    "DatasetSummary",
     "Datasink",
     "Datasource",
     "ExecutionOptions",
@@ -57,6 +60,7 @@ __all__ = [
     "MaterializedDataset",
     "NodeIdStr",
     "ObjectRef",
+    "RandomSeedConfig",
     "ReadTask",
     "RowBasedFileDatasink",
     "SaveMode",

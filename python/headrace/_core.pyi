@@ -210,6 +210,48 @@ class Plan:
         placement: Placement | None = None,
     ) -> Plan: ...
     def limit(self, rows: int) -> Plan: ...
+    def repartition(
+        self,
+        *,
+        blocks: int = -1,
+        rows_per_block: int = -1,
+        keys: Sequence[str] = (),
+        shuffle: bool = False,
+        seed: int = 0,
+    ) -> Plan:
+        """Of this and the other verbs: a seed of 0 is drawn anew by each run."""
+    def random_shuffle(
+        self, seed: int, blocks: int = -1, placement: Placement | None = None
+    ) -> Plan: ...
+    def randomize_blocks(self, seed: int) -> Plan: ...
+    def sort(
+        self,
+        keys: Sequence[tuple[str, bool, bool]],  # (column, descending, nulls first)
+        boundaries: Sequence[bytes] = (),  # as from `sort_boundaries`
+    ) -> Plan: ...
+    def aggregate(
+        self,
+        keys: Sequence[str],
+        # (kind, column, name, ignore nulls, parameter); kinds: "count", "sum", "min", "max",
+        # "mean", "std", "abs_max", "quantile", "unique", "list", "count_distinct",
+        # "missing_share", "zero_share", "first"
+        aggregates: Sequence[tuple[str, str, str, bool, float]],
+        partitions: int = -1,
+    ) -> Plan: ...
+    def group(self, keys: Sequence[str], partitions: int = -1) -> Plan:
+        """Blocks of whole groups, sorted by the keys."""
+    def join(
+        self,
+        right: Plan,
+        kind: str,  # "inner", "left_outer", ..., "right_anti"
+        left_keys: Sequence[str],
+        right_keys: Sequence[str],
+        left_suffix: str = "",
+        right_suffix: str = "",
+        partitions: int = -1,
+    ) -> Plan: ...
+    @staticmethod
+    def zip(plans: Sequence[Plan]) -> Plan: ...
     def write(
         self, target: WriteTarget, placement: Placement | None = None, min_bundle_rows: int = 0
     ) -> Plan: ...
@@ -217,7 +259,9 @@ class Plan:
     def name(self) -> str: ...
     @property
     def kind(self) -> str:
-        """ "read", "input_data", "map", "filter", "project", "limit", "union", "write"."""
+        """ "read", "input_data", "map", "filter", "project", "limit", "union", "write",
+        "repartition", "random_shuffle", "randomize_blocks", "sort", "aggregate", "group", "join",
+        "zip"."""
     @property
     def inputs(self) -> list[Plan]: ...
     def blocks(self) -> list[BlockRef] | None:
@@ -351,6 +395,14 @@ def columns_of(rows: list[Any]) -> dict[Any, pa.Array | list[Any]] | int:
 
 def array_of(values: list[Any]) -> pa.Array | None:
     """One such column; None if no plain type fits."""
+
+def group_starts(table: pa.Table, keys: Sequence[str]) -> list[int]:
+    """The first row, and each row that differs from the one before it in a key. Null equals null,
+    nan equals nan. KeyError for a column that is not there."""
+
+def sort_boundaries(values: pa.Array, descending: bool) -> list[bytes]:
+    """Ascending values of the first sort key as the `boundaries` of `Plan.sort`, of which each
+    block has the rows from one value on to below the next."""
 
 def variable_shape_tensor(value_type: pa.DataType, ndim: int) -> pa.BaseExtensionType:
     """Arrow's canonical variable-shape tensor type."""

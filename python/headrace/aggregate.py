@@ -6,21 +6,30 @@ accumulators, one that finishes. Each is called on whole blocks, with Arrow's fu
 
 from __future__ import annotations
 
-import abc
 import math
 import pickle
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import pyarrow as pa
 
+from headrace._internal.aggregate_base import (
+    AggregateFn,
+    AggregateFnV2,
+    VectorizedAggregateFnV2,
+    default_name,
+    target_column,
+)
+from headrace._internal.approximate import ApproximateQuantile, ApproximateTopK
 from headrace.block import Block, BlockAccessor, BlockColumnAccessor
 
 __all__ = [
     "AbsMax",
     "AggregateFn",
     "AggregateFnV2",
+    "ApproximateQuantile",
+    "ApproximateTopK",
     "AsList",
     "Count",
     "CountDistinct",
@@ -37,165 +46,6 @@ __all__ = [
     "ZeroPercentage",
 ]
 
-AccumulatorType = TypeVar("AccumulatorType")
-AggOutputType = TypeVar("AggOutputType")
-
-
-class AggregateFn:
-    """An aggregation made of functions.
-
-    Args:
-        init: makes the accumulator for a key (None for all rows).
-        merge: joins two accumulators.
-        name: the result's name.
-        accumulate_row: folds a row (a dict) into an accumulator.
-        accumulate_block: folds a block; give one of the two.
-        finalize: makes the result of an accumulator; default: it is the result.
-    """
-
-    needs_rows = True
-
-    def __init__(
-        self,
-        init: Callable[[Any], Any],
-        merge: Callable[[Any, Any], Any],
-        name: str,
-        accumulate_row: Callable[[Any, dict[str, Any]], Any] | None = None,
-        accumulate_block: Callable[[Any, Block], Any] | None = None,
-        finalize: Callable[[Any], Any] | None = None,
-    ) -> None:
-        if (accumulate_row is None) == (accumulate_block is None):
-            raise ValueError("Exactly one of accumulate_row or accumulate_block must be provided.")
-        if accumulate_block is None:
-            fold_row = accumulate_row
-
-            def accumulate_block(accumulator: Any, block: Block) -> Any:
-                for row in BlockAccessor.for_block(block).iter_rows(public_row_format=False):
-                    accumulator = fold_row(accumulator, row)  # type: ignore[misc]
-                return accumulator
-
-        if not isinstance(name, str):
-            raise TypeError(f"`name` must be provided and be a string, got: {name!r}")
-        self.name = name
-        self.init = init
-        self.merge = merge
-        self.accumulate_block = accumulate_block
-        self.finalize = finalize or (lambda accumulator: accumulator)
-
-    def output_field(self, input_schema: pa.Schema) -> pa.Field | None:
-        """Returns the field of the result; None if its type is not known before running."""
-        return None
-
-    def _validate(self, schema: Any) -> None:
-        """Raises ValueError if the rows of `schema` cannot be folded."""
-
-
-class AggregateFnV2(AggregateFn, abc.ABC, Generic[AccumulatorType, AggOutputType]):
-    """An aggregation as a class: give `aggregate_block`, `combine` and, if need be, `finalize`.
-
-    Args:
-        name: the result's name.
-        zero_factory: makes the accumulator of no rows.
-        on: the column; None: whole rows.
-        ignore_nulls: skip nulls; else a null makes the result null.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        zero_factory: Callable[[], AccumulatorType],
-        *,
-        on: str | None,
-        ignore_nulls: bool,
-    ) -> None:
-        if not name:
-            raise ValueError(f"Non-empty string has to be provided as name (got {name})")
-        self._target_col_name = on
-        self._ignore_nulls = ignore_nulls
-        self._zero_factory = zero_factory
-        finish = self.finalize
-        super().__init__(
-            init=lambda key: _Partial(None, zero_factory()),
-            merge=self._merge,
-            name=name,
-            accumulate_block=self._accumulate,
-            finalize=lambda partial: self._finish(partial, finish),
-        )
-
-    def get_target_column(self) -> str | None:
-        return self._target_col_name
-
-    def get_agg_name(self) -> str:
-        """Returns the kind's short name: "sum" of "sum(x)"."""
-        return self.name.split("(")[0]
-
-    @abc.abstractmethod
-    def combine(self, current_accumulator: Any, new: Any) -> Any:
-        """Joins two accumulators."""
-
-    @abc.abstractmethod
-    def aggregate_block(self, block: Block) -> Any:
-        """Folds a block into an accumulator; None for a null."""
-
-    def finalize(self, accumulator: Any) -> Any:
-        """Makes the result of an accumulator."""
-        return accumulator
-
-    # An accumulator that never met a row is none; with nulls counted, a null wins over all.
-
-    def _accumulate(self, partial: _Partial, block: Block) -> _Partial:
-        return self._merge(partial, _Partial(True, self.aggregate_block(block)))
-
-    def _merge(self, a: _Partial, b: _Partial) -> _Partial:
-        if a.met_rows is None:
-            return b
-        if b.met_rows is None:
-            return a
-        if a.value is None or b.value is None:
-            if not self._ignore_nulls:
-                return _Partial(True, None)
-            return b if a.value is None else a
-        return _Partial(True, self.combine(a.value, b.value))
-
-    def _finish(self, partial: _Partial, finish: Callable[[Any], Any]) -> Any:
-        if partial.met_rows is None:
-            return self._result_without_rows()
-        return None if partial.value is None else finish(partial.value)
-
-    def _result_without_rows(self) -> Any:
-        return None
-
-
-class _Partial:
-    """An accumulator, and whether it met rows."""
-
-    __slots__ = ("met_rows", "value")
-
-    def __init__(self, met_rows: bool | None, value: Any) -> None:
-        self.met_rows = met_rows
-        self.value = value
-
-
-class VectorizedAggregateFnV2(AggregateFnV2[AccumulatorType, AggOutputType]):
-    """An aggregation over the column's accessor; give `_aggregate_column`."""
-
-    def aggregate_block(self, block: Block) -> Any:
-        return self._aggregate_column(_column(self, block))
-
-    def _aggregate_column(self, column: BlockColumnAccessor) -> Any:
-        raise NotImplementedError
-
-
-def _column(agg: AggregateFnV2[Any, Any], block: Block) -> BlockColumnAccessor:
-    name = agg.get_target_column()
-    if name is None:
-        raise ValueError(f"{type(agg).__name__} needs a column")
-    return BlockAccessor.for_block(block).column(name)
-
-
-def _name(kind: str, on: str | None, alias_name: str | None) -> str:
-    return alias_name or f"{kind}({on or ''})"
-
 
 class Count(AggregateFnV2[int, int]):
     """The number of rows, or of a column's values (with `ignore_nulls`, of those not null)."""
@@ -205,7 +55,7 @@ class Count(AggregateFnV2[int, int]):
     def __init__(
         self, on: str | None = None, ignore_nulls: bool = False, alias_name: str | None = None
     ) -> None:
-        name = _name("count", on, alias_name)
+        name = default_name("count", on, alias_name)
         super().__init__(name, lambda: 0, on=on, ignore_nulls=ignore_nulls)
 
     def aggregate_block(self, block: Block) -> int | None:
@@ -225,10 +75,12 @@ class Sum(AggregateFnV2[Any, Any]):
     def __init__(
         self, on: str | None = None, ignore_nulls: bool = True, alias_name: str | None = None
     ) -> None:
-        super().__init__(_name("sum", on, alias_name), lambda: 0, on=on, ignore_nulls=ignore_nulls)
+        super().__init__(
+            default_name("sum", on, alias_name), lambda: 0, on=on, ignore_nulls=ignore_nulls
+        )
 
     def aggregate_block(self, block: Block) -> Any:
-        return _column(self, block).sum(ignore_nulls=self._ignore_nulls)
+        return target_column(self, block).sum(ignore_nulls=self._ignore_nulls)
 
     def combine(self, current_accumulator: Any, new: Any) -> Any:
         return current_accumulator + new
@@ -245,11 +97,11 @@ class Min(AggregateFnV2[Any, Any]):
         zero_factory: Callable[[], Any] = lambda: float("+inf"),
     ) -> None:
         super().__init__(
-            _name("min", on, alias_name), zero_factory, on=on, ignore_nulls=ignore_nulls
+            default_name("min", on, alias_name), zero_factory, on=on, ignore_nulls=ignore_nulls
         )
 
     def aggregate_block(self, block: Block) -> Any:
-        return _column(self, block).min(ignore_nulls=self._ignore_nulls)
+        return target_column(self, block).min(ignore_nulls=self._ignore_nulls)
 
     def combine(self, current_accumulator: Any, new: Any) -> Any:
         return min(current_accumulator, new)
@@ -266,11 +118,11 @@ class Max(AggregateFnV2[Any, Any]):
         zero_factory: Callable[[], Any] = lambda: float("-inf"),
     ) -> None:
         super().__init__(
-            _name("max", on, alias_name), zero_factory, on=on, ignore_nulls=ignore_nulls
+            default_name("max", on, alias_name), zero_factory, on=on, ignore_nulls=ignore_nulls
         )
 
     def aggregate_block(self, block: Block) -> Any:
-        return _column(self, block).max(ignore_nulls=self._ignore_nulls)
+        return target_column(self, block).max(ignore_nulls=self._ignore_nulls)
 
     def combine(self, current_accumulator: Any, new: Any) -> Any:
         return max(current_accumulator, new)
@@ -283,11 +135,11 @@ class Mean(AggregateFnV2[list[Any], float]):
         self, on: str | None = None, ignore_nulls: bool = True, alias_name: str | None = None
     ) -> None:
         super().__init__(
-            _name("mean", on, alias_name), lambda: [0, 0], on=on, ignore_nulls=ignore_nulls
+            default_name("mean", on, alias_name), lambda: [0, 0], on=on, ignore_nulls=ignore_nulls
         )
 
     def aggregate_block(self, block: Block) -> list[Any] | None:
-        column = _column(self, block)
+        column = target_column(self, block)
         total = column.sum(ignore_nulls=self._ignore_nulls)
         count = column.count(ignore_nulls=self._ignore_nulls)
         return None if total is None or not count else [total, count]
@@ -315,12 +167,12 @@ class Std(AggregateFnV2[list[float], float]):
         alias_name: str | None = None,
     ) -> None:
         super().__init__(
-            _name("std", on, alias_name), lambda: [0, 0, 0], on=on, ignore_nulls=ignore_nulls
+            default_name("std", on, alias_name), lambda: [0, 0, 0], on=on, ignore_nulls=ignore_nulls
         )
         self._ddof = ddof
 
     def aggregate_block(self, block: Block) -> list[float] | None:
-        column = _column(self, block)
+        column = target_column(self, block)
         count = column.count(ignore_nulls=self._ignore_nulls)
         mean = column.mean(ignore_nulls=self._ignore_nulls)
         if not count or mean is None:
@@ -353,11 +205,11 @@ class AbsMax(AggregateFnV2[Any, Any]):
         zero_factory: Callable[[], Any] = lambda: 0,
     ) -> None:
         super().__init__(
-            _name("abs_max", on, alias_name), zero_factory, on=on, ignore_nulls=ignore_nulls
+            default_name("abs_max", on, alias_name), zero_factory, on=on, ignore_nulls=ignore_nulls
         )
 
     def aggregate_block(self, block: Block) -> Any:
-        column = _column(self, block)
+        column = target_column(self, block)
         least = column.min(ignore_nulls=self._ignore_nulls)
         greatest = column.max(ignore_nulls=self._ignore_nulls)
         return None if least is None or greatest is None else max(abs(least), abs(greatest))
@@ -379,7 +231,9 @@ class Quantile(AggregateFnV2[list[Any], Any]):
         ignore_nulls: bool = True,
         alias_name: str | None = None,
     ) -> None:
-        super().__init__(_name("quantile", on, alias_name), list, on=on, ignore_nulls=ignore_nulls)
+        super().__init__(
+            default_name("quantile", on, alias_name), list, on=on, ignore_nulls=ignore_nulls
+        )
         self._q = q
 
     def aggregate_block(self, block: Block) -> list[pa.Array] | None:
@@ -419,11 +273,13 @@ class Unique(AggregateFnV2[dict[Any, Any], list[Any]]):
         alias_name: str | None = None,
         encode_lists: bool | Unique.ListEncodingMode | None = None,
     ) -> None:
-        super().__init__(_name("unique", on, alias_name), dict, on=on, ignore_nulls=ignore_nulls)
+        super().__init__(
+            default_name("unique", on, alias_name), dict, on=on, ignore_nulls=ignore_nulls
+        )
         self._flatten = encode_lists is True or encode_lists == Unique.ListEncodingMode.FLATTEN
 
     def aggregate_block(self, block: Block) -> dict[Any, Any]:
-        column = _column(self, block)
+        column = target_column(self, block)
         if column.is_composed_of_lists() and self._flatten:
             column = BlockColumnAccessor.for_column(column.flatten())
         if column.is_composed_of_lists():
@@ -452,11 +308,11 @@ class CountDistinct(AggregateFnV2[dict[Any, Any], int]):
 
     def __init__(self, on: str, ignore_nulls: bool = True, alias_name: str | None = None) -> None:
         super().__init__(
-            _name("count_distinct", on, alias_name), dict, on=on, ignore_nulls=ignore_nulls
+            default_name("count_distinct", on, alias_name), dict, on=on, ignore_nulls=ignore_nulls
         )
 
     def aggregate_block(self, block: Block) -> dict[Any, Any]:
-        values = {_hashable(v): None for v in _unique_values(_column(self, block))}
+        values = {_hashable(v): None for v in _unique_values(target_column(self, block))}
         if self._ignore_nulls:
             values.pop(None, None)
         return values
@@ -476,10 +332,12 @@ class AsList(AggregateFnV2[list[Any], list[Any]]):
     """All values of a column as a list."""
 
     def __init__(self, on: str, alias_name: str | None = None, ignore_nulls: bool = False) -> None:
-        super().__init__(_name("list", on, alias_name), list, on=on, ignore_nulls=ignore_nulls)
+        super().__init__(
+            default_name("list", on, alias_name), list, on=on, ignore_nulls=ignore_nulls
+        )
 
     def aggregate_block(self, block: Block) -> list[Any]:
-        column = _column(self, block)
+        column = target_column(self, block)
         if self._ignore_nulls:
             column = BlockColumnAccessor.for_column(column.dropna())
         return column.to_pylist()
@@ -493,10 +351,12 @@ class ValueCounter(AggregateFnV2[dict[Any, int], dict[str, list[Any]]]):
     """The values of a column and how often each occurs: {"values": [...], "counts": [...]}."""
 
     def __init__(self, on: str, alias_name: str | None = None) -> None:
-        super().__init__(_name("value_counter", on, alias_name), dict, on=on, ignore_nulls=True)
+        super().__init__(
+            default_name("value_counter", on, alias_name), dict, on=on, ignore_nulls=True
+        )
 
     def aggregate_block(self, block: Block) -> dict[Any, int] | None:
-        counted = _column(self, block).value_counts()
+        counted = target_column(self, block).value_counts()
         if counted is None:
             return None
         return dict(zip(counted["values"], counted["counts"], strict=True))
@@ -526,7 +386,7 @@ class MissingValuePercentage(_Share):
 
     def __init__(self, on: str, alias_name: str | None = None) -> None:
         super().__init__(
-            _name("missing_pct", on, alias_name), lambda: [0, 0], on=on, ignore_nulls=False
+            default_name("missing_pct", on, alias_name), lambda: [0, 0], on=on, ignore_nulls=False
         )
 
     def aggregate_block(self, block: Block) -> list[int]:
@@ -542,7 +402,10 @@ class ZeroPercentage(_Share):
 
     def __init__(self, on: str, ignore_nulls: bool = True, alias_name: str | None = None) -> None:
         super().__init__(
-            _name("zero_pct", on, alias_name), lambda: [0, 0], on=on, ignore_nulls=ignore_nulls
+            default_name("zero_pct", on, alias_name),
+            lambda: [0, 0],
+            on=on,
+            ignore_nulls=ignore_nulls,
         )
 
     def aggregate_block(self, block: Block) -> list[int]:

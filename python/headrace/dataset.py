@@ -10,6 +10,8 @@ import pyarrow as pa
 
 from headrace import _core
 from headrace._internal.dataset_consume import ConsumeMixin, RefBundle
+from headrace._internal.dataset_exchange import ExchangeMixin
+from headrace._internal.dataset_split import SplitMixin
 from headrace._internal.dataset_transform import TransformMixin
 from headrace._internal.dataset_write import WriteMixin
 from headrace._internal.plan_building import make_options
@@ -63,7 +65,7 @@ def type_name(dtype: pa.DataType) -> str:
     return str(dtype)
 
 
-class Dataset(TransformMixin, ConsumeMixin, WriteMixin):
+class Dataset(TransformMixin, ExchangeMixin, ConsumeMixin, SplitMixin, WriteMixin):
     """Rows to come: what to read and what to do with them.
 
     Each verb returns a new dataset; nothing runs before a verb asks for rows, and each such verb

@@ -30,6 +30,7 @@ def _start_ray() -> object:
     context = data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    context.default_hash_shuffle_parallelism = 4  # Its 200 take seconds for a few rows.
     return data
 
 
@@ -37,6 +38,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="append", default=[])
     parser.add_argument("--print", action="store_true", dest="show")
+    parser.add_argument("--seconds", type=int, default=60, help="time limit of a case")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     data = _start_ray()
@@ -54,7 +56,9 @@ def main() -> int:
             started = time.monotonic()
             try:
                 with tempfile.TemporaryDirectory() as folder:
-                    recording[name] = corpus.run_case(case, data, pathlib.Path(folder))
+                    recording[name] = corpus.run_case(
+                        case, data, pathlib.Path(folder), options.seconds
+                    )
             except TimeoutError as error:
                 timeouts += 1
                 print(f"{label}: {error}", file=sys.stderr)

@@ -32,6 +32,7 @@ struct Outcome {
   std::int64_t largest_block_bytes = 0;
   std::int64_t tasks_running_max = 0;
   std::int64_t overrides = 0;
+  std::int64_t spilled_objects = 0;
   std::vector<OperatorState> states;
 };
 
@@ -92,6 +93,7 @@ class SimRun {
     out_.live_objects_at_end = backend_.live_objects();
     out_.largest_block_bytes = backend_.largest_block_bytes();
     out_.tasks_running_max = backend_.tasks_running_max();
+    out_.spilled_objects = backend_.spilled_objects();
     out_.overrides = scheduler_->liveness_overrides();
     out_.states = scheduler_->Snapshot();
     return std::move(out_);
@@ -118,6 +120,8 @@ class SimRun {
         backend_.StopActor(a->actor);
       } else if (auto* a = std::get_if<action::ReleaseObjects>(&*action)) {
         backend_.Release(a->objects);
+      } else if (auto* a = std::get_if<action::SpillObjects>(&*action)) {
+        backend_.SpillObjects(a->objects);
       } else if (auto* a = std::get_if<action::DeliverOutput>(&*action)) {
         Consume(*a);
       } else if (auto* a = std::get_if<action::Finish>(&*action)) {

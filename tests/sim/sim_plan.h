@@ -9,6 +9,7 @@
 
 #include "headrace/base/rng.h"
 #include "headrace/control/plan/physical_plan.h"
+#include "headrace/control/schedule/exchange_plan.h"
 #include "headrace/protocol/program.h"
 #include "headrace/runtime/sim/sim_backend.h"
 
@@ -113,9 +114,83 @@ class PlanMaker {
     return Add({.name = "Limit", .kind = std::move(limit), .inputs = {input}});
   }
 
+  OperatorId MapSide(OperatorId input, Step step) {
+    TaskOperator map;
+    auto program = std::make_shared<TaskProgram>();
+    program->name = "Scatter";
+    program->id = ++programs_;
+    program->steps = {std::move(step)};
+    map.program = std::move(program);
+    map.cost = {.cpu_milli = 500 * Between(rng_, 1, 2)};
+    return Add({.name = "Scatter", .kind = std::move(map), .inputs = {input}});
+  }
+
+  ExchangeOperator ExchangeOf(ExchangeKind kind, std::vector<Step> steps) {
+    ExchangeOperator exchange;
+    exchange.kind = kind;
+    exchange.target_partition_bytes = std::int64_t{1} << Between(rng_, 10, 24);
+    exchange.cost = {.cpu_milli = 500 * Between(rng_, 0, 3)};
+    exchange.seed = rng_();
+    if (kind == ExchangeKind::kPermuted) return exchange;
+    auto program = std::make_shared<TaskProgram>();
+    program->name = "Exchange";
+    program->id = ++programs_;
+    program->steps = std::move(steps);
+    exchange.program = std::move(program);
+    return exchange;
+  }
+
+  // An exchange of one input.
+  OperatorId Exchange(OperatorId input) {
+    ExchangeOperator exchange;
+    switch (rng_.Below(5)) {
+      case 0:
+        exchange = ExchangeOf(ExchangeKind::kRows, {});
+        (rng_.Chance(0.5) ? exchange.partitions : exchange.rows_per_partition) =
+            Between(rng_, 1, 20);
+        break;
+      case 1: {
+        const auto buckets = static_cast<std::int32_t>(Between(rng_, 1, 40));
+        input = MapSide(input, ScatterStep{{"k"}, buckets, 0});
+        const bool shuffles = rng_.Chance(0.3);
+        exchange = ExchangeOf(ExchangeKind::kBuckets, {});
+        if (shuffles) exchange = ExchangeOf(ExchangeKind::kBuckets, {ShuffleStep{}});
+        if (rng_.Chance(0.2)) exchange.partitions = buckets;
+        break;
+      }
+      case 2:
+        input = MapSide(input, SortStep{{{"k"}}, -1});
+        exchange = ExchangeOf(ExchangeKind::kRuns, {MergeStep{{{"k"}}, -1}});
+        if (rng_.Chance(0.2)) exchange.boundaries = {"b", "bb", "n"};
+        break;
+      case 3:
+        exchange = ExchangeOf(ExchangeKind::kGathered, {});
+        break;
+      default:
+        exchange = ExchangeOf(ExchangeKind::kPermuted, {});
+        break;
+    }
+    return Add({.name = "Exchange", .kind = std::move(exchange), .inputs = {input}});
+  }
+
+  OperatorId Join(OperatorId left, OperatorId right) {
+    ExchangeOperator exchange = ExchangeOf(ExchangeKind::kBroadcast, {JoinStep{}});
+    exchange.small_input = static_cast<std::int32_t>(rng_.Below(2));
+    if (rng_.Chance(0.6)) {
+      const auto buckets = static_cast<std::int32_t>(Between(rng_, 1, 40));
+      left = MapSide(left, ScatterStep{{"k"}, buckets, 0});
+      right = MapSide(right, ScatterStep{{"k"}, buckets, 0});
+      exchange.kind = ExchangeKind::kBuckets;
+    }
+    return Add({.name = "Join", .kind = std::move(exchange), .inputs = {left, right}});
+  }
+
   OperatorId Chain(int length, int unions) {
     OperatorId at;
-    if (unions > 0 && rng_.Chance(0.2)) {
+    if (unions > 0 && rng_.Chance(0.12)) {
+      const OperatorId left = Chain(static_cast<int>(Between(rng_, 0, 2)), unions - 1);
+      at = Join(left, Chain(static_cast<int>(Between(rng_, 0, 2)), unions - 1));
+    } else if (unions > 0 && rng_.Chance(0.2)) {
       std::vector<OperatorId> inputs;
       for (std::int64_t i = Between(rng_, 1, 3); i > 0; --i) {
         inputs.push_back(Chain(static_cast<int>(Between(rng_, 0, 2)), unions - 1));
@@ -124,7 +199,9 @@ class PlanMaker {
     } else {
       at = Root();
     }
-    for (int i = 0; i < length; ++i) at = rng_.Chance(0.12) ? Limit(at) : Map(at);
+    for (int i = 0; i < length; ++i) {
+      at = rng_.Chance(0.12) ? Limit(at) : rng_.Chance(0.2) ? Exchange(at) : Map(at);
+    }
     return at;
   }
 
@@ -160,6 +237,7 @@ inline Case MakeCase(std::uint64_t seed) {
     sim.worker_lost_chance = rng.Chance(0.5) ? 0.02 : 0.1;
     sim.actor_start_fails_chance = 0.2 * rng.Uniform();
     sim.actor_dies_idle_chance = 0.3 * rng.Uniform();
+    sim.spill_refused_chance = rng.Chance(0.3) ? 0.3 : 0;
     sim.noise_chance = rng.Chance(0.5) ? 0.2 : 0;
   }
   if (rng.Chance(0.15)) {
@@ -200,65 +278,133 @@ class Oracle {
   explicit Oracle(const Case& c) : case_(c) {}
 
   Expected Compute() {
-    out_.blocks = Eval(static_cast<std::int32_t>(case_.plan.operators.size()) - 1);
+    const auto blocks = Eval(static_cast<std::int32_t>(case_.plan.operators.size()) - 1);
+    for (const BlockInfo& block : blocks) {
+      out_.blocks.push_back({block.position.path, block.num_rows});
+    }
     return std::move(out_);
   }
 
  private:
-  void RunTask(OperatorId op, const std::vector<std::uint32_t>& position, std::int64_t rows_in,
-               std::vector<Row>* out) {
+  using Blocks = std::vector<BlockInfo>;
+
+  static BlockInfo Block(const std::vector<std::uint32_t>& position, const SimModel::Block& size) {
+    BlockInfo info;
+    info.num_rows = size.num_rows;
+    info.num_bytes = size.num_bytes;
+    info.position.path = position;
+    return info;
+  }
+
+  void RunTask(OperatorId op, const TaskProgram& program,
+               const std::vector<std::uint32_t>& position, std::int64_t rows_in, Blocks* out) {
     const auto outputs = case_.sim.model.OutputsOf(op, Position{position}, rows_in);
     std::uint32_t index = 0;
     for (const SimModel::Block& block : outputs.blocks) {
-      Row row{position, block.num_rows};
-      row.position.push_back(index++);
-      out->push_back(std::move(row));
+      BlockInfo info = Block(position, block);
+      info.position.path.push_back(index++);
+      info.index = case_.sim.model.IndexOf(program, info.position, block.num_rows);
+      out->push_back(std::move(info));
     }
     if (outputs.error_after) ++out_.errors;
   }
 
-  std::vector<Row> EvalMap(OperatorId op, const TaskOperator& map, const std::vector<Row>& in) {
-    std::vector<Row> out;
+  Blocks EvalMap(OperatorId op, const TaskOperator& map, const Blocks& in) {
+    Blocks out;
     std::size_t begin = 0;
     std::int64_t rows = 0;
     for (std::size_t i = 0; i < in.size(); ++i) {
       rows += in[i].num_rows;
       if (rows < map.min_bundle_rows && i + 1 < in.size()) continue;
-      RunTask(op, in[begin].position, rows, &out);
+      RunTask(op, *map.program, in[begin].position.path, rows, &out);
       begin = i + 1;
       rows = 0;
     }
     return out;
   }
 
-  std::vector<Row> Eval(std::int32_t index) {
+  Blocks EvalExchange(OperatorId op, const ExchangeOperator& exchange,
+                      const std::vector<OperatorId>& inputs) {
+    std::vector<Blocks> in;
+    for (const OperatorId input : inputs) in.push_back(Eval(input.value));
+    Blocks out;
+    if (exchange.kind == ExchangeKind::kBroadcast) {
+      std::int64_t small = 0;
+      for (const BlockInfo& info : in[static_cast<std::size_t>(exchange.small_input)]) {
+        small += info.num_rows;
+      }
+      for (const BlockInfo& info : in[static_cast<std::size_t>(1 - exchange.small_input)]) {
+        RunTask(op, *exchange.program, info.position.path, info.num_rows + small, &out);
+      }
+      return out;
+    }
+    std::vector<const BlockInfo*> all;
+    std::vector<InputInfos> infos;
+    for (Blocks& blocks : in) {
+      std::stable_sort(
+          blocks.begin(), blocks.end(),
+          [](const BlockInfo& a, const BlockInfo& b) { return a.position < b.position; });
+      for (const BlockInfo& info : blocks) all.push_back(&info);
+      infos.emplace_back(all.end() - static_cast<std::ptrdiff_t>(blocks.size()), all.end());
+    }
+    if (exchange.kind == ExchangeKind::kPermuted) return Permuted(exchange.seed, in.front());
+    if (all.empty() && exchange.kind != ExchangeKind::kGathered) return out;
+    const ExchangePlace place{std::max<std::int64_t>(1, case_.sim.capacity.cpu_milli / 1000),
+                              case_.sim.object_store_bytes};
+    const auto plan = *MakeExchangePlan(exchange, std::move(infos), place);
+    for (std::uint32_t task = 0; task < plan->num_tasks(); ++task) {
+      std::int64_t rows = 0;
+      for (const BlockPart& part : plan->WorkOf(task).parts) {
+        rows += part.range.end - part.range.begin;
+      }
+      RunTask(op, *exchange.program, {task}, rows, &out);
+    }
+    return out;
+  }
+
+  static Blocks Permuted(std::uint64_t seed, Blocks blocks) {
+    Rng rng(seed);
+    for (std::size_t left = blocks.size(); left > 1; --left) {
+      std::swap(blocks[left - 1], blocks[rng.Below(left)]);
+    }
+    for (std::size_t i = 0; i < blocks.size(); ++i) {
+      blocks[i].position.path = {static_cast<std::uint32_t>(i)};
+    }
+    return blocks;
+  }
+
+  Blocks Eval(std::int32_t index) {
     const OperatorId op{index};
     const OperatorSpec& spec = case_.plan.operators[static_cast<std::size_t>(index)];
-    std::vector<Row> out;
+    Blocks out;
     if (spec.As<InputOperator>() != nullptr) {
       for (const auto& block : case_.input_blocks[static_cast<std::size_t>(index)]) {
-        out.push_back({{static_cast<std::uint32_t>(out.size())}, block.num_rows});
+        out.push_back(Block({static_cast<std::uint32_t>(out.size())}, block));
       }
     } else if (spec.As<UnionOperator>() != nullptr) {
       for (std::size_t i = 0; i < spec.inputs.size(); ++i) {
-        for (Row& row : Eval(spec.inputs[i].value)) {
-          row.position.insert(row.position.begin(), static_cast<std::uint32_t>(i));
+        for (BlockInfo& row : Eval(spec.inputs[i].value)) {
+          row.position.path.insert(row.position.path.begin(), static_cast<std::uint32_t>(i));
           out.push_back(std::move(row));
         }
       }
     } else if (const auto* limit = spec.As<LimitOperator>()) {
       out_.has_limit = true;
       std::int64_t left = limit->rows;
-      for (Row& row : Eval(spec.inputs[0].value)) {
+      for (BlockInfo& row : Eval(spec.inputs[0].value)) {
         if (left == 0) break;
-        if (row.num_rows > left) row.position.push_back(0);
-        row.num_rows = std::min(row.num_rows, left);
+        if (row.num_rows > left) {
+          row.position.path.push_back(0);
+          row.num_rows = row.num_bytes = left;
+        }
         left -= row.num_rows;
         out.push_back(std::move(row));
       }
+    } else if (const auto* exchange = spec.As<ExchangeOperator>()) {
+      return EvalExchange(op, *exchange, spec.inputs);
     } else if (const auto* task = spec.As<TaskOperator>()) {
       if (!spec.inputs.empty()) return EvalMap(op, *task, Eval(spec.inputs[0].value));
-      for (const auto& group : task->unit_groups) RunTask(op, {group.front()}, -1, &out);
+      for (const auto& group : task->unit_groups) RunTask(op, *task->program, {group.front()}, -1, &out);
     }
     return out;
   }

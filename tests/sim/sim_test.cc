@@ -23,6 +23,7 @@ struct Tally {
   std::int64_t blocks = 0;
   std::int64_t retries = 0;
   std::int64_t overrides = 0;
+  std::int64_t spilled = 0;  // Objects.
   std::int64_t failed = 0;   // Runs that ended with a failure, as they had to.
   std::int64_t stopped = 0;  // By the consumer.
 };
@@ -35,6 +36,7 @@ std::string Try(std::uint64_t seed, bool replay, Tally* tally) {
   tally->steps += out.steps;
   tally->blocks += static_cast<std::int64_t>(out.blocks.size());
   tally->overrides += out.overrides;
+  tally->spilled += out.spilled_objects;
   tally->failed += out.failure ? 1 : 0;
   tally->stopped += out.stopped ? 1 : 0;
   for (const OperatorState& state : out.states) tally->retries += state.tasks_retried;
@@ -63,10 +65,10 @@ TEST(Sim, RandomPlansMachinesAndFaults) {
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   std::printf(
       "%lld cases from seed %lld in %.1f s: %lld events, %lld blocks, %lld retries, "
-      "%lld overrides, %lld runs failed and %lld were stopped as they should\n",
+      "%lld overrides, %lld objects spilled, %lld runs failed and %lld were stopped as they should\n",
       static_cast<long long>(cases), static_cast<long long>(first), took.count(),
       static_cast<long long>(tally.steps), static_cast<long long>(tally.blocks),
-      static_cast<long long>(tally.retries), static_cast<long long>(tally.overrides),
+      static_cast<long long>(tally.retries), static_cast<long long>(tally.overrides), static_cast<long long>(tally.spilled),
       static_cast<long long>(tally.failed), static_cast<long long>(tally.stopped));
   if (failures > 0 && cases == 1) {
     const Case c = MakeCase(first);

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from headrace._internal.summary import Aggregations, DatasetSummary
     from headrace.aggregate import AggregateFn
     from headrace.context import DataContext
     from headrace.dataset import MaterializedDataset, Schema
+    from headrace.datatype import DataType
     from headrace.iterator import DataIterator
 
 
@@ -291,6 +293,22 @@ class ConsumeMixin:
             raise ValueError("aggregate() needs at least one aggregation")
         return fold(self, aggs)
 
+    def summary(
+        self,
+        columns: list[str] | None = None,
+        override_dtype_agg_mapping: dict[DataType, Aggregations] | None = None,
+    ) -> DatasetSummary:
+        """Runs the dataset and returns statistics of its columns.
+
+        Args:
+            columns: default: all whose types have statistics. ValueError for one that is not there.
+            override_dtype_agg_mapping: for columns of a type, a function from the column's name to
+                its aggregations.
+        """
+        from headrace._internal.summary import summarize
+
+        return summarize(self, columns, override_dtype_agg_mapping)
+
     def _fold_columns(self, make: Any, on: str | list[str] | None, **kwargs: Any) -> Any:
         from headrace._internal.folds import fold
 
@@ -350,7 +368,7 @@ class ConsumeMixin:
         return self._fold_columns(Std, on, ddof=ddof, ignore_nulls=ignore_nulls)
 
     def unique(self, column: str, ignore_nulls: bool = False) -> list[Any]:
-        """Returns the different values of a column, in order of their first rows."""
+        """Returns the different values of a column, in no order that is promised."""
         from headrace.aggregate import Unique
 
         result = self.aggregate(Unique(column, ignore_nulls=ignore_nulls))

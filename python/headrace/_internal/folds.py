@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from headrace import _core
+from headrace._internal.native_aggregates import Spec, native_specs, result_names
 
 if TYPE_CHECKING:
     from headrace.aggregate import AggregateFn
@@ -17,6 +20,9 @@ def fold(dataset: Any, aggs: Sequence[AggregateFn]) -> dict[str, Any]:
     Raises ValueError for a column that does not exist.
     """
     plan = _needed_columns(dataset, aggs)
+    specs = native_specs(aggs, result_names(aggs))
+    if specs is not None:
+        return _fold_natively(dataset, plan, specs)
     partials: list[tuple[tuple[int, ...], list[Any]]] = []
     for block in dataset._blocks(plan):
         if block.num_rows == 0:
@@ -34,6 +40,16 @@ def fold(dataset: Any, aggs: Sequence[AggregateFn]) -> dict[str, Any]:
         agg.name: agg.finalize(accumulator)
         for agg, accumulator in zip(aggs, accumulators, strict=True)
     }
+
+
+def _fold_natively(dataset: Any, plan: _core.Plan, specs: list[Spec]) -> dict[str, Any]:
+    """Folds in the engine: one row comes out."""
+    results: dict[str, Any] = {}
+    for block in dataset._blocks(plan.aggregate([], specs)):
+        for row in _core.rows_of(block.get()):
+            for name, value in row.items():
+                results[name] = value.tolist() if isinstance(value, np.ndarray) else value
+    return results
 
 
 def _needed_columns(dataset: Any, aggs: Sequence[AggregateFn]) -> _core.Plan:

@@ -49,6 +49,19 @@ class Block {
 /// Names of the files that rows come from, shared by the blocks of one task. Null is none.
 using FileList = std::shared_ptr<const std::vector<std::string>>;
 
+/// How the rows of a block lie, where a task made it for an exchange. One of two forms:
+///
+///   scattered: `offsets` has one entry more than there are buckets; the rows of bucket b are
+///              [offsets[b], offsets[b + 1]).
+///   sorted:    `keys` are the encoded sort keys (data/exchange/sort_key.h: their order is that of
+///              their bytes) of rows 0, stride, 2 × stride, …, and of the last row.
+struct BlockIndex {
+  std::vector<std::int64_t> offsets;
+  std::vector<std::string> keys;
+  std::int64_t stride = 0;
+  bool operator==(const BlockIndex&) const = default;
+};
+
 /// What the driver knows about a block that it does not hold.
 struct BlockInfo {
   std::int64_t num_rows = 0;
@@ -56,6 +69,7 @@ struct BlockInfo {
   std::shared_ptr<arrow::Schema> schema;  // One object for all equal schemas of an operator.
   Position position;
   FileList input_files;
+  std::shared_ptr<const BlockIndex> index;  // Null: the rows lie as they came.
 };
 
 /// A stored block and what is known about it.

@@ -12,6 +12,7 @@
 #include "headrace/base/status.h"
 #include "headrace/control/plan/logical_plan.h"
 #include "headrace/engine/expression.h"
+#include "headrace/protocol/exchange.h"
 #include "headrace/protocol/program.h"
 
 // The C++ API: a lazy handle on a plan.
@@ -53,6 +54,15 @@ struct MapOptions {
   std::int64_t batch_rows = 0;              // Rows per call. 0: whole blocks.
   std::optional<std::int32_t> max_tasks{};  // At once. Unset: as cpus allow.
   Resources cost{.cpu_milli = 1000};
+};
+
+/// Into which blocks to cut rows. Exactly one of the first two is set; `keys` needs `blocks`.
+struct RepartitionOptions {
+  std::int64_t blocks = -1;
+  std::int64_t rows_per_block = -1;
+  std::vector<std::string> keys;        // Rows with equal keys come into one block.
+  bool shuffle = false;                 // Rows come into the blocks at random.
+  std::optional<std::uint64_t> seed{};  // Of `shuffle`. Unset: each run has another.
 };
 
 /// What a write left behind.
@@ -108,6 +118,25 @@ class Dataset {
   Dataset Limit(std::int64_t rows) const;
   Dataset Union(std::vector<Dataset> others) const;
 
+  // ---- Transform with all rows at hand; see protocol/exchange.h. Seeds unset: each run differs.
+
+  Dataset Repartition(RepartitionOptions options) const;
+  Dataset RandomShuffle(std::optional<std::uint64_t> seed = {}) const;
+  /// The blocks as they are, in random order.
+  Dataset RandomizeBlockOrder(std::optional<std::uint64_t> seed = {}) const;
+  /// Stable; null and nan come last unless a key says otherwise.
+  Dataset Sort(std::vector<SortKey> keys) const;
+  /// A row for each group of equal keys; without keys all rows are one group.
+  Dataset Aggregate(std::vector<std::string> keys, std::vector<AggregateSpec> aggregates,
+                    std::int64_t partitions = -1) const;
+  /// The different values of a column, a row each.
+  Dataset Unique(std::string column) const;
+  /// The same rows in blocks of whole groups, sorted by the keys: for functions of groups.
+  Dataset Group(std::vector<std::string> keys, std::int64_t partitions = -1) const;
+  Dataset Join(const Dataset& right, JoinStep join, std::int64_t partitions = -1) const;
+  /// The columns side by side. The data sets must have as many rows.
+  Dataset Zip(const std::vector<Dataset>& others) const;
+
   // ---- Consume.
 
   Result<std::int64_t> Count() const;
@@ -121,6 +150,10 @@ class Dataset {
   Result<BatchIterator> IterBatches(std::int64_t batch_rows = 0, std::int64_t prefetch = 2) const;
   /// Runs now and keeps the blocks in the object store.
   Result<Dataset> Materialize() const;
+  /// Runs now and cuts before these rows, which ascend: one part more than indices.
+  Result<std::vector<Dataset>> SplitAtIndices(const std::vector<std::int64_t>& indices) const;
+  /// Runs now and cuts into `n` parts of about equal numbers of rows.
+  Result<std::vector<Dataset>> Split(std::int64_t n) const;
   /// Writes files into `directory`; they appear under their names all at once, at the end.
   Result<WriteReport> WriteParquet(const std::string& directory, OptionMap options = {}) const;
   Result<WriteReport> WriteCsv(const std::string& directory, OptionMap options = {}) const;

@@ -193,6 +193,7 @@ class Execution::Impl {
             [this](action::StartActor& a) { backend_->StartActor(a.actor, a.order); },
             [this](action::StopActor& a) { backend_->StopActor(a.actor); },
             [this](action::ReleaseObjects& a) { backend_->Release(a.objects); },
+            [this](action::SpillObjects& a) { backend_->SpillObjects(std::move(a.objects)); },
             [this](action::DeliverOutput& a) { Deliver(std::move(a.blocks)); },
             [this](action::Finish& a) { Finish(std::move(a.failure)); },
         },

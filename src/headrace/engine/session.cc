@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "headrace/engine/seeds.h"
 #include "headrace/runtime/backend.h"
 
 namespace headrace {
@@ -54,7 +55,7 @@ Result<PlanStages> Session::Plan(const LogicalPtr& plan, const ExecutionOptions&
 Result<std::unique_ptr<Execution>> Session::Run(const LogicalPtr& plan,
                                                 const ExecutionOptions& options,
                                                 std::shared_ptr<Backend> backend) {
-  ARROW_ASSIGN_OR_RAISE(PlanStages stages, Plan(plan, options));
+  ARROW_ASSIGN_OR_RAISE(PlanStages stages, Plan(DrawSeeds(plan), options));
   return Execution::Start(std::move(stages.optimized_physical), options, std::move(backend));
 }
 

@@ -20,6 +20,15 @@ std::string Describe(const OperatorSpec& spec) {
     text += " blocks=" + std::to_string(input->blocks.size());
   } else if (const auto* limit = spec.As<LimitOperator>()) {
     text += " limit=" + std::to_string(limit->rows);
+  } else if (const auto* exchange = spec.As<ExchangeOperator>()) {
+    text += " exchange=" + std::to_string(static_cast<int>(exchange->kind)) +
+            " partitions=" + std::to_string(exchange->partitions) + "/" +
+            std::to_string(exchange->rows_per_partition) + "/" +
+            std::to_string(exchange->target_partition_bytes) +
+            " boundaries=" + std::to_string(exchange->boundaries.size()) +
+            " seed=" + std::to_string(exchange->seed) +
+            " small=" + std::to_string(exchange->small_input) + " cost=(" +
+            exchange->cost.ToString() + ") attempts=" + std::to_string(exchange->max_attempts);
   } else if (const auto* task = spec.As<TaskOperator>()) {
     text += " groups=" + std::to_string(task->unit_groups.size()) + " cost=(" +
             task->cost.ToString() + ") bundle=" + std::to_string(task->min_bundle_rows) +

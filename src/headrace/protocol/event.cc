@@ -72,10 +72,24 @@ std::string Credit(std::int64_t bytes) { return " credit=" + std::to_string(byte
 
 std::string Output(std::int32_t output) { return "output " + std::to_string(output); }
 
+// "[o1 o2]", with ranges "[o1[0,5) o2[3,)]", left and right inputs parted by a bar.
+std::string InputsText(const TaskOrder& order) {
+  std::string text;
+  for (std::size_t i = 0; i < order.inputs.size(); ++i) {
+    if (i > 0) text += i == order.left_inputs ? " | " : " ";
+    text += Text(order.inputs[i]);
+    if (order.ranges.empty()) continue;
+    const RowRange& range = order.ranges[i];
+    text += "[" + std::to_string(range.begin) + "," +
+            (range.end < 0 ? "" : std::to_string(range.end)) + ")";
+  }
+  return "[" + text + "]";
+}
+
 std::string Text(const TaskOrder& order) {
   std::string text = order.program == nullptr ? "?" : order.program->name;
   if (!order.units.empty()) text += " units " + TextList(order.units);
-  if (!order.inputs.empty()) text += " inputs " + TextList(order.inputs);
+  if (!order.inputs.empty()) text += " inputs " + InputsText(order);
   text += " at " + order.position.ToString() + " cost " + order.cost.ToString();
   if (order.actor) text += " actor " + Text(*order.actor);
   text += Credit(order.credit_bytes);
@@ -142,6 +156,8 @@ void WriteInfoWithoutSchema(const BlockInfo& info, WireWriter* out) {
   for (std::uint32_t part : info.position.path) out->U32(part);
   out->Bool(info.input_files != nullptr);
   if (info.input_files != nullptr) WriteStrings(*info.input_files, out);
+  out->Bool(info.index != nullptr);
+  if (info.index != nullptr) WriteBlockIndex(*info.index, out);
 }
 
 BlockInfo ReadInfoWithoutSchema(WireReader* in) {
@@ -153,7 +169,19 @@ BlockInfo ReadInfoWithoutSchema(WireReader* in) {
   if (in->Bool()) {
     info.input_files = std::make_shared<const std::vector<std::string>>(ReadStrings(in));
   }
+  if (in->Bool()) info.index = ReadBlockIndex(in);
   return info;
+}
+
+void WriteObjects(const std::vector<ObjectId>& objects, WireWriter* out) {
+  out->U64(objects.size());
+  for (const ObjectId object : objects) out->U64(object.value);
+}
+
+std::vector<ObjectId> ReadObjects(WireReader* in) {
+  std::vector<ObjectId> objects(in->Count());
+  for (ObjectId& object : objects) object.value = in->U64();
+  return objects;
 }
 
 void WriteOptionalFailure(const std::optional<Failure>& failure, WireWriter* out) {
@@ -198,6 +226,11 @@ struct WriteBody {
   void operator()(const event::OutputConsumed& e) const {
     out->I32(e.output);
     out->I64(e.bytes);
+  }
+  void operator()(const event::ObjectsSpilled& e) const {
+    WriteObjects(e.asked, out);
+    WriteObjects(e.spilled, out);
+    WriteOptionalFailure(e.failure, out);
   }
   void operator()(const event::CapacityChanged& e) const { WriteResources(e.total, out); }
   void operator()(const event::TimePassed&) const {}
@@ -260,6 +293,15 @@ event::OutputConsumed ReadBody(WireReader* in) {
   event::OutputConsumed e;
   e.output = in->I32();
   e.bytes = in->I64();
+  return e;
+}
+
+template <>
+event::ObjectsSpilled ReadBody(WireReader* in) {
+  event::ObjectsSpilled e;
+  e.asked = ReadObjects(in);
+  e.spilled = ReadObjects(in);
+  e.failure = ReadOptionalFailure(in);
   return e;
 }
 
@@ -329,6 +371,9 @@ std::string ToString(const Event& event) {
           [](const event::OutputConsumed& e) {
             return "consumed " + Output(e.output) + " bytes=" + std::to_string(e.bytes);
           },
+          [](const event::ObjectsSpilled& e) {
+            return "spilled " + TextList(e.spilled) + " of " + TextList(e.asked) + Text(e.failure);
+          },
           [](const event::CapacityChanged& e) { return "capacity " + e.total.ToString(); },
           [](const event::TimePassed&) { return std::string("time"); },
           [](const event::StopRequested&) { return std::string("stop"); },
@@ -353,6 +398,7 @@ std::string ToString(const Action& action) {
           },
           [](const action::StopActor& a) { return "stop actor " + Text(a.actor); },
           [](const action::ReleaseObjects& a) { return "release " + TextList(a.objects); },
+          [](const action::SpillObjects& a) { return "spill " + TextList(a.objects); },
           [](const action::DeliverOutput& a) {
             std::string text = "deliver " + Output(a.output);
             for (const BlockHandle& block : a.blocks) text += " " + Text(block);
@@ -372,6 +418,22 @@ Result<BlockInfo> ReadBlockInfo(WireReader* in) {
   BlockInfo info = ReadInfoWithoutSchema(in);
   ARROW_ASSIGN_OR_RAISE(info.schema, ReadSchema(in));
   return info;
+}
+
+void WriteBlockIndex(const BlockIndex& index, WireWriter* out) {
+  out->U64(index.offsets.size());
+  for (const std::int64_t offset : index.offsets) out->I64(offset);
+  WriteStrings(index.keys, out);
+  out->I64(index.stride);
+}
+
+std::shared_ptr<const BlockIndex> ReadBlockIndex(WireReader* in) {
+  auto index = std::make_shared<BlockIndex>();
+  index->offsets.resize(in->Count());
+  for (std::int64_t& offset : index->offsets) offset = in->I64();
+  index->keys = ReadStrings(in);
+  index->stride = in->I64();
+  return index;
 }
 
 void WriteFailure(const Failure& failure, WireWriter* out) {

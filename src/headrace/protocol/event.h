@@ -13,6 +13,7 @@
 #include "headrace/base/status.h"
 #include "headrace/base/time.h"
 #include "headrace/block/block.h"
+#include "headrace/protocol/exchange.h"
 
 // The whole language between the scheduler and the world.
 //
@@ -35,6 +36,9 @@ struct TaskProgram;
 struct TaskOrder {
   std::shared_ptr<const TaskProgram> program;
   std::vector<ObjectId> inputs;      // Blocks to process, in order.
+  std::vector<RowRange> ranges;      // One for each input: the rows to process. Empty: all.
+  std::uint32_t left_inputs = 0;     // Joins and zips: the first inputs are the left side.
+  std::optional<KeyRange> keys;      // Merges.
   std::vector<std::uint32_t> units;  // Read units of the program's source, in order.
   Position position;                 // Of the task; its outputs are its children.
   Resources cost;
@@ -118,6 +122,13 @@ struct OutputConsumed {
   std::int32_t output = 0;
   std::int64_t bytes = 0;
 };
+/// What SpillObjects asked for is on disk now, or not needed any more; `spilled` are those that
+/// left the memory, the others stay.
+struct ObjectsSpilled {
+  std::vector<ObjectId> asked;
+  std::vector<ObjectId> spilled;
+  std::optional<Failure> failure;  // The disk took no more: the run fails.
+};
 struct CapacityChanged {
   Resources total;
 };
@@ -128,10 +139,10 @@ struct StopRequested {};
 
 }  // namespace event
 
-using Event =
-    std::variant<event::BlockYielded, event::TaskParked, event::TaskEnded, event::ActorReady,
-                 event::ActorLost, event::OutputWanted, event::OutputConsumed,
-                 event::CapacityChanged, event::TimePassed, event::StopRequested>;
+using Event = std::variant<event::BlockYielded, event::TaskParked, event::TaskEnded,
+                           event::ActorReady, event::ActorLost, event::OutputWanted,
+                           event::OutputConsumed, event::ObjectsSpilled, event::CapacityChanged,
+                           event::TimePassed, event::StopRequested>;
 
 namespace action {
 
@@ -159,6 +170,11 @@ struct StopActor {
 struct ReleaseObjects {
   std::vector<ObjectId> objects;
 };
+/// Writes the objects to disk and frees their memory; ObjectsSpilled follows. They can be read as
+/// before.
+struct SpillObjects {
+  std::vector<ObjectId> objects;
+};
 /// Hands blocks, and the references to them, to the consumer.
 struct DeliverOutput {
   std::int32_t output = 0;
@@ -171,9 +187,9 @@ struct Finish {
 
 }  // namespace action
 
-using Action =
-    std::variant<action::StartTask, action::GrantCredit, action::CancelTask, action::StartActor,
-                 action::StopActor, action::ReleaseObjects, action::DeliverOutput, action::Finish>;
+using Action = std::variant<action::StartTask, action::GrantCredit, action::CancelTask,
+                            action::StartActor, action::StopActor, action::ReleaseObjects,
+                            action::SpillObjects, action::DeliverOutput, action::Finish>;
 
 /// One line, for transcripts: "yield 1#4 [0] o17 rows=100 bytes=800 at 4.0".
 std::string ToString(const Event& event);
@@ -182,6 +198,9 @@ std::string ToString(const Action& action);
 /// Writes a block's info; the schema as Arrow IPC bytes.
 void WriteBlockInfo(const BlockInfo& info, WireWriter* out);
 Result<BlockInfo> ReadBlockInfo(WireReader* in);
+
+void WriteBlockIndex(const BlockIndex& index, WireWriter* out);
+std::shared_ptr<const BlockIndex> ReadBlockIndex(WireReader* in);
 
 void WriteFailure(const Failure& failure, WireWriter* out);
 Failure ReadFailure(WireReader* in);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "headrace/base/status.h"
+#include "headrace/protocol/exchange.h"
 #include "headrace/protocol/expr.h"
 
 // What one task does: a chain of steps from read or input blocks to output blocks.
@@ -150,7 +151,9 @@ struct WriteStep {
   std::shared_ptr<const WriteTarget> target;
 };
 
-using Step = std::variant<ReadStep, MapStep, FilterStep, ProjectStep, LimitStep, WriteStep>;
+using Step =
+    std::variant<ReadStep, MapStep, FilterStep, ProjectStep, LimitStep, WriteStep, ScatterStep,
+                 SortStep, MergeStep, ShuffleStep, GroupStep, AggregateStep, JoinStep, ZipStep>;
 
 /// Sizes of the blocks that a task yields.
 struct BlockShape {

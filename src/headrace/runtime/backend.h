@@ -52,6 +52,9 @@ class Backend {
   /// Adds a reference to each of `objects`, which are held already.
   virtual void Retain(std::span<const ObjectId> objects) = 0;
 
+  /// Writes `objects` to disk and frees their memory, later; event::ObjectsSpilled says which.
+  virtual void SpillObjects(std::vector<ObjectId> objects) = 0;
+
   /// Gives up one reference to each of `objects`.
   virtual void Release(std::span<const ObjectId> objects) = 0;
 

@@ -17,6 +17,9 @@
 //              task may     (order buffer,   operator        of the next    until the consumer
 //              yield it     output)                          operator       lets go
 //
+// A block in an operator's input queue may go to disk: kSpilled. It is still held, and stands in
+// the book, but it is not charged: the budget is for memory.
+//
 // An entry is one Charge, Move or Release. Nothing is recomputed from the operators, so the book
 // can be checked against them (Scheduler::CheckInvariants).
 //
@@ -24,8 +27,15 @@
 
 namespace headrace {
 
-enum class Place : std::uint8_t { kCredit, kOutputQueue, kInputQueue, kTaskInput, kConsumer };
-inline constexpr int kNumPlaces = 5;
+enum class Place : std::uint8_t {
+  kCredit,
+  kOutputQueue,
+  kInputQueue,
+  kTaskInput,
+  kConsumer,
+  kSpilled
+};
+inline constexpr int kNumPlaces = 6;
 
 class Ledger {
  public:
@@ -44,7 +54,7 @@ class Ledger {
   std::int64_t held(OperatorId op, Place place) const {
     return at(op).bytes[static_cast<std::size_t>(place)];
   }
-  /// All that is charged to `op`.
+  /// All that is charged to `op`: without what is spilled.
   std::int64_t usage(OperatorId op) const { return at(op).total; }
   bool borrowed(OperatorId op) const { return at(op).borrowed; }
   int num_operators() const { return static_cast<int>(accounts_.size()); }
@@ -68,6 +78,7 @@ class Ledger {
     std::int64_t total = 0;
     bool borrowed = false;
   };
+  static bool IsCharged(Place place) { return place != Place::kSpilled; }
   static bool IsStored(Place place) { return place != Place::kCredit && place != Place::kConsumer; }
   Account& at(OperatorId op) { return accounts_[static_cast<std::size_t>(op.value)]; }
   const Account& at(OperatorId op) const { return accounts_[static_cast<std::size_t>(op.value)]; }

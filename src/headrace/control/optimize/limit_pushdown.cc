@@ -23,6 +23,11 @@ bool IsExact(const LogicalPtr& read) {
   return read->As<logical::Read>()->source->units.size() <= 1;
 }
 
+// Returns true if the sort keeps more rows than `rows`, and may drop the others.
+bool Learns(const logical::Sort& sort, std::int64_t rows) {
+  return sort.boundaries.empty() && (sort.limit < 0 || sort.limit > rows);
+}
+
 // Returns the first `rows` rows of `child`, the limit as deep as it may go.
 LogicalPtr Sink(std::int64_t rows, const LogicalPtr& child) {
   if (const auto* limit = child->As<logical::Limit>()) {
@@ -30,6 +35,11 @@ LogicalPtr Sink(std::int64_t rows, const LogicalPtr& child) {
   }
   if (PreservesRows(*child)) {
     return LogicalOperator::WithInputs(child, {Sink(rows, child->input())});
+  }
+  if (const auto* sort = child->As<logical::Sort>(); sort != nullptr && Learns(*sort, rows)) {
+    logical::Sort limited = *sort;
+    limited.limit = rows;
+    return LimitTo(rows, LogicalOperator::Make(std::move(limited), child->inputs()));
   }
   const auto* read = child->As<logical::Read>();
   if (read == nullptr) return LimitTo(rows, child);
@@ -51,7 +61,9 @@ class LimitPushdown : public Rule {
       const bool known = read->row_limit >= 0 && read->row_limit <= limit->rows;
       return known && !IsExact(child) ? op : Sink(limit->rows, child);
     }
-    const bool sinks = PreservesRows(*child) || child->As<logical::Limit>() != nullptr;
+    const auto* sort = child->As<logical::Sort>();
+    const bool sinks = PreservesRows(*child) || child->As<logical::Limit>() != nullptr ||
+                       (sort != nullptr && Learns(*sort, limit->rows));
     return sinks ? Sink(limit->rows, child) : op;
   }
 };

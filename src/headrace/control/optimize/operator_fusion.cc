@@ -63,8 +63,8 @@ bool CallsUser(const std::vector<Step>& steps) {
 }
 
 // Returns what a task of both asks for, or unset.
-std::optional<Resources> JoinCost(const TaskOperator& up_task, const TaskOperator& down_task) {
-  const Resources &up = up_task.cost, &down = down_task.cost;
+std::optional<Resources> JoinCost(const Resources& up, const TaskOperator& down_task) {
+  const Resources& down = down_task.cost;
   if (up == down) return up;
   if (std::holds_alternative<ActorPool>(down_task.compute)) return std::nullopt;
   const Resources standard = TaskOperator().cost;
@@ -90,6 +90,19 @@ bool SameClass(const TaskProgram& up, const TaskProgram& down) {
   return true;
 }
 
+FusionBarrier AfterExchange(const ExchangeOperator& up, const TaskOperator& down, int consumers) {
+  if (up.program == nullptr || Writes(*up.program)) return FusionBarrier::kKind;
+  if (consumers != 1) return FusionBarrier::kConsumers;
+  const auto* tasks = std::get_if<TaskPool>(&down.compute);
+  if (tasks == nullptr) return FusionBarrier::kCompute;
+  if (tasks->max_tasks) return FusionBarrier::kConcurrency;
+  if (CallsUser(down.program->steps) || down.program->lane == Lane::kProcess) {
+    return FusionBarrier::kLane;
+  }
+  if (!JoinCost(up.cost, down)) return FusionBarrier::kResources;
+  return down.min_bundle_rows > 0 ? FusionBarrier::kBundle : FusionBarrier::kNone;
+}
+
 FusionBarrier CompareCompute(const TaskOperator& up, const TaskOperator& down) {
   const auto* up_tasks = std::get_if<TaskPool>(&up.compute);
   if (up_tasks == nullptr) {
@@ -103,7 +116,24 @@ FusionBarrier CompareCompute(const TaskOperator& up, const TaskOperator& down) {
   return up.compute == down.compute ? FusionBarrier::kNone : FusionBarrier::kConcurrency;
 }
 
+// Puts the steps of `down` after the reduce side of `up`.
+OperatorSpec FuseAfterExchange(const OperatorSpec& up_spec, const OperatorSpec& down_spec) {
+  const auto& down = *down_spec.As<TaskOperator>();
+  OperatorSpec fused = up_spec;
+  fused.name = up_spec.name + "->" + down_spec.name;
+  fused.keep_order = down_spec.keep_order;
+  auto& exchange = std::get<ExchangeOperator>(fused.kind);
+  TaskProgram program = *down.program;
+  program.name = fused.name;
+  program.steps = exchange.program->steps;
+  program.steps.insert(program.steps.end(), down.program->steps.begin(), down.program->steps.end());
+  exchange.cost = *JoinCost(exchange.cost, down);
+  exchange.program = std::make_shared<const TaskProgram>(std::move(program));
+  return fused;
+}
+
 OperatorSpec Fuse(const OperatorSpec& up_spec, const OperatorSpec& down_spec) {
+  if (up_spec.As<ExchangeOperator>() != nullptr) return FuseAfterExchange(up_spec, down_spec);
   const auto& up = *up_spec.As<TaskOperator>();
   const auto& down = *down_spec.As<TaskOperator>();
   OperatorSpec fused = down_spec;
@@ -119,7 +149,7 @@ OperatorSpec Fuse(const OperatorSpec& up_spec, const OperatorSpec& down_spec) {
   auto& task = std::get<TaskOperator>(fused.kind);
   task.program = std::make_shared<const TaskProgram>(std::move(program));
   task.unit_groups = up.unit_groups;
-  task.cost = *JoinCost(up, down);
+  task.cost = *JoinCost(up.cost, down);
   task.min_bundle_rows = *BundleRows(up_spec, down_spec);
   return fused;
 }
@@ -183,6 +213,8 @@ std::string_view ToString(FusionBarrier barrier) {
       return "concurrency";
     case FusionBarrier::kResources:
       return "resources";
+    case FusionBarrier::kLane:
+      return "lane";
     case FusionBarrier::kBundle:
       return "bundle";
   }
@@ -193,11 +225,14 @@ FusionBarrier FindFusionBarrier(const OperatorSpec& up_spec, const OperatorSpec&
                                 int consumers) {
   const auto* up = up_spec.As<TaskOperator>();
   const auto* down = down_spec.As<TaskOperator>();
+  if (const auto* exchange = up_spec.As<ExchangeOperator>(); exchange != nullptr && down != nullptr) {
+    return AfterExchange(*exchange, *down, consumers);
+  }
   if (up == nullptr || down == nullptr || Writes(*up->program)) return FusionBarrier::kKind;
   if (consumers != 1) return FusionBarrier::kConsumers;
   const FusionBarrier compute = CompareCompute(*up, *down);
   if (compute != FusionBarrier::kNone) return compute;
-  if (!JoinCost(*up, *down)) return FusionBarrier::kResources;
+  if (!JoinCost(up->cost, *down)) return FusionBarrier::kResources;
   if (!BundleRows(up_spec, down_spec)) return FusionBarrier::kBundle;
   return FusionBarrier::kNone;
 }

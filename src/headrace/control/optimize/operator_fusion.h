@@ -20,9 +20,13 @@ enum class FusionBarrier : std::uint8_t {
   kClass,        // Each has a class of its own: an actor keeps the instances of one operator.
   kConcurrency,  // The upstream's tasks are capped at another number.
   kResources,    // They ask for different resources.
+  kLane,         // A user's function after an exchange, whose tasks are C++ alone.
   kBundle,       // The downstream joins blocks first, and the upstream would change their rows.
 };
 std::string_view ToString(FusionBarrier barrier);
+
+// An exchange's tasks take C++ steps after their own: the upstream of such a pair may be an
+// exchange. Before it, its map side is an operator like any other.
 
 /// Returns what keeps `down` from running in the tasks of its only input `up`, which has
 /// `consumers` consumers.

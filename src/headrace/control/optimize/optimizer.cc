@@ -22,6 +22,8 @@ std::vector<RuleBatch> DefaultBatches() {
       // Limits before projections: a limit jumps over projections on its way down, which brings
       // projections next to each other, and next to the reads, for the last batch to merge.
       {"push limits", kPassesMax, {MakeLimitPushdown()}},
+      // Now that filters and limits are out of the way, exchanges stand next to each other.
+      {"combine exchanges", kPassesMax, {MakeExchangeCombination()}},
       // Projections last: only now is it settled which columns anybody above still reads.
       {"push projections", kPassesMax, {MakeProjectionPushdown()}},
   };

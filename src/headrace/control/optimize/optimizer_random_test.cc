@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <optional>
 
@@ -103,7 +104,72 @@ Rows RowsOf(const logical::Read& read) {
   return all;
 }
 
+Rows Sorted(const logical::Sort& sort, Rows input) {
+  if (!input) return input;
+  std::stable_sort(input->begin(), input->end(), [&](const Row& a, const Row& b) {
+    for (const SortKey& key : sort.keys) {
+      const std::int64_t x = a.at(key.column), y = b.at(key.column);
+      if (x != y) return key.descending ? x > y : x < y;
+    }
+    return false;
+  });
+  return First(sort.limit, std::move(input));
+}
+
+Rows Folded(const logical::Aggregate& fold, const Rows& input) {
+  if (!input) return input;
+  std::map<std::vector<std::int64_t>, Row> groups;
+  if (fold.keys.empty()) groups[{}];
+  for (const Row& row : *input) {
+    std::vector<std::int64_t> key;
+    for (const std::string& name : fold.keys) key.push_back(row.at(name));
+    Row& group = groups[key];
+    for (const std::string& name : fold.keys) group[name] = row.at(name);
+    for (const AggregateSpec& spec : fold.aggregates) group[spec.name] += row.at(spec.column);
+  }
+  std::vector<Row> rows;
+  for (auto& [key, group] : groups) {
+    for (const AggregateSpec& spec : fold.aggregates) group[spec.name] += 0;
+    rows.push_back(std::move(group));
+  }
+  return rows;
+}
+
+// By one key of one name; inner, left semi and left anti.
+Rows Joined(const JoinStep& join, const LogicalPtr& op, const Rows& left, const Rows& right) {
+  if (!left || !right) return std::nullopt;
+  const std::string& key = join.left_keys.front();
+  const auto on_left = *InferColumns(op->inputs()[0]), on_right = *InferColumns(op->inputs()[1]);
+  const auto has = [](const auto& names, const std::string& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  std::vector<Row> rows;
+  for (const Row& l : *left) {
+    bool matched = false;
+    for (const Row& r : *right) {
+      if (l.at(key) != r.at(key)) continue;
+      matched = true;
+      if (join.kind != JoinKind::kInner) break;
+      Row both;
+      for (const auto& [name, value] : l) {
+        both[name != key && has(on_right, name) ? name + join.left_suffix : name] = value;
+      }
+      for (const auto& [name, value] : r) {
+        if (name != key) both[has(on_left, name) ? name + join.right_suffix : name] = value;
+      }
+      rows.push_back(std::move(both));
+    }
+    if (join.kind != JoinKind::kInner && matched == (join.kind == JoinKind::kLeftSemi)) {
+      rows.push_back(l);
+    }
+  }
+  return rows;
+}
+
 Rows RowsOf(const LogicalPtr& op) {
+  if (const auto* join = op->As<logical::Join>()) {
+    return Joined(join->join, op, RowsOf(op->inputs()[0]), RowsOf(op->inputs()[1]));
+  }
   if (const auto* read = op->As<logical::Read>()) return RowsOf(*read);
   Rows input = std::vector<Row>();
   for (const LogicalPtr& from : op->inputs()) Append(RowsOf(from), &input);
@@ -112,7 +178,9 @@ Rows RowsOf(const LogicalPtr& op) {
   if (const auto* project = op->As<logical::Project>()) {
     return Project(ExpandProjection(project->projection, *InferColumns(op->input())), input);
   }
-  return input;  // Unions, and functions, which keep all rows as they are.
+  if (const auto* sort = op->As<logical::Sort>()) return Sorted(*sort, input);
+  if (const auto* fold = op->As<logical::Aggregate>()) return Folded(*fold, input);
+  return input;  // Unions and repartitions, and functions, which keep all rows as they are.
 }
 
 // ---- Random plans. Columns stay known, so that every plan is valid.
@@ -123,7 +191,34 @@ class Generator {
 
   LogicalPtr Plan(int depth) {
     if (depth == 0) return Source();
-    switch (rng_.Below(9)) {
+    switch (rng_.Below(12)) {
+      case 9: {
+        const auto input = Plan(depth - 1);
+        const auto columns = *InferColumns(input);
+        if (columns.empty() || rng_.Chance(0.3)) return Repartition(input, 3);
+        return Sort(input, {{Pick(columns), rng_.Chance(0.5), false}});
+      }
+      case 10: {
+        const auto input = Plan(depth - 1);
+        const auto columns = *InferColumns(input);
+        if (columns.empty()) return input;
+        AggregateSpec first = Sum(Pick(columns)), second = Sum(Pick(columns));
+        first.name = NewName();
+        second.name = NewName();
+        const bool global = rng_.Chance(0.2);
+        return Aggregate(input, global ? std::vector<std::string>() : std::vector{Pick(columns)},
+                         {first, second});
+      }
+      case 11: {
+        const auto left = Plan(depth - 1), right = Plan(depth / 3);
+        const auto on_left = *InferColumns(left), on_right = *InferColumns(right);
+        const auto key = std::find_first_of(on_left.begin(), on_left.end(), on_right.begin(),
+                                            on_right.end());
+        if (key == on_left.end()) return left;
+        constexpr JoinKind kKinds[] = {JoinKind::kInner, JoinKind::kLeftSemi, JoinKind::kLeftAnti};
+        const auto join = Join(left, right, *key, kKinds[rng_.Below(3)]);
+        return Validate(join).ok() ? join : left;
+      }
       case 0:
       case 1:
         return WithPredicate(Plan(depth - 1));

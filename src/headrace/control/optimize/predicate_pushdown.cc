@@ -110,13 +110,97 @@ LogicalPtr SinkThroughUnion(const Terms& terms, const Placement& placement,
       });
 }
 
+bool Reads(const ExprPtr& term, const std::vector<std::string>& only) {
+  std::vector<std::string> columns;
+  CollectColumns(term, &columns);
+  return !columns.empty() && std::all_of(columns.begin(), columns.end(), [&](const auto& column) {
+    return std::find(only.begin(), only.end(), column) != only.end();
+  });
+}
+
+// Past an operator that moves rows and changes none: terms for which `may` holds.
+template <class May>
+LogicalPtr SinkThrough(const Terms& terms, const Placement& placement, const LogicalPtr& child,
+                       const May& may) {
+  return SinkSome(
+      terms, placement, [&](const ExprPtr& term) { return may(term) ? term : nullptr; },
+      [&](const Terms& moved) {
+        return LogicalOperator::WithInputs(child, {Sink(moved, placement, child->input())});
+      });
+}
+
+// Returns the columns of a join's output that are those of input `side`, row for row; empty if
+// filtering that side would change which rows of the other one are without a match.
+std::vector<std::string> OwnColumns(const LogicalPtr& join_op, std::size_t side) {
+  const JoinStep& join = join_op->As<logical::Join>()->join;
+  const JoinKind kind = join.kind;
+  const bool left =
+      kind == JoinKind::kLeftOuter || kind == JoinKind::kLeftSemi || kind == JoinKind::kLeftAnti;
+  const bool right =
+      kind == JoinKind::kRightOuter || kind == JoinKind::kRightSemi || kind == JoinKind::kRightAnti;
+  const bool inner = kind == JoinKind::kInner;
+  if (!inner && !(side == 0 ? left : right)) return {};
+  const auto mine = InferColumns(join_op->inputs()[side]);
+  const auto others = InferColumns(join_op->inputs()[1 - side]);
+  if (!mine || !others) return {};
+  const auto has = [](const std::vector<std::string>& names, const std::string& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  std::vector<std::string> own;
+  for (const std::string& name : *mine) {
+    const bool is_key = has(side == 0 ? join.left_keys : join.right_keys, name);
+    // Keys leave under their left names.
+    const bool keeps_name = is_key ? side == 0 : !has(*others, name);
+    if (keeps_name && (side == 0 || !has(join.left_keys, name))) own.push_back(name);
+  }
+  return own;
+}
+
+LogicalPtr SinkThroughJoin(const Terms& terms, const Placement& placement,
+                           const LogicalPtr& child) {
+  for (const std::size_t side : {0U, 1U}) {
+    const std::vector<std::string> own = OwnColumns(child, side);
+    LogicalPtr sunk = SinkSome(
+        terms, placement,
+        [&](const ExprPtr& term) { return !MayFail(term) && Reads(term, own) ? term : nullptr; },
+        [&](const Terms& moved) {
+          std::vector<LogicalPtr> inputs = child->inputs();
+          inputs[side] = Sink(moved, placement, inputs[side]);
+          return LogicalOperator::WithInputs(child, std::move(inputs));
+        });
+    if (sunk == nullptr) continue;
+    // What is left of them may go to the other side.
+    const auto* rest = sunk->As<logical::Filter>();
+    if (rest == nullptr) return sunk;
+    LogicalPtr further =
+        SinkThroughJoin(SplitConjunction(rest->predicate), placement, sunk->input());
+    return further == nullptr ? sunk : further;
+  }
+  return nullptr;
+}
+
+LogicalPtr SinkThroughExchange(const Terms& terms, const Placement& placement,
+                               const LogicalPtr& child) {
+  if (child->As<logical::Join>()) return SinkThroughJoin(terms, placement, child);
+  const auto* sort = child->As<logical::Sort>();
+  if (child->As<logical::Repartition>() || child->As<logical::RandomShuffle>() ||
+      child->As<logical::RandomizeBlocks>() || (sort != nullptr && sort->limit < 0)) {
+    return SinkThrough(terms, placement, child, [](const ExprPtr&) { return true; });
+  }
+  const auto* aggregate = child->As<logical::Aggregate>();
+  if (aggregate == nullptr) return nullptr;
+  return SinkThrough(terms, placement, child, [&](const ExprPtr& term) {
+    return !MayFail(term) && Reads(term, aggregate->keys);
+  });
+}
+
 // Returns the filtered `child` with some term moved into or below it, or null if none may move.
 LogicalPtr TrySink(const Terms& terms, const Placement& placement, const LogicalPtr& child) {
   if (child->As<logical::Project>()) return SinkThroughProject(terms, placement, child);
   if (child->As<logical::Filter>()) return SinkIntoFilter(terms, placement, child);
   if (child->As<logical::Read>()) return SinkIntoRead(terms, placement, child);
   if (child->As<logical::Union>()) return SinkThroughUnion(terms, placement, child);
-  return nullptr;
+  return SinkThroughExchange(terms, placement, child);
 }
 
 LogicalPtr Sink(const Terms& terms, const Placement& placement, const LogicalPtr& child) {

@@ -84,7 +84,85 @@ LogicalPtr NarrowUnion(const LogicalPtr& op, const NameSet& needed) {
   return LogicalOperator::WithInputs(op, std::move(inputs));
 }
 
+// Returns `op`, which goes into an exchange, without the columns that are not in `needed`.
+LogicalPtr NarrowBeforeExchange(const LogicalPtr& op, const NameSet& needed) {
+  if (needed.empty()) return op;  // An exchange has to move something, if only to be counted.
+  const LogicalPtr narrow = Narrow(op, needed);
+  const auto there = InferColumns(narrow);
+  if (there && there->size() <= needed.size()) return narrow;
+  ProjectStep step;
+  for (const std::string& name : there ? *there : Names(needed.begin(), needed.end())) {
+    if (needed.count(name) > 0) step.exprs.push_back({name, MakeExpr(expr::Column{name})});
+  }
+  if (step.exprs.size() < needed.size()) return narrow;  // A column is missing; it is said later.
+  return LogicalOperator::Make(logical::Project{std::move(step), "Project", {}}, {narrow});
+}
+
+NameSet With(NameSet names, const Names& more) {
+  names.insert(more.begin(), more.end());
+  return names;
+}
+
+LogicalPtr NarrowAggregate(const LogicalPtr& op, const NameSet& needed) {
+  logical::Aggregate aggregate = *op->As<logical::Aggregate>();
+  const bool drops = std::erase_if(aggregate.aggregates, [&](const AggregateSpec& spec) {
+                       return needed.count(spec.name) == 0;
+                     }) > 0;
+  NameSet read(aggregate.keys.begin(), aggregate.keys.end());
+  for (const AggregateSpec& spec : aggregate.aggregates) {
+    if (!spec.column.empty()) read.insert(spec.column);
+  }
+  const bool global = aggregate.keys.empty();
+  // Without keys, one row comes out even if nothing is folded, but it needs a column.
+  if (global && aggregate.aggregates.empty()) return op;
+  LogicalPtr input = global ? Narrow(op->input(), read) : NarrowBeforeExchange(op->input(), read);
+  if (!drops) return LogicalOperator::WithInputs(op, {std::move(input)});
+  return LogicalOperator::Make(std::move(aggregate), {std::move(input)});
+}
+
+// Which columns of a side are needed. Names on both sides decide how columns are called, so they go
+// from both or from none.
+LogicalPtr NarrowJoin(const LogicalPtr& op, const NameSet& needed) {
+  const JoinStep& join = op->As<logical::Join>()->join;
+  const auto left = InferColumns(op->inputs()[0]), right = InferColumns(op->inputs()[1]);
+  if (!left || !right) return op;
+  const NameSet on_left(left->begin(), left->end()), on_right(right->begin(), right->end());
+  const auto of_side = [&](const Names& mine, const NameSet& others, const Names& keys) {
+    NameSet kept(keys.begin(), keys.end());
+    for (const std::string& name : mine) {
+      const bool twice = others.count(name) > 0;
+      const bool wanted = needed.count(name) > 0 || needed.count(name + join.left_suffix) > 0 ||
+                          needed.count(name + join.right_suffix) > 0;
+      const bool is_key =
+          With({}, join.left_keys).count(name) > 0 || With({}, join.right_keys).count(name) > 0;
+      if (twice ? wanted || is_key : needed.count(name) > 0) kept.insert(name);
+    }
+    return kept;
+  };
+  return LogicalOperator::WithInputs(
+      op, {NarrowBeforeExchange(op->inputs()[0], of_side(*left, on_right, join.left_keys)),
+           NarrowBeforeExchange(op->inputs()[1], of_side(*right, on_left, join.right_keys))});
+}
+
+// Returns `op` narrowed, or null if it is no exchange that can be.
+LogicalPtr NarrowExchange(const LogicalPtr& op, const NameSet& needed) {
+  if (op->As<logical::Aggregate>() != nullptr) return NarrowAggregate(op, needed);
+  if (op->As<logical::Join>() != nullptr) return NarrowJoin(op, needed);
+  Names keys;
+  if (const auto* sort = op->As<logical::Sort>()) {
+    for (const SortKey& key : sort->keys) keys.push_back(key.column);
+  } else if (const auto* repartition = op->As<logical::Repartition>()) {
+    keys = repartition->keys;
+  } else if (op->As<logical::RandomizeBlocks>() != nullptr) {
+    return LogicalOperator::WithInputs(op, {Narrow(op->input(), needed)});
+  } else if (op->As<logical::RandomShuffle>() == nullptr) {
+    return nullptr;
+  }
+  return LogicalOperator::WithInputs(op, {NarrowBeforeExchange(op->input(), With(needed, keys))});
+}
+
 LogicalPtr Narrow(const LogicalPtr& op, const NameSet& needed) {
+  if (LogicalPtr exchange = NarrowExchange(op, needed)) return exchange;
   if (op->As<logical::Read>() != nullptr) return NarrowRead(op, needed);
   if (op->As<logical::Project>() != nullptr) return NarrowProject(op, needed);
   if (op->As<logical::Union>() != nullptr) return NarrowUnion(op, needed);
@@ -217,6 +295,11 @@ class ProjectionPushdown : public Rule {
   std::string_view name() const override { return "projection_pushdown"; }
 
   Result<LogicalPtr> Rewrite(const LogicalPtr& op) const override {
+    if (const auto* aggregate = op->As<logical::Aggregate>()) {
+      NameSet all(aggregate->keys.begin(), aggregate->keys.end());
+      for (const AggregateSpec& spec : aggregate->aggregates) all.insert(spec.name);
+      return NarrowAggregate(op, all);
+    }
     if (op->As<logical::Project>() == nullptr) return op;
     LogicalPtr merged = op;
     while (LogicalPtr next = MergeWithInput(merged)) {

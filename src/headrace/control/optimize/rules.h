@@ -10,20 +10,28 @@ namespace headrace {
 
 /// "predicate_pushdown": moves the terms of a filter towards the sources, each as far as it may
 /// go: through projections that keep its columns, through unions and other filters (which it
-/// joins), into reads that filter exactly. Stays above: terms on computed columns (they would be
-/// computed twice), terms that may fail on rows that another filter drops, anything volatile,
-/// functions of the user, limits.
+/// joins), through sorts, shuffles and repartitions, through folds on their keys and joins on the
+/// side that keeps its rows, into reads that filter exactly. Stays above: terms on computed columns
+/// (they would be computed twice), terms that may fail on rows that another filter drops, anything
+/// volatile, functions of the user, limits.
 std::shared_ptr<const Rule> MakePredicatePushdown();
 
 /// "limit_pushdown": joins adjacent limits and moves a limit below operators that make one row
-/// of each row: projections and row-to-row functions. A read below it learns the limit; the limit
-/// itself goes away where the read alone is exact.
+/// of each row: projections and row-to-row functions. A sort below it keeps only the first rows. A
+/// read below it learns the limit; the limit itself goes away where the read alone is exact.
 std::shared_ptr<const Rule> MakeLimitPushdown();
 
 /// "projection_pushdown": joins adjacent projections where that computes nothing twice, leaves
-/// out computed columns that nobody reads, and narrows reads to the columns that are needed. A
+/// out computed columns and folds that nobody reads, and narrows reads, and what goes into an
+/// exchange, to the columns that are needed. A
 /// projection that changes nothing any more goes away.
 std::shared_ptr<const Rule> MakeProjectionPushdown();
+
+/// "exchange_combination": takes out shuffles, repartitions and sorts whose effect the operator
+/// above undoes: any of them below a shuffle or a fold that does not look at the order of rows;
+/// a repartition in order below a sort, a join, a fold or another repartition. Two sorts become
+/// one, by the keys of both.
+std::shared_ptr<const Rule> MakeExchangeCombination();
 
 /// "operator_fusion": see control/optimize/operator_fusion.h.
 std::shared_ptr<const PhysicalRule> MakeOperatorFusion();

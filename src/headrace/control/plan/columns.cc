@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "headrace/protocol/exchange_schema.h"
+
 namespace headrace {
 namespace {
 
@@ -16,6 +18,7 @@ bool Contains(const Names& names, std::string_view name) {
 
 // Columns of `op` itself; `inputs` are those of its inputs.
 struct ColumnsOf {
+  explicit ColumnsOf(const std::vector<MaybeNames>& columns) : inputs(columns) {}
   const std::vector<MaybeNames>& inputs;
 
   MaybeNames operator()(const logical::Read& read) const {
@@ -61,6 +64,40 @@ struct ColumnsOf {
   MaybeNames operator()(const logical::Write& write) const {
     if (write.target->format == "python") return Names{"result"};
     return Names{"path", "temporary_path", "num_rows", "num_bytes"};
+  }
+  MaybeNames operator()(const logical::Repartition&) const { return inputs.front(); }
+  MaybeNames operator()(const logical::RandomShuffle&) const { return inputs.front(); }
+  MaybeNames operator()(const logical::RandomizeBlocks&) const { return inputs.front(); }
+  MaybeNames operator()(const logical::Sort&) const { return inputs.front(); }
+  MaybeNames operator()(const logical::Group&) const { return inputs.front(); }
+  MaybeNames operator()(const logical::Aggregate& op) const {
+    Names names = op.keys;
+    for (const AggregateSpec& spec : op.aggregates) names.push_back(spec.name);
+    return names;
+  }
+  MaybeNames operator()(const logical::Join& op) const {
+    if (!inputs[0] || !inputs[1]) return std::nullopt;
+    return NamesOf(JoinSchema(op.join, *SchemaOf(*inputs[0]), *SchemaOf(*inputs[1])));
+  }
+  MaybeNames operator()(const logical::Zip&) const {
+    MaybeNames names = inputs.front();
+    for (std::size_t i = 1; i < inputs.size(); ++i) {
+      if (!names || !inputs[i]) return std::nullopt;
+      names = NamesOf(ZipSchema(*SchemaOf(*names), *SchemaOf(*inputs[i])));
+    }
+    return names;
+  }
+
+ private:
+  // The names follow from names alone: any one type will do.
+  static std::shared_ptr<arrow::Schema> SchemaOf(const Names& names) {
+    arrow::FieldVector fields;
+    for (const std::string& name : names) fields.push_back(arrow::field(name, arrow::int64()));
+    return arrow::schema(std::move(fields));
+  }
+  static MaybeNames NamesOf(const Result<std::shared_ptr<arrow::Schema>>& schema) {
+    if (!schema.ok()) return std::nullopt;
+    return (*schema)->field_names();
   }
 };
 

@@ -26,11 +26,19 @@ OperatorSpec& At(PhysicalPlan* plan, OperatorId id) {
   return plan->operators[static_cast<std::size_t>(id.value)];
 }
 
-// Returns true if only tasks stand between `id` and a limit.
-bool FollowsLimit(const PhysicalPlan& plan, OperatorId id) {
+// Returns true if the operator's rows are in an order that was asked for.
+bool IsSorted(const OperatorSpec& op) {
+  const auto* exchange = op.As<ExchangeOperator>();
+  if (exchange == nullptr) return false;
+  return exchange->kind == ExchangeKind::kRuns || exchange->kind == ExchangeKind::kRows ||
+         exchange->kind == ExchangeKind::kPermuted;
+}
+
+// Returns true if only tasks stand between `id` and a limit or something sorted.
+bool FollowsOrder(const PhysicalPlan& plan, OperatorId id) {
   for (;;) {
     const OperatorSpec& op = plan.operators[static_cast<std::size_t>(id.value)];
-    if (op.As<LimitOperator>() != nullptr) return true;
+    if (op.As<LimitOperator>() != nullptr || IsSorted(op)) return true;
     if (op.As<TaskOperator>() == nullptr || op.inputs.empty()) return false;
     id = op.inputs.front();
   }
@@ -57,11 +65,18 @@ bool HasClass(const std::vector<Step>& steps) {
 
 void DeriveOrder(bool preserve_order, PhysicalPlan* plan) {
   for (OperatorSpec& op : plan->operators) {
-    const bool limited = op.inputs.size() == 1 && FollowsLimit(*plan, op.inputs.front());
-    op.keep_order = preserve_order || (limited && op.As<TaskOperator>() != nullptr);
+    const bool ordered = op.inputs.size() == 1 && FollowsOrder(*plan, op.inputs.front());
+    op.keep_order = preserve_order || IsSorted(op) || (ordered && op.As<TaskOperator>() != nullptr);
   }
   // Consumers come after what they consume, so one walk back carries every need to the sources.
   for (auto op = plan->operators.rbegin(); op != plan->operators.rend(); ++op) {
+    // An exchange puts its input in order by itself.
+    if (const auto* exchange = op->As<ExchangeOperator>()) {
+      if (exchange->kind != ExchangeKind::kBroadcast || !op->keep_order) continue;
+      const auto streamed = static_cast<std::size_t>(1 - exchange->small_input);
+      At(plan, op->inputs[streamed]).keep_order = true;
+      continue;
+    }
     const auto* task = op->As<TaskOperator>();
     const bool joins = task != nullptr && task->min_bundle_rows > 0;
     if (!op->keep_order && !joins && op->As<LimitOperator>() == nullptr) continue;
@@ -79,6 +94,10 @@ void DeriveSharedOutputs(PhysicalPlan* plan) {
       reads_shared = task->program->lane == Lane::kProcess;
     } else if (auto* limit = std::get_if<LimitOperator>(&op.kind)) {
       SetShared(shared[i], &limit->cut_program);
+    } else if (auto* exchange = std::get_if<ExchangeOperator>(&op.kind)) {
+      // Without tasks it passes blocks on.
+      SetShared(shared[i], &exchange->program);
+      if (exchange->program != nullptr) reads_shared = exchange->program->lane == Lane::kProcess;
     }
     if (!reads_shared) continue;
     for (OperatorId input : op.inputs) shared[static_cast<std::size_t>(input.value)] = true;

@@ -20,7 +20,8 @@ bool HasClass(const std::vector<Step>& steps);
 /// rows, and blocks are joined into bundles in order, both of which must not depend on timing.
 /// The need goes up to the sources, for outputs are only in order if inputs are. What follows a
 /// limit stays in order too: the first rows are asked for as such, and the optimizer may have moved
-/// the limit below operators that stood before it.
+/// the limit below operators that stood before it. So it is with what follows a sort. An exchange
+/// puts its own input in order and asks nothing of those above it.
 void DeriveOrder(bool preserve_order, PhysicalPlan* plan);
 
 /// Sets shared_output in the programs whose blocks a worker process will read, directly or behind

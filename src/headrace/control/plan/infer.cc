@@ -5,6 +5,7 @@
 #include "headrace/control/plan/columns.h"
 #include "headrace/control/plan/expr_facts.h"
 #include "headrace/control/plan/logical_plan.h"
+#include "headrace/protocol/exchange_schema.h"
 
 namespace headrace {
 namespace {
@@ -61,6 +62,15 @@ SchemaPtr SchemaOfWrite(const logical::Write& write) {
        arrow::field("num_rows", arrow::int64()), arrow::field("num_bytes", arrow::int64())});
 }
 
+SchemaPtr SchemaOfZip(const std::vector<LogicalPtr>& inputs) {
+  SchemaPtr all = InferSchema(inputs.front());
+  for (std::size_t i = 1; i < inputs.size() && all != nullptr; ++i) {
+    const SchemaPtr next = InferSchema(inputs[i]);
+    all = next == nullptr ? nullptr : ZipSchema(*all, *next).ValueOr(nullptr);
+  }
+  return all;
+}
+
 std::optional<std::int64_t> RowsOfRead(const logical::Read& read) {
   if (read.filter != nullptr) return std::nullopt;
   std::int64_t rows = 0;
@@ -100,7 +110,19 @@ SchemaPtr InferSchema(const LogicalPtr& plan) {
   }
   if (plan->As<logical::Union>() != nullptr) return CommonSchema(plan->inputs(), InferSchema);
   if (const auto* write = plan->As<logical::Write>()) return SchemaOfWrite(*write);
-  return InferSchema(plan->input());  // Filter and Limit.
+  if (const auto* aggregate = plan->As<logical::Aggregate>()) {
+    const SchemaPtr input = InferSchema(plan->input());
+    if (input == nullptr) return nullptr;
+    const AggregateStep step{AggregateStep::Phase::kWhole, aggregate->keys, aggregate->aggregates};
+    return AggregateSchema(step, *input).ValueOr(nullptr);
+  }
+  if (const auto* join = plan->As<logical::Join>()) {
+    const SchemaPtr left = InferSchema(plan->inputs()[0]), right = InferSchema(plan->inputs()[1]);
+    if (left == nullptr || right == nullptr) return nullptr;
+    return JoinSchema(join->join, *left, *right).ValueOr(nullptr);
+  }
+  if (plan->As<logical::Zip>() != nullptr) return SchemaOfZip(plan->inputs());
+  return InferSchema(plan->input());  // Those that only choose or order rows.
 }
 
 std::optional<std::int64_t> InferRowCount(const LogicalPtr& plan) {
@@ -121,7 +143,19 @@ std::optional<std::int64_t> InferRowCount(const LogicalPtr& plan) {
     return rows ? std::optional(std::min(*rows, limit->rows)) : std::nullopt;
   }
   if (plan->As<logical::Union>() != nullptr) return RowsOfUnion(plan->inputs());
-  return std::nullopt;  // Filter, Write.
+  const bool keeps_all =
+      plan->As<logical::Repartition>() != nullptr ||
+      plan->As<logical::RandomShuffle>() != nullptr ||
+      plan->As<logical::RandomizeBlocks>() != nullptr || plan->As<logical::Sort>() != nullptr ||
+      plan->As<logical::Group>() != nullptr || plan->As<logical::Zip>() != nullptr;
+  if (keeps_all) {
+    const auto* sort = plan->As<logical::Sort>();
+    return sort != nullptr && sort->limit >= 0 ? std::nullopt : InferRowCount(plan->input());
+  }
+  if (const auto* aggregate = plan->As<logical::Aggregate>()) {
+    return aggregate->keys.empty() ? std::optional<std::int64_t>(1) : std::nullopt;
+  }
+  return std::nullopt;  // Filter, Write, Join.
 }
 
 }  // namespace headrace

@@ -40,6 +40,14 @@ struct NameOf {
   }
   std::string operator()(const logical::Union&) const { return "Union"; }
   std::string operator()(const logical::Write&) const { return "Write"; }
+  std::string operator()(const logical::Repartition&) const { return "Repartition"; }
+  std::string operator()(const logical::RandomShuffle&) const { return "RandomShuffle"; }
+  std::string operator()(const logical::RandomizeBlocks&) const { return "RandomizeBlockOrder"; }
+  std::string operator()(const logical::Sort&) const { return "Sort"; }
+  std::string operator()(const logical::Aggregate&) const { return "Aggregate"; }
+  std::string operator()(const logical::Group&) const { return "Group"; }
+  std::string operator()(const logical::Join&) const { return "Join"; }
+  std::string operator()(const logical::Zip&) const { return "Zip"; }
 };
 
 // Returns true if an operator of this kind takes `count` inputs.
@@ -48,6 +56,8 @@ bool TakesInputs(const LogicalKind& kind, std::size_t count) {
       std::holds_alternative<logical::InputData>(kind)) {
     return count == 0;
   }
+  if (std::holds_alternative<logical::Join>(kind)) return count == 2;
+  if (std::holds_alternative<logical::Zip>(kind)) return count >= 2;
   return std::holds_alternative<logical::Union>(kind) ? count >= 1 : count == 1;
 }
 

@@ -81,16 +81,71 @@ struct Write {
   std::int64_t min_bundle_rows = 0;  // min_rows_per_file.
 };
 
+// ---- Operators that need all of their input; see protocol/exchange.h.
+
+/// Other block boundaries. Exactly one of the first two is set, or `keys` with or without `blocks`.
+struct Repartition {
+  std::int64_t blocks = -1;          // So many blocks, also if some have no rows.
+  std::int64_t rows_per_block = -1;  // Blocks of exactly so many rows; the last may have fewer.
+  std::vector<std::string> keys;     // Rows with equal keys in one block.
+  bool shuffle = false;              // By `blocks`: at random, by the seed, instead of in order.
+  std::uint64_t seed = 0;
+};
+
+/// All rows in random order.
+struct RandomShuffle {
+  std::uint64_t seed = 0;
+  std::int64_t blocks = -1;  // Of the output. -1: from the sizes.
+  Placement placement;
+};
+
+/// The blocks as they are, in random order.
+struct RandomizeBlocks {
+  std::uint64_t seed = 0;
+};
+
+/// Stable. `boundaries`: encoded keys between which each output block lies; empty: from the data.
+struct Sort {
+  std::vector<SortKey> keys;
+  std::vector<std::string> boundaries;
+  std::int64_t limit = -1;  // Rows after the first so many are not asked for.
+};
+
+/// One row for each group, in no order that is promised; the keys, then the aggregates.
+struct Aggregate {
+  std::vector<std::string> keys;
+  std::vector<AggregateSpec> aggregates;
+  std::int64_t partitions = -1;
+};
+
+/// Blocks of whole groups, sorted by the keys within each: for functions that take groups.
+struct Group {
+  std::vector<std::string> keys;
+  std::int64_t partitions = -1;
+};
+
+/// Two inputs: left and right.
+struct Join {
+  JoinStep join;
+  std::int64_t partitions = -1;
+};
+
+/// Two or more inputs, which must have as many rows.
+struct Zip {};
+
 }  // namespace logical
 
-using LogicalKind = std::variant<logical::Read, logical::InputData, logical::Map, logical::Filter,
-                                 logical::Project, logical::Limit, logical::Union, logical::Write>;
+using LogicalKind =
+    std::variant<logical::Read, logical::InputData, logical::Map, logical::Filter, logical::Project,
+                 logical::Limit, logical::Union, logical::Write, logical::Repartition,
+                 logical::RandomShuffle, logical::RandomizeBlocks, logical::Sort,
+                 logical::Aggregate, logical::Group, logical::Join, logical::Zip>;
 
 /// One node of a logical plan: what it does and where its input comes from.
 class LogicalOperator {
  public:
   /// Makes a node. Requires: the number of inputs that the kind takes (Read and InputData none,
-  /// Union one or more, all others one).
+  /// Union one or more, Join two, Zip two or more, all others one).
   static LogicalPtr Make(LogicalKind kind, std::vector<LogicalPtr> inputs = {});
 
   const LogicalKind& kind() const { return kind_; }
@@ -105,7 +160,8 @@ class LogicalOperator {
   }
 
   /// Returns the operator's name as ray.data users know it: "ReadParquet", "MapBatches(f)",
-  /// "Filter(f)", "limit=5", "Union", "Write".
+  /// "Filter(f)", "limit=5", "Union", "Write", "Repartition", "RandomShuffle", "Sort",
+  /// "Aggregate", "Join", "Zip".
   std::string name() const;
 
   /// Returns this operator over other inputs, or itself when they are the same pointers.

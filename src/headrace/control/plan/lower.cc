@@ -1,10 +1,14 @@
 #include "headrace/control/plan/lower.h"
 
 #include "headrace/control/plan/derive.h"
+#include "headrace/control/plan/lower_exchange.h"
 #include "headrace/control/plan/read_groups.h"
 
 namespace headrace {
 namespace {
+
+// Everything that a task makes, in one block.
+constexpr BlockShape kOneBlock{std::int64_t{1} << 60, std::int64_t{1} << 60, true};
 
 class Lowering {
  public:
@@ -80,11 +84,51 @@ class Lowering {
     return Add(op.name(), std::move(task), std::move(inputs));
   }
 
+  // Pairs of inputs, one after the other.
+  OperatorId Lower(const LogicalOperator& op, const logical::Zip& zip, Inputs inputs) {
+    OperatorId left = inputs.front();
+    for (std::size_t i = 1; i < inputs.size(); ++i) left = Exchange(op, {left, inputs[i]});
+    return left;
+  }
+
+  template <class NeedsAllInput>
+  OperatorId Lower(const LogicalOperator& op, const NeedsAllInput&, Inputs inputs) {
+    return Exchange(op, std::move(inputs));
+  }
+
+  // The map side of each input, then the exchange with its reduce side.
+  OperatorId Exchange(const LogicalOperator& op, Inputs inputs) {
+    ExchangeParts parts = PlanExchange(op);
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      if (parts.map_sides[i].empty()) continue;
+      TaskProgram program = MakeProgram(op.name() + "(map)", std::move(parts.map_sides[i]));
+      const Step& last = program.steps.back();
+      const bool labels =
+          std::holds_alternative<ScatterStep>(last) || std::holds_alternative<SortStep>(last);
+      if (labels) program.shape.shape = false;
+      std::string name = program.name;
+      inputs[i] = Add(std::move(name), MakeTask({}, std::move(program)), {inputs[i]});
+    }
+    parts.exchange.max_attempts = context_.options.max_task_attempts;
+    parts.exchange.target_partition_bytes = context_.options.target_max_block_bytes;
+    if (parts.reduce) {
+      TaskProgram program = MakeProgram(op.name(), *std::move(parts.reduce));
+      if (parts.shape == ReduceShape::kOneBlock) program.shape = kOneBlock;
+      if (parts.shape == ReduceShape::kAsMade) program.shape.shape = false;
+      parts.exchange.program = std::make_shared<const TaskProgram>(std::move(program));
+    }
+    return Add(op.name(), std::move(parts.exchange), std::move(inputs));
+  }
+
   TaskProgram MakeProgram(std::string name, Step step) {
+    return MakeProgram(std::move(name), std::vector<Step>{std::move(step)});
+  }
+
+  TaskProgram MakeProgram(std::string name, std::vector<Step> steps) {
     TaskProgram program;
     program.id = context_.next_program_id++;
     program.name = std::move(name);
-    program.steps = {std::move(step)};
+    program.steps = std::move(steps);
     program.shape = {context_.options.target_min_block_bytes,
                      context_.options.target_max_block_bytes, true};
     program.lane = LaneOf(program.steps);
@@ -93,7 +137,10 @@ class Lowering {
   }
 
   TaskOperator MakeTask(std::string name, const logical::Placement& placement, Step step) {
-    TaskProgram program = MakeProgram(std::move(name), std::move(step));
+    return MakeTask(placement, MakeProgram(std::move(name), std::move(step)));
+  }
+
+  TaskOperator MakeTask(const logical::Placement& placement, TaskProgram program) {
     TaskOperator task;
     if (placement.cost) task.cost = *placement.cost;
     if (placement.compute) {

@@ -4,6 +4,12 @@ namespace headrace {
 
 Status CheckFeasible(const PhysicalPlan& plan, const Resources& total) {
   for (const OperatorSpec& op : plan.operators) {
+    if (const auto* exchange = op.As<ExchangeOperator>()) {
+      if (exchange->program == nullptr || exchange->cost.FitsIn(total)) continue;
+      return Status::Invalid(op.name, " cannot run: each task asks for ", exchange->cost.ToString(),
+                             ", but there is only ", total.ToString(), " (not enough ",
+                             exchange->cost.FirstShortage(total), ")");
+    }
     const auto* task = op.As<TaskOperator>();
     if (task == nullptr || task->cost.FitsIn(total)) continue;
     const bool actors = std::holds_alternative<ActorPool>(task->compute);

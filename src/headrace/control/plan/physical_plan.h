@@ -59,9 +59,41 @@ struct LimitOperator {
 /// number as first part.
 struct UnionOperator {};
 
+/// How an exchange shares its input blocks out.
+enum class ExchangeKind : std::uint8_t {
+  kBuckets,    // Scattered blocks: neighbouring buckets make one partition.
+  kRuns,       // Sorted runs: ranges of keys.
+  kRows,       // Ranges of rows, in order of position.
+  kAligned,    // Blocks of input 0, each with the rows of the other inputs that stand beside it.
+  kBroadcast,  // Blocks of one input as they come, each with all of the other, `small_input`.
+  kGathered,   // One task with everything.
+  kPermuted,   // No tasks: the blocks themselves, in random order.
+};
+
+/// Takes all blocks of its inputs; when these have ended, runs one task of `program` for each
+/// partition, over row ranges of the blocks. Positions begin anew: a task's is its partition's
+/// number (but with kBroadcast that of its block). Blocks are held until the last task that reads
+/// them has ended. A partition without rows reads none, of each input's first block, for its
+/// schema.
+///
+/// Number of partitions: `partitions` if set, also if some have no rows; else from the sizes; see
+/// control/schedule/exchange_plan.h.
+struct ExchangeOperator {
+  ExchangeKind kind = ExchangeKind::kRows;
+  ProgramPtr program;  // Null: kPermuted.
+  std::int64_t partitions = -1;
+  std::int64_t rows_per_partition = -1;  // kRows: instead.
+  std::int64_t target_partition_bytes = 128 << 20;
+  std::vector<std::string> boundaries;  // kRuns: encoded keys that part them. Empty: chosen.
+  std::uint64_t seed = 0;               // kPermuted.
+  std::int32_t small_input = 1;         // kBroadcast: the input that each task has all of.
+  Resources cost{.cpu_milli = 1000};
+  std::int32_t max_attempts = 4;
+};
+
 struct OperatorSpec {
   std::string name;
-  std::variant<InputOperator, TaskOperator, LimitOperator, UnionOperator> kind;
+  std::variant<InputOperator, TaskOperator, LimitOperator, UnionOperator, ExchangeOperator> kind;
   std::vector<OperatorId> inputs;
   bool keep_order = false;  // Outputs leave in order of position.
 

@@ -155,6 +155,53 @@ inline LogicalPtr Union(std::vector<LogicalPtr> inputs) {
   return LogicalOperator::Make(logical::Union{}, std::move(inputs));
 }
 
+inline LogicalPtr Sort(LogicalPtr input, std::vector<SortKey> keys) {
+  return LogicalOperator::Make(logical::Sort{std::move(keys), {}, -1}, {std::move(input)});
+}
+
+inline LogicalPtr Shuffle(LogicalPtr input, std::int64_t blocks = -1) {
+  return LogicalOperator::Make(logical::RandomShuffle{7, blocks, {}}, {std::move(input)});
+}
+
+inline LogicalPtr RandomizeBlocks(LogicalPtr input) {
+  return LogicalOperator::Make(logical::RandomizeBlocks{7}, {std::move(input)});
+}
+
+inline LogicalPtr Repartition(LogicalPtr input, std::int64_t blocks, bool shuffle = false) {
+  return LogicalOperator::Make(logical::Repartition{blocks, -1, {}, shuffle, 7},
+                               {std::move(input)});
+}
+
+inline LogicalPtr RepartitionBy(LogicalPtr input, std::vector<std::string> keys) {
+  return LogicalOperator::Make(logical::Repartition{-1, -1, std::move(keys), false, 0},
+                               {std::move(input)});
+}
+
+inline AggregateSpec Sum(std::string column) {
+  std::string name = "sum(" + column + ")";
+  return {AggregateKind::kSum, std::move(column), std::move(name), true, 0};
+}
+
+inline LogicalPtr Aggregate(LogicalPtr input, std::vector<std::string> keys,
+                            std::vector<AggregateSpec> aggregates) {
+  return LogicalOperator::Make(logical::Aggregate{std::move(keys), std::move(aggregates), -1},
+                               {std::move(input)});
+}
+
+inline LogicalPtr Group(LogicalPtr input, std::vector<std::string> keys) {
+  return LogicalOperator::Make(logical::Group{std::move(keys), -1}, {std::move(input)});
+}
+
+inline LogicalPtr Join(LogicalPtr left, LogicalPtr right, std::string key,
+                       JoinKind kind = JoinKind::kInner) {
+  return LogicalOperator::Make(logical::Join{{kind, {key}, {key}, "_l", "_r"}, -1},
+                               {std::move(left), std::move(right)});
+}
+
+inline LogicalPtr Zip(std::vector<LogicalPtr> inputs) {
+  return LogicalOperator::Make(logical::Zip{}, std::move(inputs));
+}
+
 inline LogicalPtr Write(LogicalPtr input, std::int64_t min_rows_per_file = 0) {
   auto target = std::make_shared<WriteTarget>();
   target->format = "parquet";

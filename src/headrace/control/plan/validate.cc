@@ -4,6 +4,7 @@
 
 #include "headrace/control/plan/columns.h"
 #include "headrace/control/plan/logical_plan.h"
+#include "headrace/protocol/exchange_schema.h"
 
 namespace headrace {
 namespace {
@@ -159,14 +160,108 @@ struct Check {
   Status operator()(const logical::Write& write) const {
     return CheckPlacement(op.name(), write.placement);
   }
+  Status operator()(const logical::Repartition& repartition) const;
+  Status operator()(const logical::RandomShuffle& shuffle) const {
+    if (shuffle.blocks == 0 || shuffle.blocks < -1) {
+      return Status::Invalid("random_shuffle: the number of blocks must be at least 1, not ",
+                             shuffle.blocks);
+    }
+    return CheckPlacement(op.name(), shuffle.placement);
+  }
+  Status operator()(const logical::RandomizeBlocks&) const { return Status::OK(); }
+  Status operator()(const logical::Sort& sort) const {
+    Names names;
+    for (const SortKey& key : sort.keys) names.push_back(key.column);
+    if (names.empty()) return Status::Invalid("sort: needs at least one key");
+    return CheckKeys("sort", names);
+  }
+  Status operator()(const logical::Aggregate& aggregate) const;
+  Status operator()(const logical::Group& group) const {
+    if (group.keys.empty()) return Status::Invalid("groupby: needs at least one key");
+    ARROW_RETURN_NOT_OK(CheckPartitions("groupby", group.partitions));
+    return CheckKeys("groupby", group.keys);
+  }
+  Status operator()(const logical::Join& join) const;
+  Status operator()(const logical::Zip&) const;
 
  private:
+  Status CheckKeys(const std::string& verb, const Names& keys) const {
+    return input ? CheckColumns(verb, keys, *input) : Status::OK();
+  }
+  static Status CheckPartitions(const std::string& verb, std::int64_t partitions) {
+    if (partitions == -1 || partitions > 0) return Status::OK();
+    return Status::Invalid(verb, ": the number of partitions must be at least 1, not ", partitions);
+  }
   static MaybeNames ColumnsOfSource(const logical::Read& read) {
     logical::Read whole = read;
     whole.columns.reset();
     return InferColumns(LogicalOperator::Make(std::move(whole)));
   }
 };
+
+Status Check::operator()(const logical::Repartition& repartition) const {
+  const bool by_blocks = repartition.blocks != -1, by_rows = repartition.rows_per_block != -1;
+  if (by_rows && (by_blocks || !repartition.keys.empty() || repartition.shuffle)) {
+    return Status::Invalid("repartition: rows per block go with nothing else");
+  }
+  if (!by_blocks && !by_rows && repartition.keys.empty()) {
+    return Status::Invalid("repartition: needs a number of blocks, rows per block, or keys");
+  }
+  if (by_blocks && repartition.blocks < 1) {
+    return Status::Invalid("repartition: the number of blocks must be at least 1, not ",
+                           repartition.blocks);
+  }
+  if (by_rows && repartition.rows_per_block < 1) {
+    return Status::Invalid("repartition: the rows per block must be at least 1, not ",
+                           repartition.rows_per_block);
+  }
+  return CheckKeys("repartition", repartition.keys);
+}
+
+Status Check::operator()(const logical::Aggregate& aggregate) const {
+  ARROW_RETURN_NOT_OK(CheckPartitions("groupby", aggregate.partitions));
+  ARROW_RETURN_NOT_OK(CheckKeys("groupby", aggregate.keys));
+  Names read, made = aggregate.keys;
+  for (const AggregateSpec& spec : aggregate.aggregates) {
+    if (!spec.column.empty()) read.push_back(spec.column);
+    made.push_back(spec.name);
+  }
+  ARROW_RETURN_NOT_OK(CheckKeys("aggregate", read));
+  ARROW_RETURN_NOT_OK(CheckUnique("aggregate", std::move(made)));
+  const auto schema = InferSchema(op.input());
+  if (schema == nullptr) return Status::OK();
+  const AggregateStep step{AggregateStep::Phase::kWhole, aggregate.keys, aggregate.aggregates};
+  return AggregateSchema(step, *schema).status();
+}
+
+Status Check::operator()(const logical::Join& join) const {
+  const JoinStep& step = join.join;
+  if (step.left_keys.empty() || step.left_keys.size() != step.right_keys.size()) {
+    return Status::Invalid("join: needs as many keys on the left as on the right, not ",
+                           step.left_keys.size(), " and ", step.right_keys.size());
+  }
+  ARROW_RETURN_NOT_OK(CheckPartitions("join", join.partitions));
+  ARROW_RETURN_NOT_OK(CheckKeys("join", step.left_keys));
+  const MaybeNames right = InferColumns(op.inputs()[1]);
+  if (right) ARROW_RETURN_NOT_OK(CheckColumns("join", step.right_keys, *right));
+  const auto left_schema = InferSchema(op.inputs()[0]);
+  const auto right_schema = InferSchema(op.inputs()[1]);
+  if (left_schema == nullptr || right_schema == nullptr) return Status::OK();
+  return JoinSchema(step, *left_schema, *right_schema).status();
+}
+
+Status Check::operator()(const logical::Zip&) const {
+  std::optional<std::int64_t> rows;
+  for (const LogicalPtr& other : op.inputs()) {
+    const auto its = InferRowCount(other);
+    if (rows && its && *rows != *its) {
+      return Status::Invalid("zip: the datasets have different numbers of rows, ", *rows, " and ",
+                             *its);
+    }
+    if (!rows) rows = its;
+  }
+  return Status::OK();
+}
 
 Status Check::operator()(const logical::Project& project) const {
   ARROW_RETURN_NOT_OK(CheckPlacement(op.name(), project.placement));

@@ -63,7 +63,7 @@ SchedulerImpl::Candidate SchedulerImpl::MayStart(const OperatorRun& run, bool ah
     return {run.op->exhausted() ? WaitReason::kFinished : WaitReason::kNoInput};
   }
   // A limit's cut is a slice of its input: it needs no cpu and no room.
-  if (run.task_spec == nullptr) return {WaitReason::kNone, 1};
+  if (!run.runs_tasks) return {WaitReason::kNone, 1};
   if (!run.parked.empty()) return {CreditReason(run)};  // Running tasks come before new ones.
   if (has_plugins_) RefreshView();
   const AccountView view{loads_, reservation_.budget_bytes(), ledger_.charged()};
@@ -150,10 +150,16 @@ void SchedulerImpl::Start(OperatorRun& run, std::int64_t credit_bytes) {
   action::StartTask start{.task = task->id, .order = {}};
   TaskOrder& order = start.order;
   order.program = task->work.program;
-  order.inputs.reserve(task->work.held.items.size());
-  for (const RefBundle::Item& item : task->work.held.items) {
-    order.inputs.push_back(item.object.id());
+  const ProposedTask& work = task->work;
+  order.inputs.reserve(work.held.items.size() + work.shared.size());
+  if (work.shared_first) order.inputs = work.shared;
+  for (const RefBundle::Item& item : work.held.items) order.inputs.push_back(item.object.id());
+  if (!work.shared_first) {
+    order.inputs.insert(order.inputs.end(), work.shared.begin(), work.shared.end());
   }
+  order.ranges = work.ranges;
+  order.left_inputs = work.left_inputs;
+  order.keys = work.keys;
   if (task->work.units != nullptr) order.units = *task->work.units;
   order.position = task->work.position;
   order.credit_bytes = credit_bytes;

@@ -18,7 +18,17 @@ void SchedulerImpl::Flush(OperatorRun& run) {
     ledger_.Move(item.owner, Place::kOutputQueue, Place::kInputQueue, item.info.num_bytes);
     next.op->OnInput(run.consumer_input, std::move(item));
   } while (run.op->HasOutput());
+  NoteInput(next);
   Flush(next);
+}
+
+/// An exchange that has gathered its input begins to run tasks, and gets a share of the budget for
+/// them; or it finds that its inputs do not fit together.
+void SchedulerImpl::NoteInput(OperatorRun& run) {
+  if (run.exchange == nullptr || run.closed) return;
+  if (run.runs_tasks && run.op->HasWork()) reservation_.SetEligible(run.id, true);
+  const Status status = run.op->status();
+  if (!status.ok()) FailRun(run, Failure::FromStatus(FailureKind::kDataError, status));
 }
 
 void SchedulerImpl::CheckFinished(OperatorRun& run) {
@@ -30,6 +40,7 @@ void SchedulerImpl::CheckFinished(OperatorRun& run) {
   if (run.consumer < 0) return;
   OperatorRun& next = runs_[static_cast<std::size_t>(run.consumer)];
   next.op->OnInputEnd(run.consumer_input);
+  NoteInput(next);
   Flush(next);
   CheckFinished(next);
 }

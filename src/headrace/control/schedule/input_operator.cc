@@ -1,4 +1,5 @@
 #include "headrace/base/check.h"
+#include "headrace/control/schedule/exchange_operator.h"
 #include "headrace/control/schedule/stream_operators.h"
 #include "headrace/control/schedule/task_operator.h"
 
@@ -15,7 +16,10 @@ ProposedTask InputBlocks::TakeWork() {
 }
 
 std::unique_ptr<PhysicalOperator> MakeOperator(const OperatorSpec& spec, bool ordered,
-                                               Ledger* ledger) {
+                                               const ExchangePlace& place, Ledger* ledger) {
+  if (const auto* exchange = spec.As<ExchangeOperator>()) {
+    return std::make_unique<ExchangeBlocks>(*exchange, spec.inputs.size(), ordered, place, ledger);
+  }
   if (const auto* task = spec.As<TaskOperator>()) {
     if (spec.inputs.empty()) return std::make_unique<SourceOperator>(*task, ordered, ledger);
     return std::make_unique<MapOperator>(*task, ordered, ledger);

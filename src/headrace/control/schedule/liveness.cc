@@ -7,6 +7,7 @@ namespace headrace {
 bool Liveness::Stuck() const {
   if (s_.stopping_ || s_.num_active_ > 0 || s_.wanted_ == 0) return false;
   if (s_.last().finished || s_.last().op->HasOutput()) return false;
+  if (s_.IsSpilling()) return false;
   for (const OperatorRun& run : s_.runs_) {
     if (run.pool && run.pool->num_starting() > 0) return false;
     // A cancelled task that waits for credit still ends by itself.

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "headrace/block/bundle.h"
@@ -28,10 +29,16 @@
 namespace headrace {
 
 /// Work that an operator proposes. The scheduler keeps `held` until the work ends for good, so
-/// that inputs outlive their task and a task whose worker was lost can be ordered again.
+/// that inputs outlive their task and a task whose worker was lost can be ordered again. Inputs
+/// that other tasks read too stay with the operator: until OnTaskEnd() at least.
 struct ProposedTask {
   ProgramPtr program;
   RefBundle held;                                     // Inputs; empty for sources.
+  std::vector<ObjectId> shared{};                     // Inputs that the operator holds.
+  bool shared_first = false;                          // They come before `held`, else after.
+  std::vector<RowRange> ranges{};                     // As in TaskOrder.
+  std::uint32_t left_inputs = 0;                      // As in TaskOrder.
+  std::optional<KeyRange> keys{};                     // As in TaskOrder.
   const std::vector<std::uint32_t>* units = nullptr;  // Sources: the read units. In the plan.
   Position position;
 };
@@ -53,6 +60,9 @@ class PhysicalOperator {
   /// The task is over for good, not to be retried. Tasks are numbered as TakeWork gave them.
   virtual void OnTaskEnd(std::uint64_t ordinal) = 0;
 
+  /// Objects that ChooseSpills() gave are on disk, or stay. Others are ignored.
+  virtual void OnSpilled(const event::ObjectsSpilled& e) {}
+
   /// Nobody needs more output: drops what is queued, proposes no more work, passes nothing on.
   /// Idempotent.
   virtual void Close() = 0;
@@ -70,6 +80,10 @@ class PhysicalOperator {
   /// Returns the number of the input that the operator cannot go on without. For liveness.
   virtual int needed_input() const { return 0; }
 
+  /// Chooses blocks to spill of at least `bytes`, if there are so many, those that are needed last
+  /// first; none that a task may be reading. The caller orders it.
+  [[nodiscard]] virtual std::vector<ObjectId> ChooseSpills(std::int64_t bytes) { return {}; }
+
   bool HasOutput() const { return !outputs_.empty(); }
   /// Requires: HasOutput().
   [[nodiscard]] RefBundle::Item TakeOutput() {
@@ -86,6 +100,14 @@ class PhysicalOperator {
   /// What waits for a task here.
   virtual std::int64_t queued_blocks() const = 0;
   virtual std::int64_t queued_bytes() const = 0;
+  /// What ChooseSpills() could choose, what it chose that is on its way, and what it ever moved.
+  virtual std::int64_t spillable_bytes() const { return 0; }
+  virtual std::int64_t spilling_bytes() const { return 0; }
+  virtual std::int64_t spilled_bytes_total() const { return 0; }
+
+  /// An error if the inputs do not fit together. The caller ends the run.
+  virtual Status status() const { return Status::OK(); }
+
   /// Tasks that the operator will have started in all, or -1 if that is not known yet.
   virtual std::int64_t tasks_total() const { return -1; }
 
@@ -124,9 +146,11 @@ inline void PhysicalOperator::AddTo(std::vector<std::int64_t>* book) const {
   for (const RefBundle::Item& item : outputs_) AddItem(item, Place::kOutputQueue, book);
 }
 
+struct ExchangePlace;
+
 /// Makes the driver's half of `spec`, which must outlive it. `ordered`: outputs leave in order
-/// of the inputs, which come in order.
+/// of the inputs, which come in order (but an exchange puts its own in order).
 std::unique_ptr<PhysicalOperator> MakeOperator(const OperatorSpec& spec, bool ordered,
-                                               Ledger* ledger);
+                                               const ExchangePlace& place, Ledger* ledger);
 
 }  // namespace headrace

@@ -21,6 +21,7 @@ std::vector<OperatorState> SchedulerImpl::Snapshot() const {
     state.input_bytes = run.op->queued_bytes();
     state.held_bytes = ledger_.usage(run.id);
     state.waits_for = run.waits_for;
+    state.spilled_bytes = run.op->spilled_bytes_total();
     states.push_back(std::move(state));
   }
   return states;

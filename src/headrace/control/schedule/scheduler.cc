@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "headrace/base/check.h"
+#include "headrace/control/schedule/exchange_plan.h"
 #include "headrace/control/schedule/liveness.h"
 #include "headrace/control/schedule/scheduler_impl.h"
 #include "headrace/control/schedule/stream_operators.h"
@@ -30,6 +31,25 @@ Resources Limited(const Resources& there_is, const std::optional<Resources>& lim
   return out;
 }
 
+Status CheckExchange(const OperatorSpec& spec) {
+  const auto* exchange = spec.As<ExchangeOperator>();
+  if (exchange == nullptr) return Status::OK();
+  const bool aligns =
+      exchange->kind == ExchangeKind::kAligned || exchange->kind == ExchangeKind::kBroadcast;
+  const bool takes_two = aligns || exchange->kind == ExchangeKind::kBuckets;
+  if (spec.inputs.empty() || spec.inputs.size() > (takes_two ? 2U : 1U) ||
+      (aligns && spec.inputs.size() != 2)) {
+    return Status::Invalid("operator ", spec.name, " has ", spec.inputs.size(), " inputs");
+  }
+  if (exchange->small_input < 0 || exchange->small_input > 1) {
+    return Status::Invalid("operator ", spec.name, " has no input ", exchange->small_input);
+  }
+  if ((exchange->program == nullptr) != (exchange->kind == ExchangeKind::kPermuted)) {
+    return Status::Invalid("operator ", spec.name, " has no program, or one too many");
+  }
+  return Status::OK();
+}
+
 /// Checks that the operators form a tree with the last one as its root.
 Status CheckShape(const PhysicalPlan& plan) {
   if (plan.operators.empty()) return Status::Invalid("a plan needs at least one operator");
@@ -45,6 +65,7 @@ Status CheckShape(const PhysicalPlan& plan) {
     const bool is_limit = spec.As<LimitOperator>() != nullptr;
     const bool is_input = spec.As<InputOperator>() != nullptr;
     const bool is_task = spec.As<TaskOperator>() != nullptr;
+    ARROW_RETURN_NOT_OK(CheckExchange(spec));
     if ((is_limit && spec.inputs.size() != 1) || (is_input && !spec.inputs.empty()) ||
         (is_task && spec.inputs.size() > 1)) {
       return Status::Invalid("operator ", spec.name, " has ", spec.inputs.size(), " inputs");
@@ -73,8 +94,13 @@ std::vector<bool> OrderedOutputs(const PhysicalPlan& plan) {
     const auto* task = spec.As<TaskOperator>();
     const bool needs_order = ordered[i] || spec.As<LimitOperator>() != nullptr ||
                              (task != nullptr && task->min_bundle_rows > 0);
-    for (const OperatorId input : spec.inputs) {
-      if (needs_order) ordered[static_cast<std::size_t>(input.value)] = true;
+    const auto* exchange = spec.As<ExchangeOperator>();
+    for (std::size_t number = 0; number < spec.inputs.size() && needs_order; ++number) {
+      // An exchange puts in order what it gathers.
+      const bool gathers =
+          exchange != nullptr && (exchange->kind != ExchangeKind::kBroadcast ||
+                                  number == static_cast<std::size_t>(exchange->small_input));
+      if (!gathers) ordered[static_cast<std::size_t>(spec.inputs[number].value)] = true;
     }
   }
   return ordered;
@@ -102,6 +128,8 @@ SchedulerImpl::SchedulerImpl(PhysicalPlan plan, ExecutionOptions options, Backen
       loads_(plan_.operators.size()),
       total_(Limited(traits_.total, options_.resource_limits)) {
   const std::vector<bool> ordered = OrderedOutputs(plan_);
+  const ExchangePlace place{std::max<std::int64_t>(1, total_.cpu_milli / 1000),
+                            reservation_.budget_bytes()};
   std::vector<std::optional<std::int32_t>> caps(plan_.operators.size());
   runs_.resize(plan_.operators.size());
   for (std::size_t i = 0; i < runs_.size(); ++i) {
@@ -115,9 +143,18 @@ SchedulerImpl::SchedulerImpl(PhysicalPlan plan, ExecutionOptions options, Backen
       above.consumer = run.id.value;
       above.consumer_input = static_cast<std::int32_t>(input);
     }
-    run.op = MakeOperator(*run.spec, ordered[i], &ledger_);
+    run.op = MakeOperator(*run.spec, ordered[i], place, &ledger_);
     if (run.spec->As<LimitOperator>() != nullptr) limits_.push_back(i);
+    run.max_attempts = options_.max_task_attempts;
+    if ((run.exchange = run.spec->As<ExchangeOperator>()) != nullptr) {
+      exchanges_.push_back(i);
+      run.runs_tasks = run.exchange->program != nullptr;
+      run.max_attempts = run.exchange->max_attempts;
+      if (run.runs_tasks) run.task_cost = run.exchange->cost;
+    }
     if (run.task_spec == nullptr) continue;
+    run.runs_tasks = true;
+    run.max_attempts = run.task_spec->max_attempts;
     reservation_.SetEligible(run.id, true);
     if (const auto* pool = std::get_if<ActorPool>(&run.task_spec->compute)) {
       run.pool.emplace(*pool);
@@ -181,6 +218,7 @@ void SchedulerImpl::Decide() {
     do {
       while (StartOne()) {
       }
+      OrderSpills();
     } while (Liveness(this).Override());
   }
   if (refs_.has_released()) Push(action::ReleaseObjects{refs_.TakeReleased()});

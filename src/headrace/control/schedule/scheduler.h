@@ -54,7 +54,8 @@ struct OperatorState {
   std::int64_t actors_ready = 0, actors_starting = 0;
   std::int64_t input_blocks = 0, input_bytes = 0;                     // Waiting in its input queue.
   std::int64_t output_blocks = 0, output_rows = 0, output_bytes = 0;  // Yielded so far.
-  std::int64_t held_bytes = 0;  // Charged to it in the ledger now.
+  std::int64_t held_bytes = 0;     // Charged to it in the ledger now.
+  std::int64_t spilled_bytes = 0;  // Of its inputs, written to disk so far.
   std::int64_t wall_nanos = 0, cpu_nanos = 0, function_nanos = 0;
   std::int64_t peak_heap_bytes = 0;
   std::int64_t input_rows = 0;  // Taken in by ended tasks.

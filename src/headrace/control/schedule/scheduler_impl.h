@@ -23,6 +23,7 @@
 //   dispatch.cc   which operator may run, and what a start or a grant charges
 //   tasks.cc      what happened to tasks: yielded, parked, ended, lost
 //   actors.cc     sizes of actor pools, lost actors
+//   spill.cc      which blocks go to disk, and when
 //   flow.cc       blocks between operators, the consumer, ends and closings
 //   liveness.cc   the only place that overrides credit
 //   report.cc     snapshots, and the books compared
@@ -35,7 +36,10 @@ namespace headrace {
 struct OperatorRun {
   OperatorId id;
   const OperatorSpec* spec = nullptr;
-  const TaskOperator* task_spec = nullptr;  // Null: passes blocks on.
+  const TaskOperator* task_spec = nullptr;  // Null: an exchange, or passes blocks on.
+  const ExchangeOperator* exchange = nullptr;
+  bool runs_tasks = false;        // That take cpus and make rows; a limit's cut does neither.
+  std::int32_t max_attempts = 1;  // Of its tasks.
   std::unique_ptr<PhysicalOperator> op;
   std::int32_t consumer = -1;  // Index of the operator that takes the output; -1: the consumer.
   std::int32_t consumer_input = 0;
@@ -85,6 +89,7 @@ class SchedulerImpl {
   void On(event::ActorLost& e);
   void On(event::OutputWanted& e);
   void On(event::OutputConsumed& e);
+  void On(event::ObjectsSpilled& e);
   void On(event::CapacityChanged& e);
   void On(event::TimePassed& e) {}
   void On(event::StopRequested& e);
@@ -128,7 +133,12 @@ class SchedulerImpl {
   void StopIdleActors(OperatorRun& run, std::int32_t keep);
   bool LeavesRoom(const OperatorRun& run) const;
 
+  // spill.cc
+  void OrderSpills();
+  bool IsSpilling() const;
+
   // flow.cc
+  void NoteInput(OperatorRun& run);
   void Flush(OperatorRun& run);
   void CheckFinished(OperatorRun& run);
   void CloseOperator(OperatorRun& run);
@@ -156,7 +166,8 @@ class SchedulerImpl {
   bool has_plugins_;
   mutable std::vector<OperatorLoad> loads_;  // Counters are kept; byte amounts by RefreshView.
   std::vector<OperatorRun> runs_;
-  std::vector<std::size_t> limits_;  // Indices of limit operators not yet satisfied.
+  std::vector<std::size_t> exchanges_;  // Indices of exchange operators.
+  std::vector<std::size_t> limits_;     // Indices of limit operators not yet satisfied.
 
   Resources total_;
   Resources used_;

@@ -52,7 +52,7 @@ void SchedulerImpl::On(event::BlockYielded& e) {
 /// Grants more before the task parks, where it is likely to have more and room is plenty.
 void SchedulerImpl::TopUp(OperatorRun& run, TaskRecord& task) {
   if (task.open_credit() > 0 || task.state != TaskRecord::State::kRunning || run.closed ||
-      !run.parked.empty() || run.task_spec == nullptr) {
+      !run.parked.empty() || !run.runs_tasks) {
     return;
   }
   const std::int64_t done = run.stats.tasks_done;
@@ -156,9 +156,7 @@ void SchedulerImpl::HandleFailure(OperatorRun& run, TaskRecord& task, const Fail
   ++run.stats.tasks_failed;
   switch (failure.kind) {
     case FailureKind::kWorkerLost: {
-      const std::int32_t attempts_max =
-          run.task_spec != nullptr ? run.task_spec->max_attempts : options_.max_task_attempts;
-      if (static_cast<std::int32_t>(task.id.attempt) + 1 >= attempts_max) break;
+      if (static_cast<std::int32_t>(task.id.attempt) + 1 >= run.max_attempts) break;
       ++task.id.attempt;
       task.state = TaskRecord::State::kRetry;
       run.retries.insert(task.id.ordinal);

@@ -1,28 +1,35 @@
 #include "headrace/data/pipeline/chain.h"
 
+#include <algorithm>
+#include <iterator>
+#include <type_traits>
 #include <utility>
 
 #include "headrace/data/consume/writer.h"
+#include "headrace/data/exchange/exchange.h"
 #include "headrace/data/read/read_stream.h"
 
 namespace headrace {
 
 namespace {
 
-// The blocks of the task's input.
+// Functions that take groups are called for each; blocks of this size keep what they return small.
+constexpr std::int64_t kGroupBytes = 8 << 20;
+
+// Blocks of the task's input.
 class InputStream : public BatchStream {
  public:
-  InputStream(TaskInput input, const TaskContext& context)
-      : input_(std::move(input)), cancelled_(context.cancelled) {}
+  InputStream(std::vector<Block> blocks, std::vector<BlockInfo> infos, const TaskContext& context)
+      : blocks_(std::move(blocks)), infos_(std::move(infos)), cancelled_(context.cancelled) {}
 
   Result<std::optional<Batch>> Next() override {
     if (cancelled_ && cancelled_->load(std::memory_order_relaxed)) {
       return Status::Cancelled("the task was cancelled");
     }
-    if (next_ == input_.blocks.size()) return std::nullopt;
+    if (next_ == blocks_.size()) return std::nullopt;
     Batch batch;
-    batch.block = std::move(input_.blocks[next_]);  // Freed as soon as it is used up.
-    if (next_ < input_.infos.size()) batch.origin.files = input_.infos[next_].input_files;
+    batch.block = std::move(blocks_[next_]);  // Freed as soon as it is used up.
+    if (next_ < infos_.size()) batch.origin.files = infos_[next_].input_files;
     batch.origin.first_row = row_;
     row_ += batch.block.num_rows();
     batch.origin.end_row = row_;
@@ -31,7 +38,8 @@ class InputStream : public BatchStream {
   }
 
  private:
-  TaskInput input_;
+  std::vector<Block> blocks_;
+  std::vector<BlockInfo> infos_;
   const std::atomic<bool>* const cancelled_;
   std::size_t next_ = 0;
   std::int64_t row_ = 0;
@@ -59,12 +67,8 @@ class ChainBuilder {
       : program_(program), position_(std::move(position)), context_(context), stats_(stats) {}
 
   Result<StreamPtr> Build(TaskInput input) {
-    if (FindReadStep(program_)) {
-      units_ = std::move(input.units);
-    } else {
-      stream_ = std::make_unique<InputStream>(std::move(input), context_);
-      stream_ = std::make_unique<CountStream>(std::move(stream_), &stats_->rows_in);
-    }
+    input_ = std::move(input);
+    if (!TakesInputItself()) stream_ = TakeInput(0, input_.blocks.size());
     for (index_ = 0; index_ < program_.steps.size(); ++index_) {
       ARROW_RETURN_NOT_OK(
           std::visit([this](const auto& step) { return Add(step); }, program_.steps[index_]));
@@ -73,9 +77,38 @@ class ChainBuilder {
   }
 
  private:
+  // Returns true if the first step is one that starts from something else than one stream.
+  bool TakesInputItself() const {
+    if (program_.steps.empty()) return false;
+    const Step& first = program_.steps.front();
+    return std::holds_alternative<ReadStep>(first) || std::holds_alternative<MergeStep>(first) ||
+           std::holds_alternative<JoinStep>(first) || std::holds_alternative<ZipStep>(first);
+  }
+
+  // Returns blocks [begin, end) of the input as a stream, their rows counted.
+  StreamPtr TakeInput(std::size_t begin, std::size_t end) {
+    const auto move = [&](auto& items) {
+      const auto first = items.begin() + static_cast<std::ptrdiff_t>(std::min(begin, items.size()));
+      const auto last = items.begin() + static_cast<std::ptrdiff_t>(std::min(end, items.size()));
+      return std::decay_t<decltype(items)>(std::move_iterator(first), std::move_iterator(last));
+    };
+    StreamPtr stream =
+        std::make_unique<InputStream>(move(input_.blocks), move(input_.infos), context_);
+    return std::make_unique<CountStream>(std::move(stream), &stats_->rows_in);
+  }
+
+  Status RequireFirst() const {
+    if (index_ == 0) return Status::OK();
+    return Status::Invalid("a program reads, merges, joins or zips in its first step only");
+  }
+
+  Rng MakeRng(std::uint64_t seed) const {
+    return Rng(position_.Seed(program_.seed ^ (seed * 0x9E3779B97F4A7C15ULL)));
+  }
+
   Status Add(const ReadStep& step) {
-    if (index_ != 0) return Status::Invalid("a program reads in its first step only");
-    stream_ = MakeReadStream(step, std::move(units_), context_);
+    ARROW_RETURN_NOT_OK(RequireFirst());
+    stream_ = MakeReadStream(step, std::move(input_.units), context_);
     stream_ = std::make_unique<CountStream>(std::move(stream_), &stats_->rows_in);
     return Status::OK();
   }
@@ -123,11 +156,59 @@ class ChainBuilder {
     return Status::OK();
   }
 
+  Status Add(const ScatterStep& step) {
+    stream_ = MakeScatterStream(std::move(stream_), step, MakeRng(step.seed), context_);
+    return Status::OK();
+  }
+
+  Status Add(const SortStep& step) {
+    stream_ = MakeSortStream(std::move(stream_), step, context_);
+    return Status::OK();
+  }
+
+  Status Add(const MergeStep& step) {
+    ARROW_RETURN_NOT_OK(RequireFirst());
+    for (const Block& block : input_.blocks) stats_->rows_in += block.num_rows();
+    stream_ = MakeMergeStream(std::move(input_.blocks), std::move(input_.keys), step, context_);
+    return Status::OK();
+  }
+
+  Status Add(const ShuffleStep& step) {
+    stream_ = MakeShuffleStream(std::move(stream_), MakeRng(step.seed), context_);
+    return Status::OK();
+  }
+
+  Status Add(const GroupStep& step) {
+    stream_ = MakeGroupStream(std::move(stream_), step, kGroupBytes, context_);
+    return Status::OK();
+  }
+
+  Status Add(const AggregateStep& step) {
+    stream_ = MakeAggregateStream(std::move(stream_), step, context_);
+    return Status::OK();
+  }
+
+  Status Add(const JoinStep& step) {
+    ARROW_RETURN_NOT_OK(RequireFirst());
+    StreamPtr left = TakeInput(0, input_.left_blocks);
+    StreamPtr right = TakeInput(input_.left_blocks, input_.blocks.size());
+    stream_ = MakeJoinTablesStream(std::move(left), std::move(right), step, context_);
+    return Status::OK();
+  }
+
+  Status Add(const ZipStep&) {
+    ARROW_RETURN_NOT_OK(RequireFirst());
+    StreamPtr left = TakeInput(0, input_.left_blocks);
+    StreamPtr right = TakeInput(input_.left_blocks, input_.blocks.size());
+    stream_ = MakeZipStream(std::move(left), std::move(right), context_);
+    return Status::OK();
+  }
+
   const TaskProgram& program_;
   const Position position_;
   const TaskContext& context_;
   TaskStats* const stats_;
-  std::vector<ReadUnit> units_;
+  TaskInput input_;  // What no step has taken yet.
   std::size_t index_ = 0;
   StreamPtr stream_;
 };

@@ -2,6 +2,7 @@
 
 #include <arrow/table.h>
 
+#include <deque>
 #include <utility>
 
 #include "headrace/block/block_builder.h"
@@ -50,6 +51,11 @@ class ChainPipeline : public Pipeline {
       }
       ARROW_ASSIGN_OR_RAISE(std::optional<Batch> batch, chain_->Next());
       if (batch) {
+        // Labelled pieces pass the builder one by one: see TaskProgram::shape.
+        if (batch->index != nullptr) {
+          if (program_->shape.shape) return Status::Invalid("a labelled block would be reshaped");
+          if (batch->block.num_rows() > 0) indexes_.push_back(std::move(batch->index));
+        }
         ARROW_RETURN_NOT_OK(builder_.Add(std::move(batch->block), std::move(batch->origin.files)));
       } else {
         chain_.reset();
@@ -66,6 +72,10 @@ class ChainPipeline : public Pipeline {
     output.info.schema = shaped.block.table()->schema();
     output.info.position = position_.Child(outputs_++);
     output.info.input_files = std::move(shaped.files);
+    if (!indexes_.empty()) {
+      output.info.index = std::move(indexes_.front());
+      indexes_.pop_front();
+    }
     output.block = std::move(shaped.block);
     return output;
   }
@@ -75,7 +85,8 @@ class ChainPipeline : public Pipeline {
   const TaskContext context_;
   TaskStats stats_;
   BlockBuilder builder_;
-  StreamPtr chain_;  // Null after the end.
+  StreamPtr chain_;                                        // Null after the end.
+  std::deque<std::shared_ptr<const BlockIndex>> indexes_;  // Of the blocks in the builder.
   std::uint32_t outputs_ = 0;
 };
 

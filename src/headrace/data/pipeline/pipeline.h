@@ -14,8 +14,10 @@ namespace headrace {
 
 /// What one task works on.
 struct TaskInput {
-  std::vector<Block> blocks;  // With their infos, in order.
+  std::vector<Block> blocks;  // With their infos, in order; cut to the rows of the order.
   std::vector<BlockInfo> infos;
+  std::uint32_t left_blocks = 0;  // Joins and zips: the first blocks are the left side.
+  std::optional<KeyRange> keys;   // Merges.
   std::vector<ReadUnit> units;
   Position position;
 };
@@ -23,7 +25,7 @@ struct TaskInput {
 /// One finished output block of a task.
 struct PipelineOutput {
   Block block;
-  BlockInfo info;  // Complete: rows, bytes, schema, position, files.
+  BlockInfo info;  // Complete: rows, bytes, schema, position, files, index.
 };
 
 /// Runs one task program over one input: a pull iterator over shaped output blocks.

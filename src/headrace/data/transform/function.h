@@ -44,6 +44,7 @@ struct Batch {
   Block block;  // Unmeasured between steps: num_bytes() may be -1.
   Origin origin;
   std::shared_ptr<const std::string> payload;  // Of the read unit; for kRead functions only.
+  std::shared_ptr<const BlockIndex> index{};   // After the last step of an exchange's map side.
 };
 
 /// A pull iterator over batches. After an error or the end, Next() is not called again.

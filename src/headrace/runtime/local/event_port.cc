@@ -62,6 +62,14 @@ void EventPort::Push(Event event) {
   if (wake) arrived_.notify_one();
 }
 
+void EventPort::Spill(const std::vector<ObjectId>& objects) {
+  event::ObjectsSpilled spilled{objects, {}, std::nullopt};
+  Status failure;
+  spilled.spilled = store_->SpillObjects(objects, &failure);
+  if (!failure.ok()) spilled.failure = Failure::FromStatus(FailureKind::kSystem, failure);
+  Push(std::move(spilled));
+}
+
 void EventPort::Wait(std::int64_t deadline_nanos, std::vector<Event>* events) {
   std::unique_lock lock(mutex_);
   if (events_.empty() && deadline_nanos - last_wait_nanos_ > 2 * kNapNanos) Nap(&lock);

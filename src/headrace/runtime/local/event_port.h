@@ -30,6 +30,8 @@ class EventPort {
   /// Puts a task's output under the port's account and reports it.
   void Yield(TaskId task, std::uint32_t index, BlockHandle block);
   void Push(Event event);
+  /// Spills `objects` now, in this thread, and reports it.
+  void Spill(const std::vector<ObjectId>& objects);
 
   /// Waits until an event is there or the steady clock passes `deadline_nanos`; appends what came.
   ///

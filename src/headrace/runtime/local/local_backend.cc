@@ -104,6 +104,10 @@ Result<BlockHandle> LocalBackend::Put(const Block& block) {
 
 Result<Block> LocalBackend::Get(ObjectId object) { return port_->store().Get(object); }
 
+void LocalBackend::SpillObjects(std::vector<ObjectId> objects) {
+  lane_->Submit([port = port_, objects = std::move(objects)] { port->Spill(objects); });
+}
+
 void LocalBackend::Wait(Instant deadline, std::vector<Event>* events) {
   workers_->Flush();
   port_->store().AwaitRoom();

@@ -34,6 +34,7 @@ class LocalBackend : public Backend {
   Result<Block> Get(ObjectId object) override;
   void Retain(std::span<const ObjectId> objects) override { port_->Retain(objects); }
   void Release(std::span<const ObjectId> objects) override { port_->Release(objects); }
+  void SpillObjects(std::vector<ObjectId> objects) override;
 
   Instant Now() const override { return {SteadyNanos() - start_nanos_}; }
   Resources capacity() const override { return runtime_->options().total; }

@@ -1,5 +1,8 @@
 #include "headrace/runtime/local/task_run.h"
 
+#include <arrow/table.h>
+
+#include <algorithm>
 #include <utility>
 
 #include "headrace/base/check.h"
@@ -82,15 +85,33 @@ Result<TaskInput> LoadInput(const TaskOrder& order, LocalStore& store) {
   TaskInput input;
   input.position = order.position;
   input.units = LoadUnits(order);
+  input.left_blocks = order.left_inputs;
+  input.keys = order.keys;
   input.blocks.reserve(order.inputs.size());
   input.infos.reserve(order.inputs.size());
-  for (ObjectId object : order.inputs) {
-    ARROW_ASSIGN_OR_RAISE(Block block, store.Get(object));
-    ARROW_ASSIGN_OR_RAISE(BlockInfo info, store.Info(object));
+  for (std::size_t i = 0; i < order.inputs.size(); ++i) {
+    ARROW_ASSIGN_OR_RAISE(Block block, store.Get(order.inputs[i]));
+    ARROW_ASSIGN_OR_RAISE(BlockInfo info, store.Info(order.inputs[i]));
+    info.index = nullptr;  // Of the whole block.
+    if (!order.ranges.empty()) CutToRange(order.ranges[i], &block, &info);
     input.blocks.push_back(std::move(block));
     input.infos.push_back(std::move(info));
   }
   return input;
+}
+
+void CutToRange(const RowRange& range, Block* block, BlockInfo* info) {
+  const std::int64_t rows = block->num_rows();
+  const std::int64_t end = range.end < 0 ? rows : std::min(range.end, rows);
+  const std::int64_t begin = std::clamp<std::int64_t>(range.begin, 0, end);
+  if (begin == 0 && end == rows) return;
+  // The share of the bytes is near enough: measuring would walk every buffer for each task.
+  const std::int64_t bytes =
+      static_cast<std::int64_t>(static_cast<double>(block->num_bytes()) *
+                                static_cast<double>(end - begin) / static_cast<double>(rows));
+  *block = Block(block->table()->Slice(begin, end - begin), bytes);
+  info->num_rows = end - begin;
+  info->num_bytes = bytes;
 }
 
 }  // namespace headrace

@@ -69,6 +69,9 @@ class TaskRun {
 /// Gathers what `order` names: blocks from the store, units from the program's source.
 Result<TaskInput> LoadInput(const TaskOrder& order, LocalStore& store);
 
+/// Cuts a task's input to the rows of its order, without a copy.
+void CutToRange(const RowRange& range, Block* block, BlockInfo* info);
+
 /// Makes the instances of the classes that `program` calls: what an actor is.
 Status MakeInstances(const TaskProgram& program, FunctionRuntime* functions);
 

@@ -89,6 +89,7 @@ struct Task {
   ProgramPtr program;
   TaskInput input;  // Without blocks until it starts.
   std::vector<SharedTable> blocks;
+  std::vector<RowRange> ranges;  // Of the blocks.
   TaskRun run;
   bool parked = false;  // Guarded by the worker's mutex.
   std::int64_t peak_heap_bytes = 0;
@@ -345,6 +346,9 @@ Status WorkerProcess::OnOrder(WireReader& in) {
   task->program = programs_[program];
   if (task->program == nullptr) return Status::Invalid("order of an unknown program");
   task->input.position = std::move(position);
+  task->ranges = ReadRowRanges(&in);
+  task->input.left_blocks = in.U32();
+  if (in.Bool()) task->input.keys = ReadKeyRange(&in);
   const std::uint64_t units = in.Count();
   for (std::uint64_t i = 0; i < units; ++i) task->input.units.push_back(ReadReadUnit(&in));
   const std::uint64_t inputs = in.Count();
@@ -360,6 +364,9 @@ Status WorkerProcess::OnOrder(WireReader& in) {
       return Status::Invalid("input in an unknown arena or of an unknown schema");
     }
     block.arena = arena->second;
+  }
+  if (!task->ranges.empty() && task->ranges.size() != inputs) {
+    return Status::Invalid("order with ", inputs, " inputs and ", task->ranges.size(), " ranges");
   }
   ARROW_RETURN_NOT_OK(in.Finish());
   std::lock_guard lock(mutex_);
@@ -471,8 +478,10 @@ Status WorkerProcess::Open(Task& task) {
   context.functions = functions_;
   for (SharedTable& shared : task.blocks) {
     ARROW_ASSIGN_OR_RAISE(auto table, DecodeLayout(shared));
-    task.input.blocks.emplace_back(std::move(table),
-                                   task.input.infos[task.input.blocks.size()].num_bytes);
+    const std::size_t number = task.input.blocks.size();
+    BlockInfo& info = task.input.infos[number];
+    Block& block = task.input.blocks.emplace_back(std::move(table), info.num_bytes);
+    if (!task.ranges.empty()) CutToRange(task.ranges[number], &block, &info);
     shared = {};
   }
   task.blocks.clear();

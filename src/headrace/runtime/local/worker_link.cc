@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "headrace/protocol/event.h"
 #include "headrace/runtime/store/block_codec.h"
 
 namespace headrace {
@@ -220,6 +221,8 @@ void WriteInfo(const BlockInfo& info, std::uint32_t schema, WireWriter* out) {
   out->I64(info.num_bytes);
   out->U32(schema);
   WritePosition(info.position, out);
+  out->Bool(info.index != nullptr);
+  if (info.index != nullptr) WriteBlockIndex(*info.index, out);
   out->Bool(info.input_files != nullptr);
   if (info.input_files == nullptr) return;
   out->U64(info.input_files->size());
@@ -232,6 +235,7 @@ BlockInfo ReadInfo(const SchemaReceiver& schemas, WireReader* in) {
   info.num_bytes = in->I64();
   info.schema = schemas.Find(in->U32());
   info.position = ReadPosition(in);
+  if (in->Bool()) info.index = ReadBlockIndex(in);
   if (!in->Bool()) return info;
   std::vector<std::string> files(in->Count());
   for (std::string& file : files) file = in->String();

@@ -118,6 +118,7 @@ std::uint64_t WorkerPool::StartTask(std::shared_ptr<EventPort> port, TaskId id,
     for (ObjectId object : objects) {
       ARROW_ASSIGN_OR_RAISE(tables->emplace_back(), store.Share(object));
       ARROW_ASSIGN_OR_RAISE(infos->emplace_back(), store.Info(object));
+      infos->back().index = nullptr;  // For the driver only.
     }
     return Status::OK();
   };
@@ -309,6 +310,10 @@ Status WorkerPool::WriteOrder(Worker& worker, std::uint64_t key, WireWriter* out
   WritePosition(task.order.position, out);
   out->I64(task.credit_bytes);
   out->U32(task.order.skip_outputs);
+  WriteRowRanges(task.order.ranges, out);
+  out->U32(task.order.left_inputs);
+  out->Bool(task.order.keys.has_value());
+  if (task.order.keys) WriteKeyRange(*task.order.keys, out);
   const std::vector<ReadUnit> units = LoadUnits(task.order);
   out->U64(units.size());
   for (const ReadUnit& unit : units) WriteReadUnit(unit, out);

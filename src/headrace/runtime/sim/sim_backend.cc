@@ -24,11 +24,18 @@ SimBackend::SimBackend(SimOptions options) : options_(std::move(options)), rng_(
 
 void SimBackend::StartTask(TaskId id, const TaskOrder& order) {
   if (!tasks_ever_.insert(id).second) return Violated("task started twice: " + id.ToString());
-  std::int64_t rows_in = order.inputs.empty() ? -1 : 0;
-  for (const ObjectId input : order.inputs) {
+  std::int64_t rows_in = order.inputs.empty() && !order.units.empty() ? -1 : 0;
+  for (std::size_t i = 0; i < order.inputs.size(); ++i) {
+    const ObjectId input = order.inputs[i];
     auto at = objects_.find(input);
     if (at == objects_.end()) return Violated("input is not live: " + id.ToString());
-    rows_in += at->second.num_rows;
+    const std::int64_t rows = at->second.num_rows;
+    RowRange range = order.ranges.empty() ? RowRange{} : order.ranges[i];
+    if (range.end < 0) range.end = rows;
+    if (range.begin < 0 || range.begin > range.end || range.end > rows) {
+      Violated("rows that an input does not have: " + id.ToString());
+    }
+    rows_in += range.end - range.begin;
     ++inputs_in_use_[input];
   }
   if (order.credit_bytes < 1) Violated("task without credit: " + id.ToString());
@@ -151,6 +158,30 @@ void SimBackend::Release(std::span<const ObjectId> objects) {
   }
 }
 
+void SimBackend::SpillObjects(std::vector<ObjectId> objects) {
+  for (const ObjectId id : objects) {
+    auto at = objects_.find(id);
+    if (at == objects_.end()) {
+      Violated("spills an object that is not live");
+    } else if (inputs_in_use_.contains(id)) {
+      Violated("spills the input of a running task");
+    }
+  }
+  Schedule(now_ + Draw(options_.block_time_max), SpillStep{std::move(objects)});
+}
+
+void SimBackend::RunSpill(std::vector<ObjectId> objects, std::vector<Event>* events) {
+  event::ObjectsSpilled done{objects, {}, std::nullopt};
+  for (const ObjectId id : objects) {
+    auto at = objects_.find(id);
+    if (at == objects_.end() || rng_.Chance(options_.spill_refused_chance)) continue;
+    at->second.spilled = true;
+    ++spilled_objects_;
+    done.spilled.push_back(id);
+  }
+  Report(std::move(done), events);
+}
+
 // ---- Time -------------------------------------------------------------------------------------
 
 void SimBackend::Schedule(Instant at, Happening happening) {
@@ -181,6 +212,8 @@ void SimBackend::Happen(Happening happening, std::vector<Event>* events) {
     Report(std::move(*event), events);
   } else if (const auto* task = std::get_if<TaskStep>(&happening)) {
     RunStep(task->task, events);
+  } else if (auto* spill = std::get_if<SpillStep>(&happening)) {
+    RunSpill(std::move(spill->objects), events);
   } else {
     RunStep(std::get<ActorStep>(happening).actor, events);
   }
@@ -207,6 +240,8 @@ void SimBackend::AddNoise(const Event& event, std::vector<Event>* events) {
     event::TaskParked stale = *park;
     stale.credit_bytes -= 1;
     events->push_back(stale);
+  } else if (const auto* spilled = std::get_if<event::ObjectsSpilled>(&event)) {
+    events->push_back(*spilled);
   } else if (const auto* lost = std::get_if<event::ActorLost>(&event)) {
     events->push_back(*lost);
     events->push_back(event::ActorReady{lost->actor});
@@ -266,8 +301,11 @@ void SimBackend::Yield(TaskId id, Task& task, std::vector<Event>* events) {
   ++yields_;
   if (yields_ == options_.drop_block) return;
   const Position position = task.order.position.Child(index);
-  Report(event::BlockYielded{id, index, MakeObject(block.num_rows, block.num_bytes, position)},
-         events);
+  BlockHandle made = MakeObject(block.num_rows, block.num_bytes, position);
+  if (task.order.program != nullptr) {
+    made.info.index = options_.model.IndexOf(*task.order.program, position, block.num_rows);
+  }
+  Report(event::BlockYielded{id, index, std::move(made)}, events);
   if (yields_ != options_.double_block) return;
   BlockHandle twice = MakeObject(block.num_rows, block.num_bytes, position);
   Report(event::BlockYielded{id, index + 1, std::move(twice)}, events);

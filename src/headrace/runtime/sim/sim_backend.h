@@ -33,6 +33,7 @@ struct SimOptions {
   double worker_lost_chance = 0;        // Of the worker, at each block.
   double actor_start_fails_chance = 0;  // At most twice in a row for an operator.
   double actor_dies_idle_chance = 0;    // Some time after it is ready.
+  double spill_refused_chance = 0;      // Of each object that is to be spilled.
   double noise_chance = 0;              // Duplicate, stale and unknown events, after each event.
   std::int32_t max_attempts = 4;        // A task loses its worker less often than this.
 
@@ -75,6 +76,7 @@ class SimBackend final : public Backend {
   Result<Block> Get(ObjectId object) override;
   void Retain(std::span<const ObjectId> objects) override;
   void Release(std::span<const ObjectId> objects) override;
+  void SpillObjects(std::vector<ObjectId> objects) override;
 
   Instant Now() const override { return now_; }
   Resources capacity() const override { return options_.capacity; }
@@ -93,6 +95,7 @@ class SimBackend final : public Backend {
 
   std::int64_t live_objects() const { return static_cast<std::int64_t>(objects_.size()); }
   std::int64_t largest_block_bytes() const { return largest_block_bytes_; }
+  std::int64_t spilled_objects() const { return spilled_objects_; }
   std::int64_t tasks_running_max() const { return tasks_running_max_; }
   const std::vector<std::string>& violations() const { return violations_; }
 
@@ -101,6 +104,7 @@ class SimBackend final : public Backend {
     std::int64_t references = 0;
     std::int64_t num_rows = 0;
     std::int64_t num_bytes = 0;
+    bool spilled = false;
   };
   struct Task {
     TaskOrder order;
@@ -125,7 +129,10 @@ class SimBackend final : public Backend {
   struct ActorStep {
     ActorId actor;
   };
-  using Happening = std::variant<Event, TaskStep, ActorStep>;
+  struct SpillStep {
+    std::vector<ObjectId> objects;
+  };
+  using Happening = std::variant<Event, TaskStep, ActorStep, SpillStep>;
   struct Entry {
     Instant at;
     std::uint64_t number;  // Orders equal instants.
@@ -140,6 +147,7 @@ class SimBackend final : public Backend {
   void Happen(Happening happening, std::vector<Event>* events);
   void RunStep(TaskId id, std::vector<Event>* events);
   void RunStep(ActorId id, std::vector<Event>* events);
+  void RunSpill(std::vector<ObjectId> objects, std::vector<Event>* events);
   void Yield(TaskId id, Task& task, std::vector<Event>* events);
   void Report(Event event, std::vector<Event>* events);
   void EndTask(TaskId id, std::optional<Failure> failure, std::vector<Event>* events);
@@ -163,6 +171,7 @@ class SimBackend final : public Backend {
   std::map<OperatorId, std::int32_t> start_failures_;  // In a row.
   Resources used_;
   std::int64_t largest_block_bytes_ = 0;
+  std::int64_t spilled_objects_ = 0;
   std::int64_t tasks_running_ = 0;
   std::int64_t tasks_running_max_ = 0;
   std::int64_t ends_ = 0;

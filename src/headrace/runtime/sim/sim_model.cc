@@ -3,8 +3,40 @@
 #include <algorithm>
 
 #include "headrace/base/rng.h"
+#include "headrace/protocol/program.h"
 
 namespace headrace {
+
+std::shared_ptr<const BlockIndex> SimModel::IndexOf(const TaskProgram& program,
+                                                    const Position& block,
+                                                    std::int64_t num_rows) const {
+  if (program.steps.empty() || num_rows == 0) return nullptr;
+  Rng rng(block.Seed(seed + 17));
+  auto index = std::make_shared<BlockIndex>();
+  if (const auto* scatter = std::get_if<ScatterStep>(&program.steps.back())) {
+    // Half of the rows in the first bucket, where the coin says so: a skewed key.
+    const std::int64_t skewed = rng.Chance(0.3) ? num_rows / 2 : 0;
+    index->offsets = {0, num_rows};
+    for (std::int32_t i = 1; i < scatter->buckets; ++i) {
+      index->offsets.push_back(
+          skewed + static_cast<std::int64_t>(
+                       rng.Below(static_cast<std::uint64_t>(num_rows - skewed) + 1)));
+    }
+    std::sort(index->offsets.begin(), index->offsets.end());
+    return index;
+  }
+  if (!std::holds_alternative<SortStep>(program.steps.back())) return nullptr;
+  // Blocks of a run follow each other: the first letter is the block's.
+  index->stride = 1 + static_cast<std::int64_t>(rng.Below(5));
+  const std::int64_t samples = (num_rows - 1 + index->stride - 1) / index->stride + 1;
+  for (std::int64_t i = 0; i < samples; ++i) {
+    std::string key(1, static_cast<char>('a' + block.path.back()));
+    key += static_cast<char>('a' + rng.Below(4));
+    index->keys.push_back(std::move(key));
+  }
+  std::sort(index->keys.begin(), index->keys.end());
+  return index;
+}
 
 SimModel::Outputs SimModel::OutputsOf(OperatorId op, const Position& position,
                                       std::int64_t rows_in) const {

@@ -2,13 +2,17 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <vector>
 
 #include "headrace/base/id.h"
+#include "headrace/block/block.h"
 #include "headrace/block/position.h"
 
 namespace headrace {
+
+struct TaskProgram;
 
 /// What simulated tasks make of their inputs: a pure function of operator and position, as real
 /// programs are of their data. So a retry gives the same blocks, and a test can compute what a
@@ -34,6 +38,10 @@ struct SimModel {
 
   /// By operator: what each of its tasks yields, instead of a draw.
   std::map<std::int32_t, Outputs> fixed;
+
+  /// Returns the index of an output block if `program` is an exchange's map side, else null.
+  std::shared_ptr<const BlockIndex> IndexOf(const TaskProgram& program, const Position& block,
+                                            std::int64_t num_rows) const;
 
   /// Returns what a task of `op` at `position` yields. `rows_in` is -1 for sources.
   Outputs OutputsOf(OperatorId op, const Position& position, std::int64_t rows_in) const;

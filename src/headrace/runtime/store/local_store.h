@@ -61,6 +61,10 @@ class LocalStore : public ObjectStore {
 
   Result<std::int64_t> Spill(std::int64_t bytes) override;
 
+  /// Writes these objects to disk and frees their memory; returns those that left it. Others are
+  /// released, spilled or pinned. `failure` gets the error of a disk that takes no more.
+  std::vector<ObjectId> SpillObjects(std::span<const ObjectId> objects, Status* failure);
+
   /// Waits while the store spills to come below its capacity, until it has or can do no more. Who
   /// orders new blocks calls it first, so that they are not made faster than the disk takes them.
   void AwaitRoom();

@@ -232,6 +232,29 @@ Result<std::int64_t> LocalStore::Spill(std::int64_t bytes) {
   return freed;
 }
 
+std::vector<ObjectId> LocalStore::SpillObjects(std::span<const ObjectId> objects, Status* failure) {
+  std::vector<ObjectId> spilled;
+  for (const ObjectId object : objects) {
+    {
+      std::lock_guard lock(mutex_);
+      auto it = entries_.find(object);
+      if (it == entries_.end()) continue;
+      Entry& entry = it->second;
+      if (entry.file != nullptr) {
+        spilled.push_back(object);  // The store was faster.
+        continue;
+      }
+      if (entry.spilling || entry.pinned() || stopping_) continue;
+      entry.spilling = true;
+    }
+    std::int64_t freed = 0;
+    *failure = SpillOne(object, &freed);
+    if (!failure->ok()) break;
+    if (freed > 0) spilled.push_back(object);
+  }
+  return spilled;
+}
+
 void LocalStore::RunSpiller() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {

@@ -1,0 +1,212 @@
+#include "headrace/control/plan/lower_exchange.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "headrace/base/check.h"
+
+namespace headrace {
+namespace {
+
+constexpr std::int64_t kBucketBytes = 16 << 20;
+constexpr std::int32_t kBucketsMin = 64;
+constexpr std::int32_t kBucketsMax = 4096;
+constexpr std::int32_t kBucketsDefault = 256;
+constexpr std::int64_t kBroadcastBytes = 64 << 20;
+
+std::int32_t BucketsFor(const LogicalOperator& op, std::int64_t asked) {
+  if (asked > 0) return static_cast<std::int32_t>(std::min<std::int64_t>(asked, INT32_MAX));
+  std::int64_t bytes = 0;
+  for (const LogicalPtr& input : op.inputs()) {
+    const auto its = GuessBytes(input);
+    if (!its) return kBucketsDefault;
+    bytes += *its;
+  }
+  const auto wanted = static_cast<std::uint64_t>(bytes / kBucketBytes + 1);
+  return static_cast<std::int32_t>(
+      std::clamp<std::uint64_t>(std::bit_ceil(wanted), kBucketsMin, kBucketsMax));
+}
+
+std::optional<std::int64_t> BytesOfSource(const LogicalPtr& plan) {
+  std::int64_t bytes = 0;
+  if (const auto* data = plan->As<logical::InputData>()) {
+    for (const BlockHandle& block : data->blocks) bytes += block.info.num_bytes;
+    return bytes;
+  }
+  const auto* read = plan->As<logical::Read>();
+  if (read == nullptr) return std::nullopt;
+  for (const ReadUnit& unit : read->source->units) {
+    if (unit.num_bytes < 0) return std::nullopt;
+    bytes += unit.num_bytes;
+  }
+  return bytes;
+}
+
+template <class BytesOf>
+std::optional<std::int64_t> SumOver(const std::vector<LogicalPtr>& inputs, const BytesOf& of) {
+  std::int64_t sum = 0;
+  for (const LogicalPtr& input : inputs) {
+    const auto bytes = of(input);
+    if (!bytes) return std::nullopt;
+    sum += *bytes;
+  }
+  return sum;
+}
+
+// Returns true if no row of `op` is more than a row of its one input.
+bool OnlyChoosesRows(const LogicalOperator& op) {
+  const auto* map = op.As<logical::Map>();
+  const auto* project = op.As<logical::Project>();
+  if (project != nullptr) {
+    return std::all_of(project->projection.exprs.begin(), project->projection.exprs.end(),
+                       [](const NamedExpr& made) { return made.expr->As<expr::Column>(); });
+  }
+  return op.As<logical::Filter>() || op.As<logical::Limit>() || op.As<logical::Repartition>() ||
+         op.As<logical::RandomShuffle>() || op.As<logical::RandomizeBlocks>() ||
+         op.As<logical::Sort>() || op.As<logical::Group>() ||
+         (map != nullptr && map->function->kind == FunctionKind::kFilterRows);
+}
+
+struct Planner {
+  const LogicalOperator& op;
+
+  ExchangeParts operator()(const logical::Repartition& repartition) const {
+    ExchangeParts parts;
+    parts.shape = ReduceShape::kOneBlock;
+    parts.exchange.partitions = repartition.blocks;
+    parts.exchange.rows_per_partition = repartition.rows_per_block;
+    parts.reduce.emplace();
+    if (!repartition.shuffle && repartition.keys.empty()) {
+      parts.exchange.kind = ExchangeKind::kRows;
+      parts.map_sides = {{}};
+      return parts;
+    }
+    parts.exchange.kind = ExchangeKind::kBuckets;
+    parts.map_sides = {{Scatter(repartition.keys, repartition.blocks, repartition.seed)}};
+    if (repartition.keys.empty()) parts.reduce = {ShuffleStep{repartition.seed}};
+    return parts;
+  }
+
+  ExchangeParts operator()(const logical::RandomShuffle& shuffle) const {
+    ExchangeParts parts;
+    parts.exchange.kind = ExchangeKind::kBuckets;
+    parts.exchange.partitions = shuffle.blocks;
+    if (shuffle.placement.cost) parts.exchange.cost = *shuffle.placement.cost;
+    if (shuffle.blocks > 0) parts.shape = ReduceShape::kOneBlock;
+    parts.map_sides = {{Scatter({}, shuffle.blocks, shuffle.seed)}};
+    parts.reduce = {ShuffleStep{shuffle.seed}};
+    return parts;
+  }
+
+  ExchangeParts operator()(const logical::RandomizeBlocks& randomize) const {
+    ExchangeParts parts;
+    parts.exchange.kind = ExchangeKind::kPermuted;
+    parts.exchange.seed = randomize.seed;
+    parts.map_sides = {{}};
+    return parts;
+  }
+
+  ExchangeParts operator()(const logical::Sort& sort) const {
+    ExchangeParts parts;
+    parts.exchange.kind = ExchangeKind::kRuns;
+    parts.exchange.boundaries = sort.boundaries;
+    if (!sort.boundaries.empty()) parts.shape = ReduceShape::kOneBlock;
+    parts.map_sides = {{SortStep{sort.keys, sort.limit}}};
+    parts.reduce = {MergeStep{sort.keys, sort.limit}};
+    return parts;
+  }
+
+  ExchangeParts operator()(const logical::Aggregate& aggregate) const {
+    using Phase = AggregateStep::Phase;
+    ExchangeParts parts;
+    parts.map_sides = {{AggregateStep{Phase::kPartial, aggregate.keys, aggregate.aggregates}}};
+    parts.reduce = {AggregateStep{Phase::kFinal, aggregate.keys, aggregate.aggregates}};
+    if (aggregate.keys.empty()) {
+      parts.exchange.kind = ExchangeKind::kGathered;
+      return parts;
+    }
+    parts.exchange.kind = ExchangeKind::kBuckets;
+    parts.exchange.partitions = aggregate.partitions;
+    parts.map_sides[0].push_back(Scatter(aggregate.keys, aggregate.partitions, 0));
+    return parts;
+  }
+
+  ExchangeParts operator()(const logical::Group& group) const {
+    ExchangeParts parts;
+    parts.shape = ReduceShape::kAsMade;
+    parts.exchange.kind = ExchangeKind::kBuckets;
+    parts.exchange.partitions = group.partitions;
+    parts.map_sides = {{Scatter(group.keys, group.partitions, 0)}};
+    parts.reduce = {GroupStep{group.keys}};
+    return parts;
+  }
+
+  ExchangeParts operator()(const logical::Join& join) const {
+    ExchangeParts parts;
+    parts.reduce = {join.join};
+    parts.map_sides = {{}, {}};
+    if (const auto small = SmallSide(join)) {
+      parts.exchange.kind = ExchangeKind::kBroadcast;
+      parts.exchange.small_input = *small;
+      return parts;
+    }
+    parts.exchange.kind = ExchangeKind::kBuckets;
+    parts.exchange.partitions = join.partitions;
+    parts.map_sides[0] = {Scatter(join.join.left_keys, join.partitions, 0)};
+    parts.map_sides[1] = {Scatter(join.join.right_keys, join.partitions, 0)};
+    return parts;
+  }
+
+  ExchangeParts operator()(const logical::Zip&) const {
+    ExchangeParts parts;
+    parts.exchange.kind = ExchangeKind::kAligned;
+    parts.map_sides = {{}, {}};
+    parts.reduce = {ZipStep{}};
+    return parts;
+  }
+
+  template <class Other>
+  ExchangeParts operator()(const Other&) const {
+    HEADRACE_CHECK(false);
+    return {};
+  }
+
+ private:
+  Step Scatter(std::vector<std::string> keys, std::int64_t blocks, std::uint64_t seed) const {
+    return ScatterStep{std::move(keys), BucketsFor(op, blocks), seed};
+  }
+
+  // Returns the input that every task may have all of, or unset.
+  std::optional<std::int32_t> SmallSide(const logical::Join& join) const {
+    if (join.partitions > 0) return std::nullopt;
+    const JoinKind kind = join.join.kind;
+    const bool left_apart = kind == JoinKind::kInner || kind == JoinKind::kLeftOuter ||
+                            kind == JoinKind::kLeftSemi || kind == JoinKind::kLeftAnti;
+    const bool right_apart = kind == JoinKind::kInner || kind == JoinKind::kRightOuter ||
+                             kind == JoinKind::kRightSemi || kind == JoinKind::kRightAnti;
+    const auto left = BoundBytes(op.inputs()[0]), right = BoundBytes(op.inputs()[1]);
+    const bool left_fits = right_apart && left && *left <= kBroadcastBytes;
+    const bool right_fits = left_apart && right && *right <= kBroadcastBytes;
+    if (left_fits && right_fits) return *right <= *left ? 1 : 0;
+    if (right_fits) return 1;
+    return left_fits ? std::optional<std::int32_t>(0) : std::nullopt;
+  }
+};
+
+}  // namespace
+
+ExchangeParts PlanExchange(const LogicalOperator& op) { return std::visit(Planner{op}, op.kind()); }
+
+std::optional<std::int64_t> GuessBytes(const LogicalPtr& plan) {
+  if (plan->inputs().empty()) return BytesOfSource(plan);
+  return SumOver(plan->inputs(), GuessBytes);
+}
+
+std::optional<std::int64_t> BoundBytes(const LogicalPtr& plan) {
+  if (plan->inputs().empty()) return BytesOfSource(plan);
+  const bool adds_up = plan->As<logical::Union>() != nullptr || plan->As<logical::Zip>() != nullptr;
+  if (!adds_up && !OnlyChoosesRows(*plan)) return std::nullopt;
+  return SumOver(plan->inputs(), BoundBytes);
+}
+
+}  // namespace headrace

@@ -1,0 +1,327 @@
+#include "headrace/control/schedule/exchange_operator.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "headrace/base/check.h"
+#include "headrace/base/rng.h"
+
+namespace headrace {
+namespace {
+
+// How often a block may be asked for that then stays in memory.
+constexpr std::uint8_t kRefusalsMax = 3;
+
+}  // namespace
+
+ExchangeBlocks::ExchangeBlocks(const ExchangeOperator& spec, std::size_t num_inputs, bool ordered,
+                               const ExchangePlace& place, Ledger* ledger)
+    : PhysicalOperator(ledger),
+      spec_(spec),
+      place_(place),
+      inputs_(num_inputs),
+      ended_(num_inputs, false),
+      inputs_open_(static_cast<int>(num_inputs)) {
+  if (ordered && spec.program != nullptr) order_.emplace();
+}
+
+bool ExchangeBlocks::MaySpill(const Held& held) const {
+  return held.is_live && held.readers == 0 && !held.spilling && !held.spilled &&
+         held.refused < kRefusalsMax && held.item.info.num_bytes > 0 && !streams() &&
+         !ledger_->borrowed(held.item.owner);
+}
+
+/// Changes `held`, and what is counted of it.
+template <class Change>
+void ExchangeBlocks::Update(Held& held, Change change) {
+  const std::int64_t bytes = held.item.info.num_bytes;
+  if (MaySpill(held)) spillable_bytes_ -= bytes;
+  change();
+  if (MaySpill(held)) spillable_bytes_ += bytes;
+}
+
+// ---- What happened ----------------------------------------------------------------------------
+
+void ExchangeBlocks::OnInput(int input, RefBundle::Item block) {
+  if (closed_) return Discard(std::move(block), Place::kInputQueue);
+  ++queued_blocks_;
+  queued_bytes_ += block.info.num_bytes;
+  if (streams() && input != spec_.small_input) {
+    streamed_.push_back(std::move(block));
+    return;
+  }
+  Held& held = inputs_[static_cast<std::size_t>(input)].emplace_back();
+  held.item = std::move(block);
+  if (MaySpill(held)) spillable_bytes_ += held.item.info.num_bytes;
+}
+
+void ExchangeBlocks::OnInputEnd(int input) {
+  const auto index = static_cast<std::size_t>(input);
+  if (closed_ || ended_[index]) return;
+  ended_[index] = true;
+  --inputs_open_;
+  if (streams() ? input == spec_.small_input : inputs_open_ == 0) Plan();
+  DropSmallIfDone();
+}
+
+/// Puts the blocks in order and decides on the tasks.
+void ExchangeBlocks::Plan() {
+  std::vector<InputInfos> infos(inputs_.size());
+  for (std::size_t input = 0; input < inputs_.size(); ++input) {
+    const std::size_t first = blocks_.size();
+    for (Held& held : inputs_[input]) blocks_.push_back(&held);
+    std::stable_sort(
+        blocks_.begin() + static_cast<std::ptrdiff_t>(first), blocks_.end(),
+        [](const Held* a, const Held* b) { return a->item.info.position < b->item.info.position; });
+    for (std::size_t i = first; i < blocks_.size(); ++i) {
+      infos[input].push_back(&blocks_[i]->item.info);
+    }
+  }
+  if (streams()) return;
+  if (spec_.kind == ExchangeKind::kPermuted) return EmitPermuted();
+  if (blocks_.empty() && spec_.kind != ExchangeKind::kGathered) return;
+  auto plan = MakeExchangePlan(spec_, std::move(infos), place_);
+  if (!plan.ok()) {
+    status_ = plan.status();
+    return DropAll();
+  }
+  plan_ = *std::move(plan);
+  for (std::uint32_t block = 0; block < blocks_.size(); ++block) {
+    const auto [first, last] = plan_->TasksOf(block);
+    blocks_[block]->tasks_left = first > last ? 0 : last - first + 1;
+    if (first > last) Drop(*blocks_[block]);
+  }
+}
+
+void ExchangeBlocks::EmitPermuted() {
+  Rng rng(spec_.seed);
+  for (std::size_t left = blocks_.size(); left > 1; --left) {
+    std::swap(blocks_[left - 1], blocks_[rng.Below(left)]);
+  }
+  std::uint32_t number = 0;
+  for (Held* held : blocks_) {
+    const Place from = place_of(*held);
+    StopSpilling(*held);
+    Update(*held, [&] { held->is_live = false; });
+    held->item.info.position.path = {number++};
+    Emit(std::move(held->item), from);
+  }
+  queued_blocks_ = queued_bytes_ = 0;
+}
+
+void ExchangeBlocks::OnBlock(std::uint64_t ordinal, RefBundle::Item block) {
+  if (closed_) return Discard(std::move(block), Place::kOutputQueue);
+  if (!order_) return Emit(std::move(block), Place::kOutputQueue);
+  order_->Add(ordinal, std::move(block));
+  EmitInOrder();
+}
+
+void ExchangeBlocks::OnTaskEnd(std::uint64_t ordinal) {
+  if (const auto at = reading_.find(ordinal); at != reading_.end()) {
+    for (const std::uint32_t block : at->second) {
+      Held& held = *blocks_[block];
+      Update(held, [&] { --held.readers; });
+      if (closed_ && held.readers == 0) Drop(held);
+    }
+    reading_.erase(at);
+  }
+  if (closed_) return;
+  if (plan_ != nullptr) {
+    for (std::uint32_t block = 0; block < blocks_.size(); ++block) {
+      Held& held = *blocks_[block];
+      if (!held.is_live) continue;
+      const auto [first, last] = plan_->TasksOf(block);
+      if (ordinal < first || ordinal > last) continue;
+      if (--held.tasks_left == 0) Drop(held);
+    }
+  } else {
+    DropSmallIfDone();
+  }
+  if (!order_) return;
+  order_->End(ordinal);
+  EmitInOrder();
+}
+
+void ExchangeBlocks::DropSmallIfDone() {
+  if (streams() && inputs_open_ == 0 && streamed_.empty() && reading_.empty()) DropAll();
+}
+
+void ExchangeBlocks::EmitInOrder() {
+  while (order_->HasNext()) Emit(order_->TakeNext(), Place::kOutputQueue);
+}
+
+void ExchangeBlocks::OnSpilled(const event::ObjectsSpilled& e) {
+  for (const ObjectId id : e.asked) {
+    const auto at = spilling_.find(id);
+    if (at == spilling_.end()) continue;
+    const bool gone = std::find(e.spilled.begin(), e.spilled.end(), id) != e.spilled.end();
+    for (Held* held : at->second) {
+      const std::int64_t bytes = held->item.info.num_bytes;
+      spilling_bytes_ -= bytes;
+      Update(*held, [&] {
+        held->spilling = false;
+        held->spilled = gone;
+        if (!gone) ++held->refused;
+      });
+      if (!gone) continue;
+      spilled_bytes_total_ += bytes;
+      ledger_->Move(held->item.owner, Place::kInputQueue, Place::kSpilled, bytes);
+    }
+    spilling_.erase(at);
+  }
+}
+
+/// Forgets that the block is on its way to disk.
+void ExchangeBlocks::StopSpilling(Held& held) {
+  if (!held.spilling) return;
+  spilling_bytes_ -= held.item.info.num_bytes;
+  const auto at = spilling_.find(held.item.object.id());
+  std::erase(at->second, &held);
+  if (at->second.empty()) spilling_.erase(at);
+  Update(held, [&] { held.spilling = false; });
+}
+
+/// Releases a block that no task needs any more.
+void ExchangeBlocks::Drop(Held& held) {
+  if (!held.is_live) return;
+  const std::int64_t bytes = held.item.info.num_bytes;
+  StopSpilling(held);
+  Update(held, [&] { held.is_live = false; });
+  --queued_blocks_;
+  queued_bytes_ -= bytes;
+  ledger_->Release(held.item.owner, place_of(held), bytes);
+  held.item.object = {};  // The plan goes on reading the info.
+}
+
+/// Releases all but what tasks still read.
+void ExchangeBlocks::DropAll() {
+  for (auto& input : inputs_) {
+    for (Held& held : input) {
+      if (held.readers == 0) Drop(held);
+    }
+  }
+}
+
+void ExchangeBlocks::Close() {
+  closed_ = true;
+  inputs_open_ = 0;
+  if (plan_ != nullptr) next_task_ = plan_->num_tasks();
+  DropAll();
+  for (RefBundle::Item& item : streamed_) {
+    --queued_blocks_;
+    queued_bytes_ -= item.info.num_bytes;
+    Discard(std::move(item), Place::kInputQueue);
+  }
+  streamed_.clear();
+  if (order_) {
+    for (RefBundle::Item& item : order_->TakeAll()) Discard(std::move(item), Place::kOutputQueue);
+  }
+  DiscardOutputs();
+}
+
+// ---- What it wants ----------------------------------------------------------------------------
+
+bool ExchangeBlocks::HasWork() const {
+  if (streams()) {
+    return !streamed_.empty() && ended_[static_cast<std::size_t>(spec_.small_input)];
+  }
+  return plan_ != nullptr && next_task_ < plan_->num_tasks();
+}
+
+int ExchangeBlocks::needed_input() const {
+  const auto small = static_cast<std::size_t>(spec_.small_input);
+  if (streams() && !ended_[small]) return spec_.small_input;
+  for (std::size_t i = 0; i < ended_.size(); ++i) {
+    if (!ended_[i]) return static_cast<int>(i);
+  }
+  return 0;
+}
+
+ProposedTask ExchangeBlocks::TakeWork() {
+  HEADRACE_CHECK(HasWork());
+  return streams() ? TakeStreamed() : TakePlanned();
+}
+
+void ExchangeBlocks::AddInput(std::uint32_t block, const RowRange& range, ProposedTask* work) {
+  Held& held = *blocks_[block];
+  HEADRACE_CHECK(held.is_live);
+  work->shared.push_back(held.item.object.id());
+  work->ranges.push_back(range);
+  Update(held, [&] { ++held.readers; });
+  reading_[tasks_taken_].push_back(block);
+}
+
+ProposedTask ExchangeBlocks::TakePlanned() {
+  ProposedTask work{.program = spec_.program, .held = {}, .position = {}};
+  const std::uint32_t task = next_task_++;
+  ExchangeWork planned = plan_->WorkOf(task);
+  for (const BlockPart& part : planned.parts) AddInput(part.block, part.range, &work);
+  work.left_inputs = planned.left_parts;
+  work.keys = std::move(planned.keys);
+  work.position.path = {task};
+  ++tasks_taken_;
+  return work;
+}
+
+ProposedTask ExchangeBlocks::TakeStreamed() {
+  ProposedTask work{.program = spec_.program, .held = {}, .position = {}};
+  RefBundle::Item item = std::move(streamed_.front());
+  streamed_.pop_front();
+  --queued_blocks_;
+  queued_bytes_ -= item.info.num_bytes;
+  work.position = item.info.position;
+  reading_[tasks_taken_];
+  for (std::uint32_t block = 0; block < blocks_.size(); ++block) AddInput(block, {}, &work);
+  work.shared_first = spec_.small_input == 0;
+  work.left_inputs = work.shared_first ? static_cast<std::uint32_t>(blocks_.size()) : 1;
+  const RowRange all;
+  work.ranges.insert(work.shared_first ? work.ranges.end() : work.ranges.begin(), all);
+  work.held.items.push_back(std::move(item));
+  ++tasks_taken_;
+  return work;
+}
+
+std::vector<ObjectId> ExchangeBlocks::ChooseSpills(std::int64_t bytes) {
+  std::vector<ObjectId> chosen;
+  const auto choose = [&](Held& held) {
+    if (bytes <= 0 || !MaySpill(held)) return;
+    const ObjectId id = held.item.object.id();
+    Update(held, [&] { held.spilling = true; });
+    spilling_bytes_ += held.item.info.num_bytes;
+    bytes -= held.item.info.num_bytes;
+    std::vector<Held*>& same = spilling_[id];
+    if (same.empty()) chosen.push_back(id);
+    same.push_back(&held);
+  };
+  // Tasks take blocks from the front, where they do not take them all.
+  if (plan_ != nullptr) {
+    for (auto at = blocks_.rbegin(); at != blocks_.rend(); ++at) choose(**at);
+  } else {
+    for (auto& input : inputs_) {
+      for (auto at = input.rbegin(); at != input.rend(); ++at) choose(*at);
+    }
+  }
+  return chosen;
+}
+
+// ---- What it holds ----------------------------------------------------------------------------
+
+std::int64_t ExchangeBlocks::tasks_total() const {
+  if (inputs_open_ > 0) return -1;
+  if (streams()) return static_cast<std::int64_t>(tasks_taken_ + streamed_.size());
+  return plan_ == nullptr ? 0 : plan_->num_tasks();
+}
+
+void ExchangeBlocks::AddTo(std::vector<std::int64_t>* book) const {
+  PhysicalOperator::AddTo(book);
+  for (const auto& input : inputs_) {
+    for (const Held& held : input) {
+      if (held.is_live) AddItem(held.item, place_of(held), book);
+    }
+  }
+  for (const RefBundle::Item& item : streamed_) AddItem(item, Place::kInputQueue, book);
+  if (!order_) return;
+  order_->ForEach([&](const RefBundle::Item& item) { AddItem(item, Place::kOutputQueue, book); });
+}
+
+}  // namespace headrace

@@ -1,0 +1,109 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "headrace/control/schedule/exchange_plan.h"
+#include "headrace/control/schedule/order_buffer.h"
+#include "headrace/control/schedule/physical_operator.h"
+
+namespace headrace {
+
+/// The driver's half of an exchange: holds all blocks of its inputs and, when these have ended,
+/// proposes tasks over row ranges of them.
+///
+///   gathering ── every input ended: the plan ──▶ sharing out ── last task ended ──▶ exhausted
+///
+/// Tasks share blocks, so the operator holds them, at kInputQueue, until the last task that may
+/// read them has ended; the tasks hold nothing. What it holds may go to disk (kSpilled).
+///
+/// Two kinds differ. kBroadcast gathers its small input only, and then proposes a task for each
+/// block of the other as it comes. kPermuted has no tasks: its blocks are its output.
+///
+/// Every method takes constant time, but for the last OnInputEnd(), and TakeWork(), OnTaskEnd()
+/// and ChooseSpills(), which take time in the number of blocks.
+class ExchangeBlocks final : public PhysicalOperator {
+ public:
+  ExchangeBlocks(const ExchangeOperator& spec, std::size_t num_inputs, bool ordered,
+                 const ExchangePlace& place, Ledger* ledger);
+
+  void OnInput(int input, RefBundle::Item block) override;
+  void OnInputEnd(int input) override;
+  void OnBlock(std::uint64_t ordinal, RefBundle::Item block) override;
+  void OnTaskEnd(std::uint64_t ordinal) override;
+  void OnSpilled(const event::ObjectsSpilled& e) override;
+  void Close() override;
+
+  bool HasWork() const override;
+  ProposedTask TakeWork() override;
+  int needed_input() const override;
+  std::vector<ObjectId> ChooseSpills(std::int64_t bytes) override;
+
+  bool exhausted() const override { return inputs_open_ == 0 && !HasWork(); }
+  std::int64_t queued_blocks() const override { return queued_blocks_; }
+  std::int64_t queued_bytes() const override { return queued_bytes_; }
+  std::int64_t tasks_total() const override;
+  std::int64_t spillable_bytes() const override { return spillable_bytes_; }
+  std::int64_t spilling_bytes() const override { return spilling_bytes_; }
+  std::int64_t spilled_bytes_total() const override { return spilled_bytes_total_; }
+  Status status() const override { return status_; }
+  void AddTo(std::vector<std::int64_t>* book) const override;
+
+ private:
+  struct Held {
+    RefBundle::Item item;
+    bool is_live = true;        // Not yet discarded.
+    std::uint32_t readers = 0;  // Tasks that were proposed and have not ended.
+    std::uint32_t tasks_left = 0;
+    bool spilling = false;
+    bool spilled = false;
+    std::uint8_t refused = 0;  // How often it was to be spilled and stayed.
+  };
+
+  bool streams() const { return spec_.kind == ExchangeKind::kBroadcast; }
+  Place place_of(const Held& held) const {
+    return held.spilled ? Place::kSpilled : Place::kInputQueue;
+  }
+  /// Whether it counts in spillable_bytes_.
+  bool MaySpill(const Held& held) const;
+  template <class Change>
+  void Update(Held& held, Change change);
+
+  void StopSpilling(Held& held);
+  void Drop(Held& held);
+  void DropAll();
+  void DropSmallIfDone();
+  void Plan();
+  void EmitPermuted();
+  ProposedTask TakePlanned();
+  ProposedTask TakeStreamed();
+  void AddInput(std::uint32_t block, const RowRange& range, ProposedTask* work);
+  void EmitInOrder();
+
+  const ExchangeOperator& spec_;
+  const ExchangePlace place_;
+  std::optional<OrderBuffer> order_;
+  std::vector<std::deque<Held>> inputs_;  // Gathered, by input; sorted by the plan.
+  std::vector<bool> ended_;
+  int inputs_open_;
+  std::vector<Held*> blocks_;  // By the plan's index.
+  std::unique_ptr<ExchangePlan> plan_;
+  std::uint32_t next_task_ = 0;
+  std::deque<RefBundle::Item> streamed_;                         // kBroadcast: waiting.
+  std::map<std::uint64_t, std::vector<std::uint32_t>> reading_;  // By running task.
+  std::map<ObjectId, std::vector<Held*>> spilling_;
+  std::int64_t queued_blocks_ = 0;
+  std::int64_t queued_bytes_ = 0;
+  std::int64_t spillable_bytes_ = 0;
+  std::int64_t spilling_bytes_ = 0;
+  std::int64_t spilled_bytes_total_ = 0;
+  std::uint64_t tasks_taken_ = 0;
+  Status status_;
+  bool closed_ = false;
+};
+
+}  // namespace headrace
