@@ -60,6 +60,39 @@ def images(n: int, directory: Path) -> None:
         Image.fromarray(pixels).save(directory / f"{number:05}.jpg", quality=90)
 
 
+def keys(n: int, directory: Path) -> None:
+    """Three tables as Parquet, with keys in no order.
+
+    main/: n rows; id int64 (each once), k int64 (100,000 values), g int64 (a tenth of n values),
+    x float64 noise, s string of 10 letters. small/: a row for each k; k int64, label string.
+    other/: n rows; id int64 (each once), w float64 (half the id).
+    """
+    noise = np.random.default_rng(3)
+    for folder in ("main", "small", "other"):
+        (directory / folder).mkdir(exist_ok=True)
+    order, other_order = noise.permutation(n), noise.permutation(n)
+    for number, ids in enumerate(np.array_split(order, FILES)):
+        letters = noise.integers(97, 123, (len(ids), 10), dtype=np.uint8)
+        table = pa.table(
+            {
+                "id": ids,
+                "k": ids % 100_000,
+                "g": ids % max(1, n // 10),
+                "x": noise.random(len(ids)),
+                "s": pa.array(letters.view("S10").ravel()).cast(pa.string()),
+            }
+        )
+        name = f"part-{number:02}.parquet"
+        pq.write_table(table, directory / "main" / name, row_group_size=ROW_GROUP)
+    for number, ids in enumerate(np.array_split(other_order, FILES)):
+        table = pa.table({"id": ids, "w": ids / 2})
+        name = f"part-{number:02}.parquet"
+        pq.write_table(table, directory / "other" / name, row_group_size=ROW_GROUP)
+    k = np.arange(min(n, 100_000))
+    table = pa.table({"k": k, "label": [f"label-{value}" for value in k]})
+    pq.write_table(table, directory / "small" / "part-00.parquet")
+
+
 def nothing(n: int, directory: Path) -> None:
     """For workloads that make their data while reading."""
 
@@ -68,6 +101,7 @@ GENERATORS: dict[str, Callable[[int, Path], None]] = {
     "numbers": numbers,
     "names": names,
     "images": images,
+    "keys": keys,
     "nothing": nothing,
 }
 
