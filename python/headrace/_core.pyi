@@ -247,6 +247,7 @@ class ExecutionOptions:
     max_errored_blocks: int
     max_task_attempts: int
     event_log_path: str
+    seed: int  # of random numbers that each run draws anew
     inline_mode: bool  # everything in the calling thread
 
 class OperatorState:
@@ -291,6 +292,7 @@ class Batches:
     """The input of a worker-side function: an iterator that the engine feeds."""
 
     def __iter__(self) -> Batches: ...
+    task_number: int  # of the operator's tasks; the same when the task runs again
     def __next__(self) -> Batch: ...
 
 class InputFailed(BaseException):

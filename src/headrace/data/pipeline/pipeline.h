@@ -18,6 +18,7 @@ struct TaskInput {
   std::vector<BlockInfo> infos;
   std::vector<ReadUnit> units;
   Position position;
+  std::uint64_t task_number = 0;  // Among those of its operator: the same in every attempt.
 };
 
 /// One finished output block of a task.

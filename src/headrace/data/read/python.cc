@@ -39,7 +39,7 @@ class PythonReaderImpl : public Reader {
       batch.origin.files = std::make_shared<const std::vector<std::string>>(1, unit.path);
     }
     ARROW_ASSIGN_OR_RAISE(auto runner, context.functions->Resolve(function));
-    return runner->Run(std::make_unique<PayloadStream>(std::move(batch)));
+    return runner->Run(std::make_unique<PayloadStream>(std::move(batch)), context.task_number);
   }
 };
 

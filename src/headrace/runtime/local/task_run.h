@@ -66,8 +66,9 @@ class TaskRun {
   const std::uint32_t skip_outputs_;
 };
 
-/// Gathers what `order` names: blocks from the store, units from the program's source.
-Result<TaskInput> LoadInput(const TaskOrder& order, LocalStore& store);
+/// Gathers what the order of task `id` names: blocks from the store, units from the program's
+/// source.
+Result<TaskInput> LoadInput(TaskId id, const TaskOrder& order, LocalStore& store);
 
 /// Makes the instances of the classes that `program` calls: what an actor is.
 Status MakeInstances(const TaskProgram& program, FunctionRuntime* functions);
