@@ -362,3 +362,39 @@ def test_paths_may_be_path_objects(tmp_path: Path) -> None:
     headrace.range(3).write_csv(tmp_path / "out")  # type: ignore[arg-type]
     assert headrace.read_csv(tmp_path / "out").count() == 3  # type: ignore[arg-type]
     assert headrace.read_csv([tmp_path / "out"]).count() == 3  # type: ignore[list-item]
+
+
+class _Numbered(Datasink[Any]):
+    """Notes the tasks' numbers; the first attempt of task 1 dies."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.returned: list[Any] = []
+
+    def write(self, blocks: Any, ctx: Any) -> Any:
+        rows = [value for block in blocks for value in block.column("id").to_pylist()]
+        mark = self.directory / f"attempt-{ctx.task_idx}"
+        if ctx.task_idx == 1 and not mark.exists():
+            mark.touch()
+            os._exit(3)
+        return ctx.task_idx, rows
+
+    def on_write_complete(self, write_result: Any) -> None:
+        self.returned = write_result.write_returns
+
+
+def test_a_sink_is_told_the_number_of_its_task(tmp_path: Path) -> None:
+    sink = _Numbered(tmp_path)
+    headrace.range(9, override_num_blocks=3).write_datasink(sink)
+    assert (tmp_path / "attempt-1").exists()
+    assert sink.returned == [(i, [3 * i, 3 * i + 1, 3 * i + 2]) for i in range(3)]
+
+
+def test_files_of_python_sinks_are_named_by_task(tmp_path: Path) -> None:
+    headrace.range(6, override_num_blocks=3).write_csv(
+        str(tmp_path), arrow_open_stream_args={"compression": None}
+    )
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert [name.split("_", 2)[2] for name in names] == [f"{i:06}_000000.csv" for i in range(3)], (
+        names
+    )

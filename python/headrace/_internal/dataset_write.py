@@ -332,11 +332,10 @@ class WriteMixin:
             plan = self._plan.write(
                 target, self._write_placement(concurrency, ray_remote_args), rows
             )
-            results = [pickle.loads(data) for data in self._write_results(plan, "result")]
+            results = self._write_results(plan)
         except Exception as error:
             datasink.on_write_failed(error)
             raise
-        results.sort(key=lambda result: result.position)
         datasink.on_write_complete(
             WriteResult(
                 num_rows=sum(result.num_rows for result in results),
@@ -414,19 +413,22 @@ class WriteMixin:
     def _write_blocks(self, plan: _core.Plan) -> Iterator[_core.BlockRef]:
         return run_blocks(plan, self._context, title=self._name or "", on_stats=self._keep_stats)
 
-    def _write_results(self, plan: _core.Plan, column: str) -> Iterator[Any]:
-        for block in self._write_blocks(plan):
-            yield from block.get().column(column).to_pylist()
+    def _write_results(self, plan: _core.Plan) -> list[_TaskResult]:
+        """Runs the tasks of a sink of the user; their results are in order of the data."""
+        found = [(block.position, block.get()) for block in self._write_blocks(plan)]
+        found.sort(key=lambda item: item[0])
+        return [
+            pickle.loads(data) for _, table in found for data in table.column("result").to_pylist()
+        ]
 
 
 class _TaskResult:
     """What one task of a sink of the user returned, and what it wrote."""
 
-    def __init__(self, value: Any, num_rows: int, num_bytes: int, position: tuple[int, ...]):
+    def __init__(self, value: Any, num_rows: int, num_bytes: int) -> None:
         self.value = value
         self.num_rows = num_rows
         self.num_bytes = num_bytes
-        self.position = position
 
 
 class _SinkWriter:
@@ -436,15 +438,13 @@ class _SinkWriter:
         self._datasink = datasink
         self._write_uuid = write_uuid
 
-    def __call__(self, tables: Iterator[pa.Table], position: tuple[int, ...] | None) -> _TaskResult:
+    def __call__(self, tables: Iterator[pa.Table], task_number: int) -> _TaskResult:
         from headrace.datasource.datasink import TaskContext
 
         counted = _Counted(tables)
-        context = TaskContext(
-            task_idx=_task_index(position), kwargs={"write_uuid": self._write_uuid}
-        )
+        context = TaskContext(task_idx=task_number, kwargs={"write_uuid": self._write_uuid})
         value = self._datasink.write(counted, context)
-        return _TaskResult(value, counted.num_rows, counted.num_bytes, position or ())
+        return _TaskResult(value, counted.num_rows, counted.num_bytes)
 
 
 class _Counted:
@@ -463,19 +463,6 @@ class _Counted:
         self.num_rows += table.num_rows
         self.num_bytes += table.nbytes
         return table
-
-
-def _task_index(position: tuple[int, ...] | None) -> int:
-    """Returns a number for a task that no other task of the run has."""
-    if position is None:
-        return uuid.uuid4().int >> 80
-    if len(position) == 1:
-        return position[0]
-    # Positions are paths of numbers: a digest of 48 bits serves where one number does not.
-    import hashlib
-
-    digest = hashlib.blake2b(repr(tuple(position)).encode(), digest_size=6).digest()
-    return int.from_bytes(digest, "big")
 
 
 def _is_native(
