@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import pickle
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -362,6 +363,15 @@ def test_paths_may_be_path_objects(tmp_path: Path) -> None:
     headrace.range(3).write_csv(tmp_path / "out")  # type: ignore[arg-type]
     assert headrace.read_csv(tmp_path / "out").count() == 3  # type: ignore[arg-type]
     assert headrace.read_csv([tmp_path / "out"]).count() == 3  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_bytes_that_are_no_text_raise_as_in_python(encoding: str, tmp_path: Path) -> None:
+    good = "fine\n" * 3
+    (tmp_path / "a.txt").write_bytes(good.encode(encoding) + b"\x00\xd8\xff")
+    with pytest.raises(UnicodeDecodeError, match=f"not text in encoding '{encoding}'") as caught:
+        headrace.read_text(str(tmp_path), encoding=encoding).take_all()
+    assert pickle.loads(pickle.dumps(caught.value)).reason == caught.value.reason
 
 
 class _Numbered(Datasink[Any]):
