@@ -374,6 +374,23 @@ def test_bytes_that_are_no_text_raise_as_in_python(encoding: str, tmp_path: Path
     assert pickle.loads(pickle.dumps(caught.value)).reason == caught.value.reason
 
 
+def test_frames_are_written_as_pyarrow_would(tmp_path: Path) -> None:
+    import pandas as pd
+    import pyarrow.parquet as pq
+
+    frame = pd.DataFrame({"i": pd.Series([1, 2], dtype="int8"), "s": ["a", "b"]})
+    ds = headrace.from_pandas(frame)
+    ds.write_parquet(str(tmp_path / "native"))
+    ds.write_parquet(str(tmp_path / "python"), store_schema=True, use_content_defined_chunking=True)
+    for directory in ("native", "python"):
+        [path] = (tmp_path / directory).iterdir()
+        schema = pq.read_schema(path)
+        assert b"headrace.pandas" not in (schema.metadata or {})
+        assert schema.field("i").type == pa.int8()
+        assert pd.read_parquet(path).equals(frame)
+    assert ds.to_pandas().dtypes.equals(frame.dtypes)
+
+
 class _Numbered(Datasink[Any]):
     """Notes the tasks' numbers; the first attempt of task 1 dies."""
 
