@@ -425,3 +425,23 @@ def test_files_of_python_sinks_are_named_by_task(tmp_path: Path) -> None:
     assert [name.split("_", 2)[2] for name in names] == [f"{i:06}_000000.csv" for i in range(3)], (
         names
     )
+
+
+def test_all_files_of_a_read_task_are_told(tmp_path: Path) -> None:
+    class Pairs(Datasource):
+        def get_read_tasks(self, *args: Any, **kwargs: Any) -> list[ReadTask]:
+            return [
+                ReadTask(
+                    lambda: [pa.table({"a": [1]})],
+                    BlockMetadata(1, 8, None, input_files=[f"{i}.a", f"{i}.b"]),
+                )
+                for i in range(2)
+            ]
+
+        def estimate_inmemory_data_size(self) -> int | None:
+            return None
+
+    ds = headrace.read_datasource(Pairs())
+    files = ["0.a", "0.b", "1.a", "1.b"]
+    assert ds.input_files() == files
+    assert ds.materialize().input_files() == files

@@ -490,6 +490,8 @@ TEST(Python, PayloadReachesTheFunction) {
   for (const char* payload : {"one", "two"}) {
     ReadUnit unit;
     unit.payload = std::make_shared<const std::string>(payload);
+    unit.path = std::string(payload) + ".a";
+    unit.more_paths = {std::string(payload) + ".b"};
     input.units.push_back(unit);
   }
   EchoRuntime runtime;
@@ -499,6 +501,9 @@ TEST(Python, PayloadReachesTheFunction) {
   auto table = testing::Concat(outputs);
   ASSERT_EQ(table->num_rows(), 2);
   EXPECT_EQ(Text(*table, "p", 1), "two");
+  ASSERT_EQ(outputs.size(), 1u);
+  EXPECT_EQ(*outputs[0].info.input_files,
+            (std::vector<std::string>{"one.a", "one.b", "two.a", "two.b"}));
   EXPECT_FALSE(testing::Drain(program, input).ok());
 }
 
