@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -12,8 +12,10 @@ from headrace import _core
 from headrace._internal.dataset_consume import ConsumeMixin, RefBundle
 from headrace._internal.dataset_transform import TransformMixin
 from headrace._internal.dataset_write import WriteMixin
+from headrace._internal.dataset_write_formats import WriteFormatsMixin
 from headrace._internal.plan_building import make_options
 from headrace._internal.stats import RunStats
+from headrace._internal.tensor_batches import TensorBatchesMixin
 from headrace.context import DataContext
 
 __all__ = ["Dataset", "MaterializedDataset", "RefBundle", "Schema"]
@@ -63,7 +65,7 @@ def type_name(dtype: pa.DataType) -> str:
     return str(dtype)
 
 
-class Dataset(TransformMixin, ConsumeMixin, WriteMixin):
+class Dataset(TransformMixin, ConsumeMixin, TensorBatchesMixin, WriteMixin, WriteFormatsMixin):
     """Rows to come: what to read and what to do with them.
 
     Each verb returns a new dataset; nothing runs before a verb asks for rows, and each such verb
@@ -83,6 +85,9 @@ class Dataset(TransformMixin, ConsumeMixin, WriteMixin):
         self._schema: Schema | None = None
         # The verb and arguments that made this dataset, see _internal/lineage.py.
         self._recipe: Any = None
+
+    def _tensor_batches(self, batch_format: str, finish: Callable[[Any], Any], options: Any) -> Any:
+        return self.iterator()._tensor_batches(batch_format, finish, options)
 
     def _with_plan(self, plan: _core.Plan) -> Dataset:
         plan.validate()

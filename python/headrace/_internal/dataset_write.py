@@ -90,7 +90,7 @@ class WriteMixin:
         """
         if catalog is not None:
             raise NotImplementedError("write_parquet() has no `catalog`")
-        least = _min_rows(min_rows_per_file, num_rows_per_file)
+        least = min_rows(min_rows_per_file, num_rows_per_file)
         if least is not None and max_rows_per_file is not None and least > max_rows_per_file:
             raise ValueError(
                 f"min_rows_per_file ({least}) cannot be greater than max_rows_per_file "
@@ -127,7 +127,7 @@ class WriteMixin:
             partition_cols=partition_cols,
             max_rows_per_file=max_rows_per_file,
             min_rows_per_file=least,
-            **_sink_args(
+            **sink_args(
                 filesystem, try_create_dir, arrow_open_stream_args, filename_provider, mode
             ),
         )
@@ -150,7 +150,7 @@ class WriteMixin:
         **arrow_csv_args: Any,
     ) -> None:
         """Writes CSV files with a header. `arrow_csv_args`: `write_options` of `pyarrow.csv`."""
-        least = _min_rows(min_rows_per_file, num_rows_per_file)
+        least = min_rows(min_rows_per_file, num_rows_per_file)
         arguments = dict(arrow_csv_args) | (
             arrow_csv_args_fn() if arrow_csv_args_fn is not None else {}
         )
@@ -175,7 +175,7 @@ class WriteMixin:
             path,
             writer_args=arguments,
             min_rows_per_file=least,
-            **_sink_args(
+            **sink_args(
                 filesystem, try_create_dir, arrow_open_stream_args, filename_provider, mode
             ),
         )
@@ -198,7 +198,7 @@ class WriteMixin:
         **pandas_json_args: Any,
     ) -> None:
         """Writes files of JSON lines. `pandas_json_args`: of `pandas.DataFrame.to_json`."""
-        least = _min_rows(min_rows_per_file, num_rows_per_file)
+        least = min_rows(min_rows_per_file, num_rows_per_file)
         arguments = dict(pandas_json_args) | (
             pandas_json_args_fn() if pandas_json_args_fn is not None else {}
         )
@@ -222,7 +222,7 @@ class WriteMixin:
             path,
             writer_args=arguments,
             min_rows_per_file=least,
-            **_sink_args(
+            **sink_args(
                 filesystem, try_create_dir, arrow_open_stream_args, filename_provider, mode
             ),
         )
@@ -244,7 +244,7 @@ class WriteMixin:
         mode: SaveMode = SaveMode.APPEND,
     ) -> None:
         """Writes one column to `.npy` files. ValueError if there is none of that name."""
-        least = _min_rows(min_rows_per_file, num_rows_per_file)
+        least = min_rows(min_rows_per_file, num_rows_per_file)
         known = self._known_schema()
         if known is not None and column not in known.names:
             raise ValueError(f"Column '{column}' does not exist: there are {known.names}.")
@@ -268,7 +268,7 @@ class WriteMixin:
             path,
             column=column,
             min_rows_per_file=least,
-            **_sink_args(
+            **sink_args(
                 filesystem, try_create_dir, arrow_open_stream_args, filename_provider, mode
             ),
         )
@@ -298,7 +298,7 @@ class WriteMixin:
             path,
             column,
             file_format,
-            **_sink_args(
+            **sink_args(
                 filesystem, try_create_dir, arrow_open_stream_args, filename_provider, mode
             ),
         )
@@ -478,7 +478,7 @@ def _is_native(
     )
 
 
-def _sink_args(
+def sink_args(
     filesystem: Any,
     try_create_dir: bool,
     open_stream_args: dict[str, Any] | None,
@@ -494,7 +494,7 @@ def _sink_args(
     }
 
 
-def _min_rows(min_rows_per_file: int | None, num_rows_per_file: int | None) -> int | None:
+def min_rows(min_rows_per_file: int | None, num_rows_per_file: int | None) -> int | None:
     """Returns the one that is given. ValueError for both, and for numbers below 1."""
     if min_rows_per_file is not None and num_rows_per_file is not None:
         raise ValueError(
