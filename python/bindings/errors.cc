@@ -58,7 +58,6 @@ PyObject* TypeOf(arrow::StatusCode code) {
       return PyExc_NotImplementedError;
     case arrow::StatusCode::Invalid:
     case arrow::StatusCode::AlreadyExists:
-    case arrow::StatusCode::SerializationError:
     case arrow::StatusCode::CapacityError:
       return PyExc_ValueError;
     default:
@@ -70,6 +69,10 @@ PyObject* TypeOf(arrow::StatusCode code) {
   if (status.IsCancelled()) CheckSignals();
   if (status.IsIOError()) {
     SetOsError(status);
+  } else if (status.IsSerializationError()) {
+    nb::object error = nb::module_::import_("headrace._internal.errors")
+                           .attr("undecodable")(Text(status.message()));
+    PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.ptr())), error.ptr());
   } else {
     PyErr_SetObject(TypeOf(status.code()), Text(status.message()).ptr());
   }

@@ -19,6 +19,7 @@
 #include "errors.h"
 #include "headrace/data/transform/function.h"
 #include "headrace/engine/session.h"
+#include "headrace/observe/statistics.h"
 #include "headrace/runtime/backend.h"
 #include "headrace/runtime/store/object_store.h"
 
@@ -160,6 +161,10 @@ void BindExecution(nb::module_& module) {
       .def("poll", &PyExecution::Poll, nb::arg("timeout_seconds"), nb::arg("prefetch") = 1)
       .def("stop", &PyExecution::Stop)
       .def("snapshot", &PyExecution::Snapshot)
+      .def("statistics",
+           [](const PyExecution& self) {
+             return RenderStatistics(self.Snapshot(), {self.elapsed(), self.peak_charged_bytes()});
+           })
       .def_prop_ro("elapsed_seconds",
                    [](const PyExecution& self) { return self.elapsed().seconds(); })
       .def_prop_ro("peak_charged_bytes", &PyExecution::peak_charged_bytes);

@@ -24,6 +24,7 @@ struct PyBatch {
 // What the two ends of one call share: the input, and why it broke off.
 struct CallState {
   std::unique_ptr<BatchStream> input;
+  std::uint64_t task_number = 0;
   Status input_error;
   Origin origin;       // Of the last batch.
   nb::object current;  // The last batch, for error messages.
@@ -128,8 +129,10 @@ class PythonRunner final : public FunctionRunner {
     runtime_.reset();
   }
 
-  Result<std::unique_ptr<BatchStream>> Run(std::unique_ptr<BatchStream> input) override {
+  Result<std::unique_ptr<BatchStream>> Run(std::unique_ptr<BatchStream> input,
+                                           std::uint64_t task_number) override {
     auto state = std::make_shared<CallState>();
+    state->task_number = task_number;
     state->input = std::move(input);
     nb::gil_scoped_acquire locked;
     try {
@@ -233,6 +236,7 @@ void BindWorker(nb::module_& module) {
       .def_prop_ro("origin", [](const PyBatch& self) { return DescribeOrigin(self.batch.origin); })
       .def_prop_ro("payload", &PayloadOf);
   nb::class_<PyBatches>(module, "Batches")
+      .def_prop_ro("task_number", [](const PyBatches& self) { return self.state->task_number; })
       .def("__iter__", [](nb::handle self) { return self; })
       .def("__next__", &NextBatch);
   module.def("run_worker", &RunPythonWorker, nb::arg("fd"), nb::arg("runtime"));

@@ -42,6 +42,7 @@ std::vector<std::string> PathsOf(const PySource& self) {
   for (const ReadUnit& unit : self.source->units) {
     if (unit.path.empty() || (!paths.empty() && paths.back() == unit.path)) continue;
     paths.push_back(unit.path);
+    paths.insert(paths.end(), unit.more_paths.begin(), unit.more_paths.end());
   }
   return paths;
 }
@@ -102,7 +103,10 @@ PySource PythonSource(std::string name, const PyFunction& function,
   source->schema = std::move(schema);
   for (const auto& [payload, num_rows, num_bytes, files] : units) {
     ReadUnit unit;
-    if (!files.empty()) unit.path = files.front();
+    if (!files.empty()) {
+      unit.path = files.front();
+      unit.more_paths.assign(files.begin() + 1, files.end());
+    }
     unit.num_rows = num_rows;
     unit.num_bytes = num_bytes;
     unit.payload = SharedBytes(payload);

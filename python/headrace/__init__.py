@@ -53,6 +53,7 @@ _EXPORTS = {
         "from_numpy_refs",
         "from_pandas",
         "from_pandas_refs",
+        "from_tf",
         "from_torch",
         "range",
         "range_tensor",
@@ -62,8 +63,12 @@ _EXPORTS = {
         "read_images",
         "read_json",
         "read_numpy",
+        "read_orc",
         "read_parquet",
+        "read_sql",
         "read_text",
+        "read_tfrecords",
+        "read_webdataset",
     ),
 }
 _HOMES = {name: module for module, names in _EXPORTS.items() for name in names}

@@ -27,6 +27,7 @@ from headrace.read_api import (
     from_numpy_refs,
     from_pandas,
     from_pandas_refs,
+    from_tf,
     from_torch,
     range,
     range_tensor,
@@ -36,8 +37,12 @@ from headrace.read_api import (
     read_images,
     read_json,
     read_numpy,
+    read_orc,
     read_parquet,
+    read_sql,
     read_text,
+    read_tfrecords,
+    read_webdataset,
 )
 
 __version__: str
@@ -77,6 +82,7 @@ __all__ = [
     "from_numpy_refs",
     "from_pandas",
     "from_pandas_refs",
+    "from_tf",
     "from_torch",
     "get",
     "init",
@@ -90,7 +96,11 @@ __all__ = [
     "read_images",
     "read_json",
     "read_numpy",
+    "read_orc",
     "read_parquet",
+    "read_sql",
     "read_text",
+    "read_tfrecords",
+    "read_webdataset",
     "shutdown",
 ]

@@ -291,6 +291,7 @@ class ExecutionOptions:
     max_errored_blocks: int
     max_task_attempts: int
     event_log_path: str
+    seed: int  # of random numbers that each run draws anew
     inline_mode: bool  # everything in the calling thread
 
 class OperatorState:
@@ -307,6 +308,7 @@ class Execution:
         """(block or None, ended)."""
     def stop(self) -> None: ...
     def snapshot(self) -> list[OperatorState]: ...
+    def statistics(self) -> str: ...  # the text of Dataset.stats()
     @property
     def elapsed_seconds(self) -> float: ...
     @property
@@ -334,6 +336,7 @@ class Batch:
 class Batches:
     """The input of a worker-side function: an iterator that the engine feeds."""
 
+    task_number: int  # of the operator's tasks; the same when the task runs again
     def __iter__(self) -> Batches: ...
     def __next__(self) -> Batch: ...
 

@@ -280,6 +280,7 @@ class DataContext:
 
     def __post_init__(self) -> None:
         self._kv_configs: dict[str, Any] = {}
+        self._execution_idx = 0  # Of the next execution of the dataset that has this context.
 
     @staticmethod
     def get_current() -> DataContext:

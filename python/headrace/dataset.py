@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -14,8 +14,10 @@ from headrace._internal.dataset_exchange import ExchangeMixin
 from headrace._internal.dataset_split import SplitMixin
 from headrace._internal.dataset_transform import TransformMixin
 from headrace._internal.dataset_write import WriteMixin
+from headrace._internal.dataset_write_formats import WriteFormatsMixin
 from headrace._internal.plan_building import make_options
 from headrace._internal.stats import RunStats
+from headrace._internal.tensor_batches import TensorBatchesMixin
 from headrace.context import DataContext
 
 __all__ = ["Dataset", "MaterializedDataset", "RefBundle", "Schema"]
@@ -65,7 +67,15 @@ def type_name(dtype: pa.DataType) -> str:
     return str(dtype)
 
 
-class Dataset(TransformMixin, ExchangeMixin, ConsumeMixin, SplitMixin, WriteMixin):
+class Dataset(
+    TransformMixin,
+    ExchangeMixin,
+    ConsumeMixin,
+    SplitMixin,
+    TensorBatchesMixin,
+    WriteMixin,
+    WriteFormatsMixin,
+):
     """Rows to come: what to read and what to do with them.
 
     Each verb returns a new dataset; nothing runs before a verb asks for rows, and each such verb
@@ -85,6 +95,9 @@ class Dataset(TransformMixin, ExchangeMixin, ConsumeMixin, SplitMixin, WriteMixi
         self._schema: Schema | None = None
         # The verb and arguments that made this dataset, see _internal/lineage.py.
         self._recipe: Any = None
+
+    def _tensor_batches(self, batch_format: str, finish: Callable[[Any], Any], options: Any) -> Any:
+        return self.iterator()._tensor_batches(batch_format, finish, options)
 
     def _with_plan(self, plan: _core.Plan) -> Dataset:
         plan.validate()

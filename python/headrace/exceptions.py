@@ -33,6 +33,14 @@ class ExecutionTimeoutError(TimeoutError):
     """A run made no progress for `DataContext.execution_no_progress_timeout_s`."""
 
 
+class TextDecodeError(UnicodeDecodeError):
+    """Bytes of a file are no text in the encoding asked for. The reason says where; the bytes
+    themselves, and their range, stay with the reader."""
+
+    def __str__(self) -> str:
+        return self.reason
+
+
 def omit_traceback_stdout(fn: _F) -> _F:
     """Returns `fn` unchanged: errors here carry no internal frames that would have to be hidden."""
     return fn

@@ -11,6 +11,7 @@ and the few functions that Arrow lacks run in a worker process.
 from __future__ import annotations
 
 import functools
+import operator
 import uuid as _uuid
 from collections.abc import Callable
 from typing import Any
@@ -51,6 +52,7 @@ from headrace._internal.expr.nodes import (
 )
 from headrace._internal.expr.special_nodes import (
     DownloadExpr,
+    MonotonicallyIncreasingIdExpr,
     RandomExpr,
     StarExpr,
     UnnestExpr,
@@ -65,6 +67,7 @@ __all__ = [
     "DownloadExpr",
     "Expr",
     "LiteralExpr",
+    "MonotonicallyIncreasingIdExpr",
     "Operation",
     "PyArrowComputeUDFExpr",
     "RandomExpr",
@@ -86,6 +89,7 @@ __all__ = [
     "exprlist_to_fields",
     "is_rename_expr",
     "lit",
+    "monotonically_increasing_id",
     "pyarrow_udf",
     "random",
     "star",
@@ -123,13 +127,31 @@ def uuid() -> UUIDExpr:
 
 
 def random(*, seed: int | None = None, reseed_after_execution: bool = True) -> RandomExpr:
-    """A random number in [0, 1) for each row, another one in each run.
+    """A random number in [0, 1) for each row.
 
-    Raises NotImplementedError for a seed: an expression does not know its block's position yet.
+    It depends on the seed and on the row's place in the data, not on batch sizes, timing or the
+    number of workers: a run of the same plan over the same data draws the same numbers.
+
+    Args:
+        seed: None: another one in each run. Two columns of one seed are equal.
+        reseed_after_execution: each execution of a dataset draws anew, so that the first, second,
+            ... execution are each repeatable; False: every execution draws the same numbers.
+
+    Raises:
+        TypeError: the seed is not a whole number.
     """
     if seed is not None:
-        raise NotImplementedError("random() takes no seed yet")
-    return RandomExpr(DataType(pa.float64()))
+        seed = operator.index(seed)
+    return RandomExpr(DataType(pa.float64()), seed, reseed_after_execution)
+
+
+def monotonically_increasing_id() -> MonotonicallyIncreasingIdExpr:
+    """A number (int64) for each row, unique in the dataset, increasing but with gaps.
+
+    The upper 31 bits are the number of the task, the lower 33 the number of the row in it. Where
+    blocks come in another order in another run, so do the numbers.
+    """
+    return MonotonicallyIncreasingIdExpr(DataType(pa.int64()))
 
 
 def download(uri_column_name: str, *, filesystem: Any = None) -> DownloadExpr:

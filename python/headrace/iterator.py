@@ -13,6 +13,7 @@ from headrace import _core
 from headrace._internal import batching
 from headrace._internal.plan_building import check_batch_format
 from headrace._internal.prefetch import Prefetcher
+from headrace._internal.tensor_batches import TensorBatchesMixin
 
 if TYPE_CHECKING:
     from headrace.context import DataContext
@@ -31,7 +32,7 @@ class _Iterable:
         return self._make()
 
 
-class DataIterator(abc.ABC):
+class DataIterator(TensorBatchesMixin, abc.ABC):
     """Iterates over a dataset in rows or batches; each iteration runs the dataset anew.
 
     Leaving an iteration early stops the run and returns its memory.
@@ -135,6 +136,9 @@ class DataIterator(abc.ABC):
             return iter(Prefetcher(batches, depth))
 
         return _Iterable(iterate)
+
+    def _tensor_batches(self, batch_format: str, finish: Callable[[Any], Any], options: Any) -> Any:
+        return self._iter_batches(batch_format=batch_format, finish=finish, **options)
 
     def iter_torch_batches(
         self,

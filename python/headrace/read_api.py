@@ -33,6 +33,7 @@ from headrace._internal.from_api import (
     from_numpy_refs,
     from_pandas,
     from_pandas_refs,
+    from_tf,
     range,
     range_tensor,
 )
@@ -49,6 +50,7 @@ from headrace._internal.read_files import (
     read_source,
     without,
 )
+from headrace._internal.read_formats import read_orc, read_sql, read_tfrecords, read_webdataset
 from headrace.context import DataContext
 from headrace.dataset import Dataset
 from headrace.datasource.datasource import Datasource
@@ -66,6 +68,7 @@ __all__ = [
     "from_numpy_refs",
     "from_pandas",
     "from_pandas_refs",
+    "from_tf",
     "from_torch",
     "range",
     "range_tensor",
@@ -75,8 +78,12 @@ __all__ = [
     "read_images",
     "read_json",
     "read_numpy",
+    "read_orc",
     "read_parquet",
+    "read_sql",
     "read_text",
+    "read_tfrecords",
+    "read_webdataset",
 ]
 
 INT32_MAX = 2**31 - 1

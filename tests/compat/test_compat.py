@@ -21,11 +21,7 @@ pytest.importorskip("pandas", minversion="3", reason="the recording has the type
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 
 # Where Headrace differs and the difference stands for now, with the reason.
-DIFFERS = {
-    "expressions-monotonically_increasing_id": "no expression sees its block's position yet",
-    "names-expression_functions": "lacks monotonically_increasing_id",
-    "read-text_encoding": "bytes that are no UTF-8 raise ValueError, not its UnicodeDecodeError",
-}
+DIFFERS: dict[str, str] = {}
 
 
 def _parameter(module: Any, name: str) -> Any:

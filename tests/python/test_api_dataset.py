@@ -292,3 +292,67 @@ def test_streams_keep_the_order_when_asked() -> None:
     ds = headrace.range(40, override_num_blocks=4).map_batches(later_first)
     ds.context.execution_options.preserve_order = True
     assert [row["id"] for row in ds.iter_rows()] == list(range(40))
+
+
+# ---- Expressions that go by a row's place
+
+
+def test_seeded_numbers_depend_on_the_place_only() -> None:
+    from headrace.expressions import random
+
+    fixed = random(seed=5, reseed_after_execution=False)
+    ds = headrace.range(1000, override_num_blocks=8).with_column("r", fixed)
+    first = ds.take_all()
+    assert ds.take_all() == first
+    assert len({row["r"] for row in first}) == 1000
+    with headrace.DataContext.current(headrace.DataContext.get_current().copy()):
+        options = headrace.DataContext.get_current().execution_options
+        options.resource_limits = headrace.ExecutionResources(cpu=1)
+        alone = headrace.range(1000, override_num_blocks=8).with_column("r", fixed)
+        assert alone.take_all() == first
+    narrow = ds.select_columns(["r"]).take_all()
+    assert narrow == [{"r": row["r"]} for row in first]
+    assert ds.take(300) == first[:300]
+
+
+def test_seeded_numbers_differ_from_run_to_run_in_the_same_way() -> None:
+    from headrace.expressions import random
+
+    def runs() -> list[Any]:
+        ds = headrace.range(5).with_column("r", random(seed=5))
+        return [ds.take_all() for _ in range(3)]
+
+    first = runs()
+    assert first[0] != first[1] != first[2] != first[0]
+    assert runs() == first
+    unseeded = headrace.range(5).with_column("r", random())
+    assert unseeded.take_all() != unseeded.take_all()
+
+
+def test_ids_are_unique_and_increase_within_a_task() -> None:
+    from headrace.datatype import DataType
+    from headrace.expressions import monotonically_increasing_id, udf
+
+    ds = headrace.range(100, override_num_blocks=5)
+    rows = ds.with_column("n", monotonically_increasing_id()).take_all()
+    assert [row["n"] for row in rows] == [(i // 20 << 33) + i % 20 for i in range(100)]
+
+    @udf(return_dtype=DataType(pa.int64()))
+    def same(values: Any) -> Any:
+        return values
+
+    through_python = ds.with_column("n", same(monotonically_increasing_id()))
+    assert through_python.take_all() == rows
+    assert through_python.columns() == ["id", "n"]
+    assert ds.filter(expr=same(monotonically_increasing_id()) < 3).take_all() == [
+        {"id": i} for i in range(3)
+    ]
+
+
+def test_filters_and_limits_stay_behind_ids() -> None:
+    from headrace.expressions import col, monotonically_increasing_id
+
+    ds = headrace.range(100, override_num_blocks=1).with_column("n", monotonically_increasing_id())
+    assert ds.filter(expr=col("id") >= 98).take_all() == [{"id": 98, "n": 98}, {"id": 99, "n": 99}]
+    both = (monotonically_increasing_id() < 50) & (col("id") >= 49)
+    assert headrace.range(100, override_num_blocks=1).filter(expr=both).take_all() == [{"id": 49}]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import pickle
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -362,3 +363,85 @@ def test_paths_may_be_path_objects(tmp_path: Path) -> None:
     headrace.range(3).write_csv(tmp_path / "out")  # type: ignore[arg-type]
     assert headrace.read_csv(tmp_path / "out").count() == 3  # type: ignore[arg-type]
     assert headrace.read_csv([tmp_path / "out"]).count() == 3  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_bytes_that_are_no_text_raise_as_in_python(encoding: str, tmp_path: Path) -> None:
+    good = "fine\n" * 3
+    (tmp_path / "a.txt").write_bytes(good.encode(encoding) + b"\x00\xd8\xff")
+    with pytest.raises(UnicodeDecodeError, match=f"not text in encoding '{encoding}'") as caught:
+        headrace.read_text(str(tmp_path), encoding=encoding).take_all()
+    assert pickle.loads(pickle.dumps(caught.value)).reason == caught.value.reason
+
+
+def test_frames_are_written_as_pyarrow_would(tmp_path: Path) -> None:
+    import pandas as pd
+    import pyarrow.parquet as pq
+
+    frame = pd.DataFrame({"i": pd.Series([1, 2], dtype="int8"), "s": ["a", "b"]})
+    ds = headrace.from_pandas(frame)
+    ds.write_parquet(str(tmp_path / "native"))
+    ds.write_parquet(str(tmp_path / "python"), store_schema=True, use_content_defined_chunking=True)
+    for directory in ("native", "python"):
+        [path] = (tmp_path / directory).iterdir()
+        schema = pq.read_schema(path)
+        assert b"headrace.pandas" not in (schema.metadata or {})
+        assert schema.field("i").type == pa.int8()
+        assert pd.read_parquet(path).equals(frame)
+    assert ds.to_pandas().dtypes.equals(frame.dtypes)
+
+
+class _Numbered(Datasink[Any]):
+    """Notes the tasks' numbers; the first attempt of task 1 dies."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.returned: list[Any] = []
+
+    def write(self, blocks: Any, ctx: Any) -> Any:
+        rows = [value for block in blocks for value in block.column("id").to_pylist()]
+        mark = self.directory / f"attempt-{ctx.task_idx}"
+        if ctx.task_idx == 1 and not mark.exists():
+            mark.touch()
+            os._exit(3)
+        return ctx.task_idx, rows
+
+    def on_write_complete(self, write_result: Any) -> None:
+        self.returned = write_result.write_returns
+
+
+def test_a_sink_is_told_the_number_of_its_task(tmp_path: Path) -> None:
+    sink = _Numbered(tmp_path)
+    headrace.range(9, override_num_blocks=3).write_datasink(sink)
+    assert (tmp_path / "attempt-1").exists()
+    assert sink.returned == [(i, [3 * i, 3 * i + 1, 3 * i + 2]) for i in range(3)]
+
+
+def test_files_of_python_sinks_are_named_by_task(tmp_path: Path) -> None:
+    headrace.range(6, override_num_blocks=3).write_csv(
+        str(tmp_path), arrow_open_stream_args={"compression": None}
+    )
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert [name.split("_", 2)[2] for name in names] == [f"{i:06}_000000.csv" for i in range(3)], (
+        names
+    )
+
+
+def test_all_files_of_a_read_task_are_told(tmp_path: Path) -> None:
+    class Pairs(Datasource):
+        def get_read_tasks(self, *args: Any, **kwargs: Any) -> list[ReadTask]:
+            return [
+                ReadTask(
+                    lambda: [pa.table({"a": [1]})],
+                    BlockMetadata(1, 8, None, input_files=[f"{i}.a", f"{i}.b"]),
+                )
+                for i in range(2)
+            ]
+
+        def estimate_inmemory_data_size(self) -> int | None:
+            return None
+
+    ds = headrace.read_datasource(Pairs())
+    files = ["0.a", "0.b", "1.a", "1.b"]
+    assert ds.input_files() == files
+    assert ds.materialize().input_files() == files

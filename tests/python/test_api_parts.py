@@ -321,5 +321,5 @@ def test_random_numbers_differ_between_rows_blocks_and_runs() -> None:
     first, second = ([row["r"] for row in ds.take_all()] for _ in range(2))
     assert all(0 <= value < 1 for value in first)
     assert len({*first, *second}) == 200
-    with pytest.raises(NotImplementedError, match="seed"):
-        random(seed=1)
+    with pytest.raises(TypeError, match="integer"):
+        random(seed="x")  # type: ignore[arg-type]

@@ -244,8 +244,12 @@ def test_read_units_become_tables():
 
 
 def test_a_sink_is_called_once_with_all_tables():
-    def write(tables, position):
-        return [table.num_rows for table in tables], position
+    def write(tables, task_number):
+        return [table.num_rows for table in tables], task_number
 
-    out = run(function("write", write), [IDS, IDS])
-    assert [cloudpickle.loads(row["result"]) for row in rows(out)] == [([3, 3], None)]
+    class Batches(list):
+        task_number = 7
+
+    call = worker.Runtime().resolve(function("write", write))
+    out = list(call(Batches([batch(IDS), batch(IDS)])))
+    assert [cloudpickle.loads(row["result"]) for row in rows(out)] == [([3, 3], 7)]

@@ -278,7 +278,7 @@ class TransformMixin:
     def _filter_expr(
         self, expr: str | Expr, compute: Any, concurrency: Any, given: dict[str, Any]
     ) -> Dataset:
-        from headrace._internal.expr.lowering import is_native, lower
+        from headrace._internal.expr.lowering import hoist_row_places, is_native, lower
         from headrace._internal.expr.nodes import Expr
         from headrace._internal.expr.parse import parse
         from headrace._internal.expr.python_eval import FilterTable
@@ -287,6 +287,11 @@ class TransformMixin:
         if not isinstance(predicate, Expr):
             raise TypeError(f"expr must be an Expr or a string, got: {type(expr).__name__}")
         if not is_native(predicate):
+            [(_, rest)], places = hoist_row_places([("", predicate)])
+            if places:
+                names = [name for name, _ in places]
+                placed = self._with_exprs(places, None, {}, "")
+                return placed._filter_expr(rest, compute, concurrency, given).drop_columns(names)
             return self._map_tables(FilterTable(predicate), "filter", compute, concurrency, given)
         placement = native_placement(compute, concurrency, given, self._context)
         native = lower(predicate, self._known_schema())
@@ -390,7 +395,7 @@ class TransformMixin:
     def _with_exprs(
         self, named: list[tuple[str, Expr]], compute: Any, given: dict[str, Any], label: str
     ) -> Dataset:
-        from headrace._internal.expr.lowering import is_native, lower
+        from headrace._internal.expr.lowering import hoist_row_places, is_native, lower
         from headrace._internal.expr.nodes import Expr
         from headrace._internal.expr.python_eval import ProjectTable
         from headrace._internal.expr.special_nodes import StarExpr, UnnestExpr
@@ -410,6 +415,11 @@ class TransformMixin:
             return self._with_plan(
                 self._plan.project(keep_rest=True, exprs=lowered, placement=placement)
             )
+        rest, places = hoist_row_places(named)
+        if places:
+            names = [name for name, _ in places]
+            placed = self._with_exprs(places, None, {}, "")
+            return placed._with_exprs(rest, compute, given, label).drop_columns(names)
         return self._map_tables(ProjectTable(named, True), label, compute, None, given)
 
     @recorded

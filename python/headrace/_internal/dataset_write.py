@@ -90,7 +90,7 @@ class WriteMixin:
         """
         if catalog is not None:
             raise NotImplementedError("write_parquet() has no `catalog`")
-        least = _min_rows(min_rows_per_file, num_rows_per_file)
+        least = min_rows(min_rows_per_file, num_rows_per_file)
         if least is not None and max_rows_per_file is not None and least > max_rows_per_file:
             raise ValueError(
                 f"min_rows_per_file ({least}) cannot be greater than max_rows_per_file "
@@ -127,7 +127,7 @@ class WriteMixin:
             partition_cols=partition_cols,
             max_rows_per_file=max_rows_per_file,
             min_rows_per_file=least,
-            **_sink_args(
+            **sink_args(
                 filesystem, try_create_dir, arrow_open_stream_args, filename_provider, mode
             ),
         )
@@ -150,7 +150,7 @@ class WriteMixin:
         **arrow_csv_args: Any,
     ) -> None:
         """Writes CSV files with a header. `arrow_csv_args`: `write_options` of `pyarrow.csv`."""
-        least = _min_rows(min_rows_per_file, num_rows_per_file)
+        least = min_rows(min_rows_per_file, num_rows_per_file)
         arguments = dict(arrow_csv_args) | (
             arrow_csv_args_fn() if arrow_csv_args_fn is not None else {}
         )
@@ -175,7 +175,7 @@ class WriteMixin:
             path,
             writer_args=arguments,
             min_rows_per_file=least,
-            **_sink_args(
+            **sink_args(
                 filesystem, try_create_dir, arrow_open_stream_args, filename_provider, mode
             ),
         )
@@ -198,7 +198,7 @@ class WriteMixin:
         **pandas_json_args: Any,
     ) -> None:
         """Writes files of JSON lines. `pandas_json_args`: of `pandas.DataFrame.to_json`."""
-        least = _min_rows(min_rows_per_file, num_rows_per_file)
+        least = min_rows(min_rows_per_file, num_rows_per_file)
         arguments = dict(pandas_json_args) | (
             pandas_json_args_fn() if pandas_json_args_fn is not None else {}
         )
@@ -222,7 +222,7 @@ class WriteMixin:
             path,
             writer_args=arguments,
             min_rows_per_file=least,
-            **_sink_args(
+            **sink_args(
                 filesystem, try_create_dir, arrow_open_stream_args, filename_provider, mode
             ),
         )
@@ -244,7 +244,7 @@ class WriteMixin:
         mode: SaveMode = SaveMode.APPEND,
     ) -> None:
         """Writes one column to `.npy` files. ValueError if there is none of that name."""
-        least = _min_rows(min_rows_per_file, num_rows_per_file)
+        least = min_rows(min_rows_per_file, num_rows_per_file)
         known = self._known_schema()
         if known is not None and column not in known.names:
             raise ValueError(f"Column '{column}' does not exist: there are {known.names}.")
@@ -268,7 +268,7 @@ class WriteMixin:
             path,
             column=column,
             min_rows_per_file=least,
-            **_sink_args(
+            **sink_args(
                 filesystem, try_create_dir, arrow_open_stream_args, filename_provider, mode
             ),
         )
@@ -298,7 +298,7 @@ class WriteMixin:
             path,
             column,
             file_format,
-            **_sink_args(
+            **sink_args(
                 filesystem, try_create_dir, arrow_open_stream_args, filename_provider, mode
             ),
         )
@@ -332,11 +332,10 @@ class WriteMixin:
             plan = self._plan.write(
                 target, self._write_placement(concurrency, ray_remote_args), rows
             )
-            results = [pickle.loads(data) for data in self._write_results(plan, "result")]
+            results = self._write_results(plan)
         except Exception as error:
             datasink.on_write_failed(error)
             raise
-        results.sort(key=lambda result: result.position)
         datasink.on_write_complete(
             WriteResult(
                 num_rows=sum(result.num_rows for result in results),
@@ -414,19 +413,22 @@ class WriteMixin:
     def _write_blocks(self, plan: _core.Plan) -> Iterator[_core.BlockRef]:
         return run_blocks(plan, self._context, title=self._name or "", on_stats=self._keep_stats)
 
-    def _write_results(self, plan: _core.Plan, column: str) -> Iterator[Any]:
-        for block in self._write_blocks(plan):
-            yield from block.get().column(column).to_pylist()
+    def _write_results(self, plan: _core.Plan) -> list[_TaskResult]:
+        """Runs the tasks of a sink of the user; their results are in order of the data."""
+        found = [(block.position, block.get()) for block in self._write_blocks(plan)]
+        found.sort(key=lambda item: item[0])
+        return [
+            pickle.loads(data) for _, table in found for data in table.column("result").to_pylist()
+        ]
 
 
 class _TaskResult:
     """What one task of a sink of the user returned, and what it wrote."""
 
-    def __init__(self, value: Any, num_rows: int, num_bytes: int, position: tuple[int, ...]):
+    def __init__(self, value: Any, num_rows: int, num_bytes: int) -> None:
         self.value = value
         self.num_rows = num_rows
         self.num_bytes = num_bytes
-        self.position = position
 
 
 class _SinkWriter:
@@ -436,15 +438,13 @@ class _SinkWriter:
         self._datasink = datasink
         self._write_uuid = write_uuid
 
-    def __call__(self, tables: Iterator[pa.Table], position: tuple[int, ...] | None) -> _TaskResult:
+    def __call__(self, tables: Iterator[pa.Table], task_number: int) -> _TaskResult:
         from headrace.datasource.datasink import TaskContext
 
         counted = _Counted(tables)
-        context = TaskContext(
-            task_idx=_task_index(position), kwargs={"write_uuid": self._write_uuid}
-        )
+        context = TaskContext(task_idx=task_number, kwargs={"write_uuid": self._write_uuid})
         value = self._datasink.write(counted, context)
-        return _TaskResult(value, counted.num_rows, counted.num_bytes, position or ())
+        return _TaskResult(value, counted.num_rows, counted.num_bytes)
 
 
 class _Counted:
@@ -465,19 +465,6 @@ class _Counted:
         return table
 
 
-def _task_index(position: tuple[int, ...] | None) -> int:
-    """Returns a number for a task that no other task of the run has."""
-    if position is None:
-        return uuid.uuid4().int >> 80
-    if len(position) == 1:
-        return position[0]
-    # Positions are paths of numbers: a digest of 48 bits serves where one number does not.
-    import hashlib
-
-    digest = hashlib.blake2b(repr(tuple(position)).encode(), digest_size=6).digest()
-    return int.from_bytes(digest, "big")
-
-
 def _is_native(
     arguments: dict[str, Any],
     known: set[str],
@@ -491,7 +478,7 @@ def _is_native(
     )
 
 
-def _sink_args(
+def sink_args(
     filesystem: Any,
     try_create_dir: bool,
     open_stream_args: dict[str, Any] | None,
@@ -507,7 +494,7 @@ def _sink_args(
     }
 
 
-def _min_rows(min_rows_per_file: int | None, num_rows_per_file: int | None) -> int | None:
+def min_rows(min_rows_per_file: int | None, num_rows_per_file: int | None) -> int | None:
     """Returns the one that is given. ValueError for both, and for numbers below 1."""
     if min_rows_per_file is not None and num_rows_per_file is not None:
         raise ValueError(

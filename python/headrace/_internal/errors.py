@@ -124,6 +124,13 @@ def rebuild(parts: dict[str, Any]) -> BaseException:
     return _annotated(raised, parts["context"])
 
 
+def undecodable(message: str) -> UnicodeDecodeError:
+    """Returns the exception for bytes that are no text."""
+    from headrace.exceptions import TextDecodeError
+
+    return TextDecodeError("unknown", b"", 0, 0, message)
+
+
 def _worker_died(message: str) -> BaseException:
     from headrace.exceptions import WorkerDiedError
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from headrace._internal.frames import forget_types
 from headrace.block import BlockAccessor
 from headrace.datasource.datasink import TaskContext
 from headrace.datasource.file_datasink import WRITE_UUID_KWARG_NAME, BlockBasedFileDatasink
@@ -33,7 +34,7 @@ class ParquetDatasink(BlockBasedFileDatasink):
         self._max_rows = max_rows_per_file
 
     def write_block(self, block: BlockAccessor, block_index: int, ctx: TaskContext) -> None:
-        table = block.to_arrow()
+        table = forget_types(block.to_arrow())
         step = self._max_rows or max(1, table.num_rows)
         for part, begin in enumerate(range(0, table.num_rows, step)):
             name = self.filename_provider.get_filename_for_block(

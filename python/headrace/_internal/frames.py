@@ -38,6 +38,14 @@ def remember_types(table: pa.Table, frame: pd.DataFrame) -> pa.Table:
     return table.replace_schema_metadata(metadata)
 
 
+def forget_types(table: pa.Table) -> pa.Table:
+    """Returns the table without the note, for files."""
+    metadata = dict(table.schema.metadata or {})
+    if metadata.pop(_KEY, None) is None:
+        return table
+    return table.replace_schema_metadata(metadata or None)
+
+
 def with_remembered_types(frame: pd.DataFrame, table: pa.Table) -> pd.DataFrame:
     """Returns the frame made of `table`, its columns with the types that the table remembers."""
     noted = (table.schema.metadata or {}).get(_KEY)

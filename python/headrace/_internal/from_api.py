@@ -166,6 +166,13 @@ def from_huggingface(
 
 
 @recorded
+def from_tf(dataset: Any) -> MaterializedDataset:
+    """Makes a dataset of a `tf.data.Dataset`, which is read now: its elements, as numpy gives them,
+    in the column "item", or dicts as rows."""
+    return from_items(list(dataset.as_numpy_iterator()))
+
+
+@recorded
 def from_daft(df: Any) -> Dataset:
     """Makes a dataset of a Daft DataFrame, which is computed now."""
     return from_arrow(df.to_arrow())

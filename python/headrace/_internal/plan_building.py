@@ -339,6 +339,7 @@ def make_options(context: DataContext) -> _core.ExecutionOptions:
     options.max_errored_blocks = context.max_errored_blocks
     options.max_task_attempts = context.max_task_attempts
     options.event_log_path = context.event_log_path
+    options.seed = context._execution_idx
     options.inline_mode = context.inline_mode
     if context.inline_mode:
         _serve_inline()

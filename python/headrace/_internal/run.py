@@ -49,6 +49,7 @@ class Run:
     def __enter__(self) -> Run:
         prepare_workers()
         self._execution = self._plan.execute(make_options(self._context))
+        self._context._execution_idx += 1
         if wants_progress(self._context):
             self._progress = ProgressDisplay(self._execution.snapshot, self._context, self._title)
             self._progress.start()

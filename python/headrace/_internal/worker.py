@@ -273,10 +273,10 @@ def _read(read: Callable[[bytes], Iterable[Any]], batches: Iterator[_core.Batch]
             yield convert.batch_to_table(block)
 
 
-def _write(write: Callable[..., Any], batches: Iterator[_core.Batch]) -> Iterator[pa.Table]:
+def _write(write: Callable[..., Any], batches: _core.Batches) -> Iterator[pa.Table]:
     import cloudpickle
 
-    result = write((batch.table for batch in batches), None)
+    result = write((batch.table for batch in batches), batches.task_number)
     yield pa.table({"result": pa.array([cloudpickle.dumps(result)], pa.binary())})
 
 

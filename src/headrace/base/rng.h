@@ -24,6 +24,9 @@ class Rng {
     return z ^ (z >> 31);
   }
 
+  /// Goes on as if `count` numbers had been drawn, in constant time.
+  constexpr void Skip(std::uint64_t count) { state_ += count * 0x9E3779B97F4A7C15ULL; }
+
   /// Returns a number in [0, bound). Requires: bound > 0.
   constexpr std::uint64_t Below(std::uint64_t bound) {
     return static_cast<std::uint64_t>((static_cast<unsigned __int128>((*this)()) * bound) >> 64);

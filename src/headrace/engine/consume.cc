@@ -1,7 +1,5 @@
 #include "headrace/engine/consume.h"
 
-#include <arrow/table.h>
-
 #include "headrace/engine/execution.h"
 #include "headrace/runtime/backend.h"
 
@@ -39,14 +37,6 @@ Status ForEachHandle(Execution& execution, const std::function<Status(const Bloc
     execution.backend().Release({&handle->object, 1});
     ARROW_RETURN_NOT_OK(status);
   }
-}
-
-Result<std::shared_ptr<arrow::Table>> JoinTables(
-    std::vector<std::shared_ptr<arrow::Table>> tables) {
-  if (tables.empty()) return arrow::Table::MakeEmpty(arrow::schema({}));
-  arrow::ConcatenateTablesOptions options = arrow::ConcatenateTablesOptions::Defaults();
-  options.unify_schemas = true;
-  return arrow::ConcatenateTables(tables, options);
 }
 
 }  // namespace headrace

@@ -1,16 +1,10 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <optional>
-#include <vector>
 
 #include "headrace/base/status.h"
 #include "headrace/block/block.h"
-
-namespace arrow {
-class Table;
-}
 
 namespace headrace {
 
@@ -25,9 +19,5 @@ Status ForEachBlock(Execution& execution, const std::function<Status(const Block
 
 /// The same for what is known of the blocks, which are never loaded.
 Status ForEachHandle(Execution& execution, const std::function<Status(const BlockHandle&)>& visit);
-
-/// Joins tables without copying; schemas that differ are unified by Arrow's promotion rules.
-/// None gives a table without columns.
-Result<std::shared_ptr<arrow::Table>> JoinTables(std::vector<std::shared_ptr<arrow::Table>> tables);
 
 }  // namespace headrace

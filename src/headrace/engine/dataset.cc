@@ -2,10 +2,12 @@
 
 #include <arrow/record_batch.h>
 #include <arrow/table.h>
+#include <arrow/type.h>
 
 #include <atomic>
 #include <utility>
 
+#include "headrace/block/block_builder.h"
 #include "headrace/control/plan/explain.h"
 #include "headrace/data/consume/batcher.h"
 #include "headrace/data/consume/commit.h"
@@ -176,12 +178,14 @@ Result<std::shared_ptr<arrow::Table>> Dataset::ToTable() const {
   ExecutionOptions ordered = options_;
   ordered.preserve_order = true;
   ARROW_ASSIGN_OR_RAISE(auto execution, Execute(ordered));
-  std::vector<std::shared_ptr<arrow::Table>> tables;
+  std::vector<Block> blocks;
   ARROW_RETURN_NOT_OK(ForEachBlock(*execution, [&](const Block& block) {
-    tables.push_back(block.table());
+    blocks.push_back(block);
     return Status::OK();
   }));
-  return JoinTables(std::move(tables));
+  if (blocks.empty()) return arrow::Table::MakeEmpty(arrow::schema(arrow::FieldVector{}));
+  ARROW_ASSIGN_OR_RAISE(const Block joined, JoinBlocks(blocks, nullptr));
+  return joined.table();
 }
 
 Result<std::shared_ptr<arrow::Table>> Dataset::Take(std::int64_t rows) const {

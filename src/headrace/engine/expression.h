@@ -30,7 +30,7 @@ class Expression {
 
 /// The column of this name.
 Expression Col(std::string name);
-/// An Arrow compute function by its name, with default options.
+/// A function by its name, see protocol/expr.h, with default options.
 Expression CallFunction(std::string function, std::vector<Expression> arguments);
 
 Expression operator+(Expression a, Expression b);

@@ -123,16 +123,17 @@ std::string RenderBytes(double bytes) {
 }
 
 std::string RenderStatistics(const std::vector<OperatorState>& operators, const RunTotals& totals) {
+  if (operators.empty()) return "";
   std::string text;
   int number = 0;
   for (const OperatorState& state : operators) text += RenderOperator(++number, state) + "\n";
-  const std::int64_t rows = operators.empty() ? 0 : operators.back().output_rows;
+  const std::int64_t rows = operators.back().output_rows;
   text += "Dataset throughput:\n\t* Throughput: " +
           PerSecond(rows, static_cast<double>(totals.elapsed.nanos)) + "\n";
-  text += "Memory:\n\t* Peak of blocks charged: " +
-          RenderBytes(static_cast<double>(totals.peak_charged_bytes)) + " of a budget of " +
-          RenderBytes(static_cast<double>(totals.budget_bytes)) + "\n";
-  text += "\t* Spilled to disk: " + RenderBytes(static_cast<double>(totals.spilled_bytes)) + "\n";
+  text += "* Total time: " + RenderDuration(static_cast<double>(totals.elapsed.nanos)) + "\n";
+  text +=
+      "* Peak object store use: " + RenderBytes(static_cast<double>(totals.peak_charged_bytes)) +
+      "\n";
   return text;
 }
 

@@ -15,8 +15,6 @@ namespace headrace {
 struct RunTotals {
   Duration elapsed;
   std::int64_t peak_charged_bytes = 0;
-  std::int64_t budget_bytes = 0;
-  std::int64_t spilled_bytes = 0;
 };
 
 /// Renders what each operator did in the form that users of ray.data know, a block of lines for
@@ -28,7 +26,7 @@ struct RunTotals {
 ///   * Waited for: 80% consumer, 15% no credit, 5% no cpu
 ///
 /// The last line of a block splits the time in which the operator could not start a task by
-/// reason; time in which there was nothing to wait for is left out.
+/// reason; time in which there was nothing to wait for is left out. No operators: "".
 std::string RenderStatistics(const std::vector<OperatorState>& operators, const RunTotals& totals);
 
 /// Renders a duration with a unit that suits it: "5.1us", "1.38ms", "0.52s".

@@ -40,7 +40,7 @@ struct Literal {
   std::shared_ptr<arrow::Scalar> value;
 };
 
-/// An Arrow compute function by name. `options_type` and `options` are what
+/// A function of Arrow or of data/transform/row_function.h. `options_type` and `options` are what
 /// arrow::compute::FunctionOptions::type_name() and Serialize() give; empty: the default.
 struct Call {
   std::string function;

@@ -315,6 +315,7 @@ Result<ProgramPtr> ReadProgram(WireReader* in) {
 
 void WriteReadUnit(const ReadUnit& unit, WireWriter* out) {
   out->Bytes(unit.path);
+  WriteStrings(unit.more_paths, out);
   out->I64(unit.begin);
   out->I64(unit.end);
   out->I64(unit.num_rows);
@@ -326,6 +327,7 @@ void WriteReadUnit(const ReadUnit& unit, WireWriter* out) {
 ReadUnit ReadReadUnit(WireReader* in) {
   ReadUnit unit;
   unit.path = in->String();
+  unit.more_paths = ReadStrings(in);
   unit.begin = in->I64();
   unit.end = in->I64();
   unit.num_rows = in->I64();

@@ -73,10 +73,11 @@ using FunctionPtr = std::shared_ptr<const FunctionSpec>;
 /// One piece of a source that can be read on its own. Its index in the source is the first
 /// part of the position of every row read from it.
 struct ReadUnit {
-  std::string path;             // The file; "" for sources without files.
-  std::int64_t begin = 0;       // Range in the format's own terms: row groups of a Parquet
-  std::int64_t end = -1;        // file, rows of a range. -1: to the end.
-  std::int64_t num_rows = -1;   // -1: unknown.
+  std::string path;                     // The file; "" for sources without files.
+  std::vector<std::string> more_paths;  // Further files, of a Python ReadTask that reads several.
+  std::int64_t begin = 0;               // Range in the format's own terms: row groups of a Parquet
+  std::int64_t end = -1;                // file, rows of a range. -1: to the end.
+  std::int64_t num_rows = -1;           // -1: unknown.
   std::int64_t num_bytes = -1;  // Estimated bytes in memory, before projection. -1: unknown.
   std::vector<std::pair<std::string, std::string>> partition;  // Hive columns from the path.
   std::shared_ptr<const std::string> payload;                  // For kRead functions.

@@ -170,8 +170,14 @@ TEST(ProgramTest, ChangedBytesNeverCrash) {
 }
 
 TEST(ProgramTest, ReadUnitComesBackOrIsBad) {
-  const ReadUnit unit{
-      "/a/b", 3, 5, 100, 800, {{"year", "2024"}}, std::make_shared<const std::string>("task")};
+  const ReadUnit unit{.path = "/a/b",
+                      .more_paths = {"/a/c"},
+                      .begin = 3,
+                      .end = 5,
+                      .num_rows = 100,
+                      .num_bytes = 800,
+                      .partition = {{"year", "2024"}},
+                      .payload = std::make_shared<const std::string>("task")};
   WireWriter out;
   WriteReadUnit(unit, &out);
   const std::string bytes = out.Take();
@@ -179,6 +185,7 @@ TEST(ProgramTest, ReadUnitComesBackOrIsBad) {
   const ReadUnit back = ReadReadUnit(&in);
   ASSERT_TRUE(in.Finish().ok());
   EXPECT_EQ(back.path, unit.path);
+  EXPECT_EQ(back.more_paths, unit.more_paths);
   EXPECT_EQ(back.begin, 3);
   EXPECT_EQ(back.end, 5);
   EXPECT_EQ(back.num_rows, 100);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +21,7 @@ from headrace._internal.expr.nodes import (
     UDFExpr,
     UnaryExpr,
 )
+from headrace._internal.expr.special_nodes import MonotonicallyIncreasingIdExpr, RandomExpr
 from headrace._internal.scalars import scalar_of
 
 _FUNCTIONS = {
@@ -40,6 +43,10 @@ _FUNCTIONS = {
 }
 
 
+_OF_ROW_PLACE = (MonotonicallyIncreasingIdExpr, RandomExpr)
+_NATIVE = (ColumnExpr, LiteralExpr, UnaryExpr, AliasExpr, CastExpr, *_OF_ROW_PLACE)
+
+
 def is_native(expr: Expr) -> bool:
     """Returns True if the engine evaluates all of `expr` without Python."""
     if isinstance(expr, UDFExpr):
@@ -48,7 +55,7 @@ def is_native(expr: Expr) -> bool:
         membership = expr.op in (Operation.IN, Operation.NOT_IN)
         native = not membership or isinstance(expr.right, LiteralExpr)
     else:
-        native = isinstance(expr, (ColumnExpr, LiteralExpr, UnaryExpr, AliasExpr, CastExpr))
+        native = isinstance(expr, _NATIVE)
     return native and all(is_native(child) for child in expr.children())
 
 
@@ -72,7 +79,60 @@ def lower(expr: Expr, schema: pa.Schema | None = None) -> _core.Expr:
         return _core.Expr.call(_FUNCTIONS[expr.op], [lower(expr.operand, schema)])
     if isinstance(expr, BinaryExpr):
         return _lower_binary(expr, schema)
+    if isinstance(expr, MonotonicallyIncreasingIdExpr):
+        return _core.Expr.call("monotonically_increasing_id", [])
+    if isinstance(expr, RandomExpr):
+        return _lower_random(expr)
     raise TypeError(f"{expr.label()} cannot be used here: it needs Python")
+
+
+def _lower_random(expr: RandomExpr) -> _core.Expr:
+    seed, reseed = expr.seed, expr.reseed_after_execution
+    if seed is None:
+        seed, reseed = secrets.randbits(63), True
+    seed = (seed + 2**63) % 2**64 - 2**63
+    literals = [pa.scalar(seed, pa.int64()), pa.scalar(bool(reseed))]
+    return _core.Expr.call("random", [_core.Expr.literal(literal) for literal in literals])
+
+
+def hoist_row_places(
+    exprs: list[tuple[str, Expr]],
+) -> tuple[list[tuple[str, Expr]], list[tuple[str, Expr]]]:
+    """Takes what goes by a row's place out of expressions that need Python, which do not know it.
+
+    Returns the expressions, with columns in its stead, and what these columns are.
+    """
+    hoisted: dict[str, Expr] = {}
+
+    def take(expr: Expr) -> Expr:
+        if isinstance(expr, _OF_ROW_PLACE):
+            name = f"__headrace_place_{len(hoisted)}"
+            hoisted[name] = expr
+            return ColumnExpr(expr.data_type, name)
+        children = expr.children()
+        changed = {id(child): take(child) for child in children}
+        if all(changed[id(child)] is child for child in children):
+            return expr
+        return with_children(expr, changed)
+
+    taken = [(name, take(expr)) for name, expr in exprs]
+    return taken, list(hoisted.items())
+
+
+def with_children(expr: Expr, replaced: dict[int, Expr]) -> Expr:
+    """Returns `expr` with the children whose ids are in `replaced` replaced."""
+
+    def swap(value: Any) -> Any:
+        if isinstance(value, Expr):
+            return replaced.get(id(value), value)
+        if isinstance(value, list):
+            return [swap(item) for item in value]
+        if isinstance(value, dict):
+            return {key: swap(item) for key, item in value.items()}
+        return value
+
+    fields = {name: getattr(expr, name) for name in expr.__dataclass_fields__}
+    return replace(expr, **{name: swap(value) for name, value in fields.items()})
 
 
 def _lower_binary(expr: BinaryExpr, schema: pa.Schema | None) -> _core.Expr:

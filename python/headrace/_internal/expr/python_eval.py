@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from headrace._internal.expr.lowering import is_native, lower, to_value_set
+from headrace._internal.expr.lowering import is_native, lower, to_value_set, with_children
 from headrace._internal.expr.nodes import (
     BinaryExpr,
     Expr,
@@ -21,11 +21,7 @@ from headrace._internal.expr.nodes import (
     UDFExpr,
     column,
 )
-from headrace._internal.expr.special_nodes import (
-    DownloadExpr,
-    RandomExpr,
-    UUIDExpr,
-)
+from headrace._internal.expr.special_nodes import DownloadExpr, UUIDExpr
 
 _DOWNLOAD_THREADS = 16
 
@@ -73,8 +69,6 @@ def evaluate(expr: Expr, table: pa.Table) -> pa.ChunkedArray:
         return _download(expr, table)
     if isinstance(expr, UUIDExpr):
         return pa.chunked_array([[str(uuid.uuid4()) for _ in range(table.num_rows)]], pa.string())
-    if isinstance(expr, RandomExpr):
-        return _random(table.num_rows)
     if isinstance(expr, BinaryExpr) and expr.op in (Operation.IN, Operation.NOT_IN):
         return _is_in(expr, table)
     replaced: dict[int, Expr] = {}
@@ -85,25 +79,7 @@ def evaluate(expr: Expr, table: pa.Table) -> pa.ChunkedArray:
             replaced[id(child)] = column(name)
     if not replaced:
         raise TypeError(f"{expr.label()} cannot be evaluated here")
-    return evaluate(_with_children(expr, replaced), table)
-
-
-def _random(rows: int) -> pa.ChunkedArray:
-    import numpy as np
-
-    # Seeded by the system each time: workers are forks of one process.
-    return pa.chunked_array([pa.array(np.random.default_rng().random(rows))])
-
-
-def _with_children(expr: Expr, replaced: dict[int, Expr]) -> Expr:
-    changes: dict[str, Any] = {}
-    for name, value in vars(expr).items():
-        if isinstance(value, Expr) and id(value) in replaced:
-            changes[name] = replaced[id(value)]
-        elif isinstance(value, list):
-            changes[name] = [replaced.get(id(item), item) for item in value]
-    changes = {key: value for key, value in changes.items() if key in expr.__dataclass_fields__}
-    return replace(expr, **changes)
+    return evaluate(with_children(expr, replaced), table)
 
 
 def _call_udf(expr: UDFExpr, table: pa.Table) -> pa.ChunkedArray:

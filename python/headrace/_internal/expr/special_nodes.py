@@ -49,12 +49,40 @@ class UUIDExpr(Expr):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RandomExpr(Expr):
-    """A random number in [0, 1) a row, another one in each run."""
+    """A random number in [0, 1) a row; see `headrace.expressions.random`."""
+
+    seed: int | None = None
+    reseed_after_execution: bool = True
 
     def label(self) -> str:
-        return "RANDOM()"
+        if self.seed is None:
+            return "RANDOM()"
+        return f"RANDOM(seed={self.seed}, reseed_after_execution={self.reseed_after_execution})"
+
+    def _own_state(self) -> Any:
+        return self.seed, self.reseed_after_execution
 
     def is_idempotent(self) -> bool:
+        return False
+
+    def nullable(self, input_schema: pa.Schema) -> bool:
+        return False
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MonotonicallyIncreasingIdExpr(Expr):
+    """A number a row that no other row of the run has, increasing within each task."""
+
+    def label(self) -> str:
+        return "MONOTONICALLY_INCREASING_ID()"
+
+    def structurally_equals(self, other: Any) -> bool:
+        return False
+
+    def is_idempotent(self) -> bool:
+        return False
+
+    def nullable(self, input_schema: pa.Schema) -> bool:
         return False
 
 

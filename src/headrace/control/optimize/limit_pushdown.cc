@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "headrace/control/optimize/rules.h"
+#include "headrace/control/plan/expr_facts.h"
 
 namespace headrace {
 namespace {
@@ -9,9 +10,14 @@ LogicalPtr LimitTo(std::int64_t rows, LogicalPtr input) {
   return LogicalOperator::Make(logical::Limit{rows}, {std::move(input)});
 }
 
-// Returns true if `op` makes exactly one row of each row, in order.
+// Returns true if `op` makes exactly one row of each row, in order, and the same one over fewer
+// rows.
 bool PreservesRows(const LogicalOperator& op) {
-  if (op.As<logical::Project>() != nullptr) return true;
+  if (const auto* project = op.As<logical::Project>()) {
+    const auto& exprs = project->projection.exprs;
+    return std::none_of(exprs.begin(), exprs.end(),
+                        [](const NamedExpr& made) { return IsVolatile(made.expr); });
+  }
   const auto* map = op.As<logical::Map>();
   return map != nullptr && map->function->kind == FunctionKind::kMapRows;
 }

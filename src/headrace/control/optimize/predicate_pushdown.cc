@@ -24,7 +24,7 @@ LogicalPtr SinkSome(const Terms& terms, const Placement& placement, const Move& 
                     const Below& below) {
   Terms moved, stay;
   for (const ExprPtr& term : terms) {
-    ExprPtr form = IsVolatile(term) ? nullptr : move(term);
+    ExprPtr form = move(term);
     if (form == nullptr) {
       stay.push_back(term);
     } else {
@@ -194,8 +194,12 @@ LogicalPtr SinkThroughExchange(const Terms& terms, const Placement& placement,
   });
 }
 
+// A term that goes by a row's place must see the same rows before it: no other term goes ahead.
+bool AnyVolatile(const Terms& terms) { return std::any_of(terms.begin(), terms.end(), IsVolatile); }
+
 // Returns the filtered `child` with some term moved into or below it, or null if none may move.
 LogicalPtr TrySink(const Terms& terms, const Placement& placement, const LogicalPtr& child) {
+  if (AnyVolatile(terms)) return nullptr;
   if (child->As<logical::Project>()) return SinkThroughProject(terms, placement, child);
   if (child->As<logical::Filter>()) return SinkIntoFilter(terms, placement, child);
   if (child->As<logical::Read>()) return SinkIntoRead(terms, placement, child);

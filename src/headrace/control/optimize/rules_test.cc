@@ -90,6 +90,9 @@ TEST(PredicatePushdownTest, Golden) {
       "may fail on rows that the other filter drops",
       Filter(Filter(ReadText(), Over("b", 0)), Gt(Divide(Col("a"), Col("b")), Lit(1))));
   cases.MustNotApply("volatile", Filter(Read(), Gt(Fn("random", {}), Lit(0))));
+  cases.MustNotApply(
+      "not ahead of a volatile term",
+      Filter(Read(), And(Gt(Fn("monotonically_increasing_id", {}), Lit(0)), Over("a"))));
   cases.MustNotApply("below volatile columns",
                      Filter(With(Read(), "x", Fn("random", {})), Over("a")));
   cases.MustNotApply("over a limit", Filter(Limit(Read(), 5), Over("a")));
@@ -118,6 +121,8 @@ TEST(LimitPushdownTest, Golden) {
   cases.MustNotApply("over a flat map",
                      Limit(Map(Read(), Function(FunctionKind::kFlatMapRows, "g")), 5));
   cases.MustNotApply("over filters", Limit(Filter(ReadText(), Over("a")), 5));
+  cases.MustNotApply("over a column of random numbers",
+                     Limit(With(Read(), "x", Fn("random", {})), 5));
   cases.MustNotApply("over a filter function",
                      Limit(Map(Read(), Function(FunctionKind::kFilterRows, "p")), 5));
   cases.MustNotApply("over a union", Limit(Union({Input(), Input()}), 5));

@@ -59,6 +59,11 @@ bool IsTextMap(std::string_view f) {
                    "ascii_lower"});
 }
 
+// What it gives a row depends on which rows came before it, not on their values.
+bool IsOfRowPlace(std::string_view f) {
+  return OneOf(f, {"random", "monotonically_increasing_id"});
+}
+
 // Numbers in, the same kind of number out.
 bool IsArithmetic(std::string_view f) {
   return OneOf(f, {"add", "subtract", "multiply", "divide", "add_checked", "subtract_checked",
@@ -80,6 +85,7 @@ TypePtr CommonNumber(const TypePtr& a, const TypePtr& b) {
 TypePtr TypeOfCall(const expr::Call& call, const arrow::Schema& schema) {
   const std::string_view f = call.function;
   if (IsComparison(f) || IsLogic(f) || IsTextTest(f)) return arrow::boolean();
+  if (IsOfRowPlace(f)) return f == "random" ? arrow::float64() : arrow::int64();
   std::vector<TypePtr> types;
   for (const ExprPtr& argument : call.arguments) {
     TypePtr type = InferType(argument, schema);
@@ -149,7 +155,7 @@ TypePtr InferType(const ExprPtr& e, const arrow::Schema& schema) {
 bool IsVolatile(const ExprPtr& e) {
   return AnyNode(e, [](const Expr& node) {
     const auto* call = node.As<expr::Call>();
-    return call != nullptr && call->function == "random";
+    return call != nullptr && IsOfRowPlace(call->function);
   });
 }
 
@@ -159,7 +165,7 @@ bool MayFail(const ExprPtr& e) {
     const auto* call = node.As<expr::Call>();
     if (call == nullptr) return false;
     const std::string_view f = call->function;
-    return !IsComparison(f) && !IsLogic(f) && !IsTextTest(f) &&
+    return !IsComparison(f) && !IsLogic(f) && !IsTextTest(f) && !IsOfRowPlace(f) &&
            !OneOf(f, {"add", "subtract", "multiply", "negate", "abs", "utf8_length", "utf8_upper",
                       "utf8_lower"});
   });

@@ -19,8 +19,8 @@ namespace headrace {
 /// functions does not know it.
 std::shared_ptr<arrow::DataType> InferType(const ExprPtr& e, const arrow::Schema& schema);
 
-/// Returns true if equal inputs may give different results ("random"): such an expression is
-/// neither copied nor moved past a filter.
+/// Returns true if equal rows may get different results ("random", a number for each row): such an
+/// expression is neither copied nor moved past a filter, and no filter or limit past it.
 bool IsVolatile(const ExprPtr& e);
 
 /// Returns false if `e` has a result for every row of well-typed columns. True where that is not

@@ -110,6 +110,8 @@ TEST(ExprFactsTest, MayFailAndVolatile) {
   EXPECT_FALSE(MayFail(MakeExpr(expr::Cast{Col("a"), arrow::int8(), false})));
   EXPECT_TRUE(IsVolatile(Gt(Fn("random", {}), Lit(0))));
   EXPECT_FALSE(IsVolatile(Gt(Col("random"), Lit(0))));
+  EXPECT_TRUE(IsVolatile(Add(Fn("monotonically_increasing_id", {}), Lit(1))));
+  EXPECT_FALSE(MayFail(Fn("monotonically_increasing_id", {})));
 }
 
 // ---- Validate: the message is the product.

@@ -132,7 +132,7 @@ class Lowering {
     program.shape = {context_.options.target_min_block_bytes,
                      context_.options.target_max_block_bytes, true};
     program.lane = LaneOf(program.steps);
-    program.seed = context_.seed;
+    program.seed = context_.options.seed;
     return program;
   }
 

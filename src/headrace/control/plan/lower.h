@@ -9,8 +9,7 @@ namespace headrace {
 /// What lowering needs to know of the place where the plan will run.
 struct LoweringContext {
   ExecutionOptions options;
-  Resources capacity;  // Of the backend.
-  std::uint64_t seed = 0;
+  Resources capacity;                 // Of the backend.
   std::uint64_t next_program_id = 1;  // Programs are numbered from here, unique in the process.
 };
 

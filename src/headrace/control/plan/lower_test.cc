@@ -47,7 +47,7 @@ TEST(LowerTest, ProgramsHaveTheirOwnIdsLanesAndShape) {
   context.options.target_max_block_bytes = 20;
   context.options.max_errored_blocks = 3;
   context.options.max_task_attempts = 7;
-  context.seed = 5;
+  context.options.seed = 5;
   context.next_program_id = 100;
   const auto plan = Lower(Limit(MapRows(Read()), 2), &context).ValueOrDie();
   EXPECT_EQ(context.next_program_id, 103u);

@@ -122,6 +122,7 @@ struct ExecutionOptions {
   std::int64_t read_op_min_num_blocks = 200;  // See control/plan/lower.h: read parallelism.
   std::int64_t max_errored_blocks = 0;
   std::int32_t max_task_attempts = 4;
+  std::uint64_t seed = 0;      // Of random numbers that each run draws anew.
   std::string event_log_path;  // Record the run here. "": do not.
 };
 

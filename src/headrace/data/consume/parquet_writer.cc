@@ -6,6 +6,7 @@
 #include <arrow/table.h>
 #include <arrow/type.h>
 #include <arrow/util/compression.h>
+#include <arrow/util/key_value_metadata.h>
 #include <parquet/arrow/writer.h>
 #include <parquet/properties.h>
 
@@ -123,6 +124,20 @@ Result<std::shared_ptr<parquet::ArrowWriterProperties>> MakeArrowProperties(
   return builder.build();
 }
 
+// What the package notes of a table in memory ("headrace.pandas") is nobody's business in a file.
+std::shared_ptr<arrow::Schema> WithoutOwnMetadata(const arrow::Schema& schema) {
+  std::vector<std::string> keys, values;
+  if (schema.metadata()) {
+    for (std::int64_t i = 0; i < schema.metadata()->size(); ++i) {
+      if (schema.metadata()->key(i).starts_with("headrace.")) continue;
+      keys.push_back(schema.metadata()->key(i));
+      values.push_back(schema.metadata()->value(i));
+    }
+  }
+  return arrow::schema(schema.fields(),
+                       keys.empty() ? nullptr : arrow::key_value_metadata(keys, values));
+}
+
 class ParquetWriter : public FileWriter {
  public:
   explicit ParquetWriter(std::unique_ptr<parquet::arrow::FileWriter> writer)
@@ -155,9 +170,10 @@ class ParquetWriter : public FileWriter {
 Result<std::unique_ptr<FileWriter>> MakeParquetWriter(const FileWriterArgs& args) {
   ARROW_ASSIGN_OR_RAISE(auto properties, MakeProperties(args));
   ARROW_ASSIGN_OR_RAISE(auto arrow_properties, MakeArrowProperties(args.target.options));
-  ARROW_ASSIGN_OR_RAISE(auto writer, parquet::arrow::FileWriter::Open(
-                                         *args.first.schema(), args.pool, args.sink,
-                                         std::move(properties), std::move(arrow_properties)));
+  const auto schema = WithoutOwnMetadata(*args.first.schema());
+  ARROW_ASSIGN_OR_RAISE(auto writer, parquet::arrow::FileWriter::Open(*schema, args.pool, args.sink,
+                                                                      std::move(properties),
+                                                                      std::move(arrow_properties)));
   return std::make_unique<ParquetWriter>(std::move(writer));
 }
 

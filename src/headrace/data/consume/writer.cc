@@ -55,11 +55,11 @@ std::string PositionName(const Position& position) {
 
 class WriteStream : public BatchStream {
  public:
-  WriteStream(StreamPtr input, std::shared_ptr<const WriteTarget> target, const Position& position,
+  WriteStream(StreamPtr input, std::shared_ptr<const WriteTarget> target,
               const TaskContext& context)
       : input_(std::move(input)),
         target_(std::move(target)),
-        base_name_(target_->run_id + PositionName(position)),
+        base_name_(target_->run_id + PositionName(context.position)),
         context_(context),
         pool_(context.pool ? context.pool : arrow::default_memory_pool()),
         max_rows_(GetInt(target_->options, "max_rows_per_file", 0)),
@@ -209,12 +209,11 @@ Result<FileFormat> FindFileFormat(const std::string& format) {
 }
 
 StreamPtr MakeWriteStream(StreamPtr input, std::shared_ptr<const WriteTarget> target,
-                          const Position& position, const TaskContext& context,
-                          std::int64_t* function_nanos) {
+                          const TaskContext& context, std::int64_t* function_nanos) {
   if (target->format == "python") {
     return MakeMapStream(std::move(input), target->function, context, function_nanos);
   }
-  return std::make_unique<WriteStream>(std::move(input), std::move(target), position, context);
+  return std::make_unique<WriteStream>(std::move(input), std::move(target), context);
 }
 
 }  // namespace headrace

@@ -4,7 +4,6 @@
 #include <memory>
 #include <string>
 
-#include "headrace/block/position.h"
 #include "headrace/data/transform/step.h"
 #include "headrace/protocol/program.h"
 
@@ -21,7 +20,6 @@ namespace headrace {
 /// Options of all formats: min_rows_per_file (rows of a task that go into one file at least) and
 /// max_rows_per_file (at most; 0: no limit). Those of one format stand at its writer.
 StreamPtr MakeWriteStream(StreamPtr input, std::shared_ptr<const WriteTarget> target,
-                          const Position& position, const TaskContext& context,
-                          std::int64_t* function_nanos);
+                          const TaskContext& context, std::int64_t* function_nanos);
 
 }  // namespace headrace

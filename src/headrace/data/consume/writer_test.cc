@@ -88,6 +88,18 @@ TEST(Write, ParquetCommitsUnderItsName) {
   EXPECT_TRUE(Commit(dir.path(), results).ok());
 }
 
+TEST(Write, ParquetFilesHaveTheUsersMetadataOnly) {
+  TempDir dir;
+  const auto metadata = arrow::key_value_metadata({"headrace.pandas", "theirs"}, {"{}", "1"});
+  const auto table = NumbersTable(0, 3)->ReplaceSchemaMetadata(metadata);
+  auto results = RunWrite("parquet", dir.path(), {table, NumbersTable(3, 3)}).ValueOrDie();
+  ASSERT_TRUE(Commit(dir.path(), results).ok());
+  const auto kept = Read("parquet", dir.path())->schema()->metadata();
+  ASSERT_TRUE(kept);
+  EXPECT_TRUE(kept->Contains("theirs"));
+  EXPECT_FALSE(kept->Contains("headrace.pandas"));
+}
+
 TEST(Write, NoRowsWriteNoFile) {
   TempDir dir;
   auto results = RunWrite("parquet", dir.path(), {NumbersTable(0, 0)}).ValueOrDie();

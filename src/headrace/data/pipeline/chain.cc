@@ -62,9 +62,8 @@ class CountStream : public BatchStream {
 
 class ChainBuilder {
  public:
-  ChainBuilder(const TaskProgram& program, Position position, const TaskContext& context,
-               TaskStats* stats)
-      : program_(program), position_(std::move(position)), context_(context), stats_(stats) {}
+  ChainBuilder(const TaskProgram& program, const TaskContext& context, TaskStats* stats)
+      : program_(program), context_(context), stats_(stats) {}
 
   Result<StreamPtr> Build(TaskInput input) {
     input_ = std::move(input);
@@ -151,8 +150,7 @@ class ChainBuilder {
   }
 
   Status Add(const WriteStep& step) {
-    stream_ = MakeWriteStream(std::move(stream_), step.target, position_, context_,
-                              &stats_->function_nanos);
+    stream_ = MakeWriteStream(std::move(stream_), step.target, context_, &stats_->function_nanos);
     return Status::OK();
   }
 
@@ -205,7 +203,6 @@ class ChainBuilder {
   }
 
   const TaskProgram& program_;
-  const Position position_;
   const TaskContext& context_;
   TaskStats* const stats_;
   TaskInput input_;  // What no step has taken yet.
@@ -217,8 +214,7 @@ class ChainBuilder {
 
 Result<StreamPtr> MakeChain(const TaskProgram& program, TaskInput input, const TaskContext& context,
                             TaskStats* stats) {
-  Position position = input.position;
-  return ChainBuilder(program, std::move(position), context, stats).Build(std::move(input));
+  return ChainBuilder(program, context, stats).Build(std::move(input));
 }
 
 }  // namespace headrace

@@ -17,12 +17,11 @@ namespace {
 
 class ChainPipeline : public Pipeline {
  public:
-  ChainPipeline(ProgramPtr program, Position position, TaskContext context)
+  ChainPipeline(ProgramPtr program, TaskContext context)
       : program_(std::move(program)),
-        position_(std::move(position)),
-        context_(context),
+        context_(std::move(context)),
         builder_(program_->shape.target_min_bytes, program_->shape.target_max_bytes,
-                 program_->shape.shape, context.pool) {}
+                 program_->shape.shape, context_.pool) {}
 
   Status Build(TaskInput input) {
     ARROW_ASSIGN_OR_RAISE(chain_, MakeChain(*program_, std::move(input), context_, &stats_));
@@ -70,7 +69,7 @@ class ChainPipeline : public Pipeline {
     output.info.num_rows = shaped.block.num_rows();
     output.info.num_bytes = shaped.block.num_bytes();
     output.info.schema = shaped.block.table()->schema();
-    output.info.position = position_.Child(outputs_++);
+    output.info.position = context_.position.Child(outputs_++);
     output.info.input_files = std::move(shaped.files);
     if (!indexes_.empty()) {
       output.info.index = std::move(indexes_.front());
@@ -81,7 +80,6 @@ class ChainPipeline : public Pipeline {
   }
 
   const ProgramPtr program_;
-  const Position position_;
   const TaskContext context_;
   TaskStats stats_;
   BlockBuilder builder_;
@@ -95,7 +93,10 @@ class ChainPipeline : public Pipeline {
 Result<std::unique_ptr<Pipeline>> Pipeline::Make(ProgramPtr program, TaskInput input,
                                                  TaskContext context) {
   ARROW_RETURN_NOT_OK(InitializeArrow());
-  auto pipeline = std::make_unique<ChainPipeline>(std::move(program), input.position, context);
+  context.position = input.position;
+  context.task_number = input.task_number;
+  context.seed = program->seed;
+  auto pipeline = std::make_unique<ChainPipeline>(std::move(program), std::move(context));
   ARROW_RETURN_NOT_OK(pipeline->Build(std::move(input)));
   return pipeline;
 }

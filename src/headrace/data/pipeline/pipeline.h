@@ -20,6 +20,7 @@ struct TaskInput {
   std::optional<KeyRange> keys;   // Merges.
   std::vector<ReadUnit> units;
   Position position;
+  std::uint64_t task_number = 0;  // Among those of its operator: the same in every attempt.
 };
 
 /// One finished output block of a task.

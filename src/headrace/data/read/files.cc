@@ -55,6 +55,13 @@ Result<std::shared_ptr<arrow::Buffer>> ReadToEnd(arrow::io::InputStream* stream,
 
 }  // namespace
 
+FileList FilesOf(const ReadUnit& unit) {
+  if (unit.path.empty()) return nullptr;
+  std::vector<std::string> files{unit.path};
+  files.insert(files.end(), unit.more_paths.begin(), unit.more_paths.end());
+  return std::make_shared<const std::vector<std::string>>(std::move(files));
+}
+
 bool IsLocal(const FileSystemRef& ref) {
   return (!ref.live && !ref.pickled) || (ref.live && ref.live->type_name() == "local");
 }

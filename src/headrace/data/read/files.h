@@ -24,6 +24,9 @@ bool IsLocal(const FileSystemRef& ref);
 Result<std::shared_ptr<arrow::fs::FileSystem>> ResolveFileSystem(const FileSystemRef& ref,
                                                                  const TaskContext& context);
 
+/// Returns the files that a unit reads; null for none.
+FileList FilesOf(const ReadUnit& unit);
+
 /// Opens a file for reads at any place.
 Result<std::shared_ptr<arrow::io::RandomAccessFile>> OpenFile(const FileSystemRef& ref,
                                                               const std::string& path,

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "headrace/data/read/files.h"
 #include "headrace/data/read/readers.h"
 #include "headrace/data/transform/step.h"
 
@@ -35,11 +36,9 @@ class PythonReaderImpl : public Reader {
     batch.block = Block(
         arrow::Table::Make(arrow::schema(arrow::FieldVector{}), arrow::ChunkedArrayVector{}, 0), 0);
     batch.payload = unit.payload;
-    if (!unit.path.empty()) {
-      batch.origin.files = std::make_shared<const std::vector<std::string>>(1, unit.path);
-    }
+    batch.origin.files = FilesOf(unit);
     ARROW_ASSIGN_OR_RAISE(auto runner, context.functions->Resolve(function));
-    return runner->Run(std::make_unique<PayloadStream>(std::move(batch)));
+    return runner->Run(std::make_unique<PayloadStream>(std::move(batch)), context.task_number);
   }
 };
 

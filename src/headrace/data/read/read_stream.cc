@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "headrace/data/read/files.h"
 #include "headrace/data/read/options.h"
 #include "headrace/data/transform/evaluate.h"
 #include "headrace/data/transform/failure.h"
@@ -85,9 +86,7 @@ class UnitsStream : public BatchStream {
     unit_rows_ = 0;
     rows_known_ = unit.begin == 0;  // Else the reader says where its rows stand in the file.
     origin_ = Origin{};
-    if (!unit.path.empty()) {
-      origin_.files = std::make_shared<const std::vector<std::string>>(1, unit.path);
-    }
+    origin_.files = FilesOf(unit);
     ARROW_ASSIGN_OR_RAISE(const Reader* reader, FindReader(step_.source->format));
     ARROW_ASSIGN_OR_RAISE(open_, reader->Open(step_, unit, context_));
     return Status::OK();

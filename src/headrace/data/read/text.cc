@@ -37,6 +37,12 @@ bool IsUtf8(std::string encoding) {
   return encoding == "utf8" || encoding == "ascii" || encoding == "usascii";
 }
 
+// Of this code, so that it becomes Python's UnicodeDecodeError.
+Status NotText(std::int64_t at, const std::string& encoding) {
+  return Status::SerializationError("the bytes at ", at, " are not text in encoding '", encoding,
+                                    "'; say encoding=, or use read_binary_files");
+}
+
 Result<std::string> ToUtf8(const arrow::Buffer& bytes, const std::string& encoding) {
   iconv_t converter = iconv_open("UTF-8", encoding.c_str());
   if (converter == reinterpret_cast<iconv_t>(-1)) {
@@ -56,10 +62,30 @@ Result<std::string> ToUtf8(const arrow::Buffer& bytes, const std::string& encodi
   }
   iconv_close(converter);
   if (failed) {
-    return Status::Invalid("the bytes at ", static_cast<std::size_t>(bytes.size()) - in_left,
-                           " are not text in encoding '", encoding, "'");
+    return NotText(bytes.size() - static_cast<std::int64_t>(in_left), encoding);
   }
   return text;
+}
+
+// Requires: `text` is not UTF-8. Prefixes cut inside a character are not either: goes by lines
+// first.
+std::int64_t FirstNonUtf8(std::string_view text) {
+  std::size_t line = 0;
+  while (true) {
+    const std::size_t end = std::min(text.find('\n', line), text.size() - 1) + 1;
+    if (!arrow::util::ValidateUTF8(text.substr(line, end - line))) break;
+    line = end;
+  }
+  std::size_t at = line;
+  for (std::size_t size = 1; at + size <= text.size();) {
+    if (arrow::util::ValidateUTF8(text.substr(at, size))) {
+      at += size;
+      size = 1;
+    } else if (++size > 4) {
+      break;
+    }
+  }
+  return static_cast<std::int64_t>(at);
 }
 
 bool IsBlank(std::string_view line) {
@@ -107,9 +133,8 @@ class TextStream : public BatchStream {
  private:
   // What stands behind the last end of a line is a line too, unless it is empty.
   Status Split(std::string_view text) {
-    if (!arrow::util::ValidateUTF8(text)) {
-      return Status::Invalid("the file is not UTF-8 text; say encoding=, or read_binary_files");
-    }
+    if (!arrow::util::ValidateUTF8(text)) return NotText(begin_ + FirstNonUtf8(text), "utf-8");
+    begin_ += static_cast<std::int64_t>(text.size());
     while (!text.empty()) {
       const std::size_t end = text.find_first_of("\r\n");
       const std::string_view line = text.substr(0, end);
@@ -123,6 +148,7 @@ class TextStream : public BatchStream {
   const std::shared_ptr<arrow::io::InputStream> input_;
   const bool drop_empty_lines_;
   std::string rest_;
+  std::int64_t begin_ = 0;  // Where the rest begins in the file.
   std::size_t piece_bytes_ = kFirstPieceBytes;
   arrow::StringBuilder lines_;
   bool ended_ = false;

@@ -9,12 +9,14 @@
 #include <arrow/scalar.h>
 #include <arrow/table.h>
 
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "headrace/data/transform/arrow_init.h"
+#include "headrace/data/transform/row_function.h"
 
 namespace headrace {
 
@@ -22,10 +24,12 @@ namespace cp = arrow::compute;
 
 namespace {
 
-// One node of a bound tree: a column, a literal, or a call of a function on its arguments.
+// One node of a bound tree: a column, a literal, a function of the row's place, or a call of a
+// function on its arguments.
 struct Node {
   int column = -1;
   arrow::Datum literal;
+  std::optional<RowFunction> row_function;
   std::shared_ptr<cp::Function> function;
   std::shared_ptr<cp::FunctionOptions> options;
   std::vector<Node> arguments;
@@ -37,7 +41,8 @@ const std::set<std::string_view> kComparisons = {"equal",   "not_equal",  "less"
 
 class Binder {
  public:
-  explicit Binder(const arrow::Schema& schema) : schema_(schema) {}
+  Binder(const arrow::Schema& schema, const TaskContext& context)
+      : schema_(schema), context_(context) {}
 
   Result<Node> Bind(const ExprPtr& e) {
     if (!e) return Status::Invalid("expression is null");
@@ -64,6 +69,8 @@ class Binder {
 
   Result<Node> BindNode(const expr::Call& call) {
     Node node;
+    ARROW_ASSIGN_OR_RAISE(node.row_function, RowFunction::Find(call, context_));
+    if (node.row_function) return node;
     ARROW_RETURN_NOT_OK(FindFunction(call.function, &node));
     if (!call.options_type.empty()) {
       ARROW_ASSIGN_OR_RAISE(auto options, cp::FunctionOptions::Deserialize(
@@ -143,6 +150,7 @@ class Binder {
   }
 
   const arrow::Schema& schema_;
+  const TaskContext& context_;
 };
 
 class BoundEvaluator : public Evaluator {
@@ -151,21 +159,28 @@ class BoundEvaluator : public Evaluator {
     context_.set_use_threads(false);
   }
 
-  Result<std::shared_ptr<arrow::Array>> Evaluate(const arrow::RecordBatch& batch) override {
-    ARROW_ASSIGN_OR_RAISE(arrow::Datum value, Run(root_, batch));
+  Result<std::shared_ptr<arrow::Array>> Evaluate(const arrow::RecordBatch& batch,
+                                                 std::int64_t first_row) override {
+    ARROW_ASSIGN_OR_RAISE(arrow::Datum value, Run(root_, batch, first_row));
     return AsArray(value, batch.num_rows());
   }
 
   int column_index() const override { return root_.column; }
 
  private:
-  Result<arrow::Datum> Run(const Node& node, const arrow::RecordBatch& batch) {
+  Result<arrow::Datum> Run(const Node& node, const arrow::RecordBatch& batch,
+                           std::int64_t first_row) {
     if (node.column >= 0) return arrow::Datum(batch.column(node.column));
+    if (node.row_function) {
+      ARROW_ASSIGN_OR_RAISE(auto values, node.row_function->Values(first_row, batch.num_rows(),
+                                                                   context_.memory_pool()));
+      return arrow::Datum(std::move(values));
+    }
     if (!node.function) return node.literal;
     std::vector<arrow::Datum> arguments;
     arguments.reserve(node.arguments.size());
     for (const Node& argument : node.arguments) {
-      ARROW_ASSIGN_OR_RAISE(arrow::Datum value, Run(argument, batch));
+      ARROW_ASSIGN_OR_RAISE(arrow::Datum value, Run(argument, batch, first_row));
       arguments.push_back(std::move(value));
     }
     if (node.is_case) ARROW_RETURN_NOT_OK(FoldConditions(batch.num_rows(), &arguments));
@@ -219,29 +234,31 @@ Status UnknownColumn(const std::string& name, const arrow::Schema& schema) {
 
 Result<std::unique_ptr<Evaluator>> Evaluator::Bind(const ExprPtr& e,
                                                    const std::shared_ptr<arrow::Schema>& schema,
-                                                   arrow::MemoryPool* pool) {
+                                                   const TaskContext& context) {
   ARROW_RETURN_NOT_OK(InitializeArrow());
-  ARROW_ASSIGN_OR_RAISE(Node root, Binder(*schema).Bind(e));
-  return std::make_unique<BoundEvaluator>(std::move(root),
-                                          pool ? pool : arrow::default_memory_pool());
+  ARROW_ASSIGN_OR_RAISE(Node root, Binder(*schema, context).Bind(e));
+  return std::make_unique<BoundEvaluator>(
+      std::move(root), context.pool ? context.pool : arrow::default_memory_pool());
 }
 
 Result<std::shared_ptr<arrow::ChunkedArray>> Evaluate(const ExprPtr& e, const arrow::Table& table,
-                                                      arrow::MemoryPool* pool) {
-  ARROW_ASSIGN_OR_RAISE(auto evaluator, Evaluator::Bind(e, table.schema(), pool));
+                                                      const TaskContext& context) {
+  ARROW_ASSIGN_OR_RAISE(auto evaluator, Evaluator::Bind(e, table.schema(), context));
   if (const int index = evaluator->column_index(); index >= 0) return table.column(index);
   arrow::TableBatchReader reader(table);
   arrow::ArrayVector chunks;
   std::shared_ptr<arrow::RecordBatch> batch;
+  std::int64_t row = 0;
   while (true) {
     ARROW_RETURN_NOT_OK(reader.ReadNext(&batch));
     if (!batch) break;
-    ARROW_ASSIGN_OR_RAISE(auto chunk, evaluator->Evaluate(*batch));
+    ARROW_ASSIGN_OR_RAISE(auto chunk, evaluator->Evaluate(*batch, row));
+    row += batch->num_rows();
     chunks.push_back(std::move(chunk));
   }
   if (chunks.empty()) {
     ARROW_ASSIGN_OR_RAISE(auto none, arrow::RecordBatch::MakeEmpty(table.schema()));
-    ARROW_ASSIGN_OR_RAISE(auto chunk, evaluator->Evaluate(*none));
+    ARROW_ASSIGN_OR_RAISE(auto chunk, evaluator->Evaluate(*none, row));
     chunks.push_back(std::move(chunk));
   }
   return std::make_shared<arrow::ChunkedArray>(std::move(chunks));

@@ -3,12 +3,12 @@
 #include <memory>
 
 #include "headrace/base/status.h"
+#include "headrace/data/transform/function.h"
 #include "headrace/protocol/expr.h"
 
 namespace arrow {
 class Array;
 class ChunkedArray;
-class MemoryPool;
 class RecordBatch;
 class Schema;
 class Table;
@@ -21,22 +21,25 @@ namespace headrace {
 class Evaluator {
  public:
   /// An unknown column is a KeyError that lists the columns there are; a function that is unknown
-  /// or does not work row by row is an error too. Null `pool`: the default one.
+  /// or does not work row by row is an error too. Of `context` it takes the pool, and what the
+  /// functions of row_function.h need.
   static Result<std::unique_ptr<Evaluator>> Bind(const ExprPtr& e,
                                                  const std::shared_ptr<arrow::Schema>& schema,
-                                                 arrow::MemoryPool* pool);
+                                                 const TaskContext& context);
   virtual ~Evaluator() = default;
 
-  /// Returns one value per row of `batch`, which has the schema that was bound.
-  virtual Result<std::shared_ptr<arrow::Array>> Evaluate(const arrow::RecordBatch& batch) = 0;
+  /// Returns one value per row of `batch`, which has the schema that was bound. `first_row` is the
+  /// number of its first row among those of the task that come to this step.
+  virtual Result<std::shared_ptr<arrow::Array>> Evaluate(const arrow::RecordBatch& batch,
+                                                         std::int64_t first_row) = 0;
 
   /// Returns the index of the column if the expression is just that, else -1.
   virtual int column_index() const = 0;
 };
 
-/// Returns the values of `e` over all rows of `table`.
+/// Returns the values of `e` over all rows of `table`, which are those of the task.
 Result<std::shared_ptr<arrow::ChunkedArray>> Evaluate(const ExprPtr& e, const arrow::Table& table,
-                                                      arrow::MemoryPool* pool = nullptr);
+                                                      const TaskContext& context = {});
 
 /// Returns the error for a column that is not in `schema`: it lists those that are.
 Status UnknownColumn(const std::string& name, const arrow::Schema& schema);

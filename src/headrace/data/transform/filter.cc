@@ -22,7 +22,7 @@ class FilterStream : public BatchStream {
       : input_(std::move(input)),
         predicate_(std::move(predicate)),
         keep_(std::move(keep)),
-        pool_(context.pool ? context.pool : arrow::default_memory_pool()) {}
+        context_(context) {}
 
   Result<std::optional<Batch>> Next() override {
     while (!ended_) {
@@ -66,7 +66,7 @@ class FilterStream : public BatchStream {
   }
 
   Status Bind(const std::shared_ptr<arrow::Schema>& schema) {
-    ARROW_ASSIGN_OR_RAISE(bound_, Evaluator::Bind(predicate_, schema, pool_));
+    ARROW_ASSIGN_OR_RAISE(bound_, Evaluator::Bind(predicate_, schema, context_));
     schema_ = schema;
     out_schema_ = schema;
     columns_.clear();
@@ -83,7 +83,8 @@ class FilterStream : public BatchStream {
   }
 
   Result<std::shared_ptr<arrow::RecordBatch>> FilterBatch(const arrow::RecordBatch& batch) {
-    ARROW_ASSIGN_OR_RAISE(auto mask, bound_->Evaluate(batch));
+    ARROW_ASSIGN_OR_RAISE(auto mask, bound_->Evaluate(batch, row_));
+    row_ += batch.num_rows();
     std::shared_ptr<arrow::RecordBatch> narrow = batch.Slice(0);
     if (keep_) {
       ARROW_ASSIGN_OR_RAISE(narrow, batch.SelectColumns(columns_));
@@ -99,7 +100,8 @@ class FilterStream : public BatchStream {
     if (narrow->num_columns() == 0) {
       return arrow::RecordBatch::Make(out_schema_, kept, arrow::ArrayVector{});
     }
-    arrow::compute::ExecContext context(pool_);
+    arrow::compute::ExecContext context(context_.pool ? context_.pool
+                                                      : arrow::default_memory_pool());
     context.set_use_threads(false);
     ARROW_ASSIGN_OR_RAISE(
         arrow::Datum out,
@@ -110,11 +112,12 @@ class FilterStream : public BatchStream {
   StreamPtr input_;
   const ExprPtr predicate_;
   const std::optional<std::vector<std::string>> keep_;
-  arrow::MemoryPool* const pool_;
+  const TaskContext context_;
   std::unique_ptr<Evaluator> bound_;
   std::shared_ptr<arrow::Schema> schema_;
   std::shared_ptr<arrow::Schema> out_schema_;
   std::vector<int> columns_;  // Of keep_, in the input.
+  std::int64_t row_ = 0;      // The next one's number among those that came in.
   bool yielded_ = false;
   bool ended_ = false;          // The input must not be asked again.
   std::optional<Batch> empty_;  // The first batch without rows, for its schema.

@@ -23,11 +23,17 @@ namespace headrace {
 
 class FunctionRuntime;
 
-/// What a task may use of the place where it runs. Outlives the pipeline.
+/// What a task may use of the place where it runs, and which task it is. What it points to outlives
+/// the pipeline.
 struct TaskContext {
   arrow::MemoryPool* pool = nullptr;             // For outputs and scratch. Null: the default pool.
   FunctionRuntime* functions = nullptr;          // Null: C++ functions only.
   const std::atomic<bool>* cancelled = nullptr;  // Checked between batches. Null: never.
+
+  // Which task it is; set by the pipeline.
+  Position position;
+  std::uint64_t task_number = 0;  // Among those of its operator: the same in every attempt.
+  std::uint64_t seed = 0;         // Of the run.
 };
 
 /// Where rows came from, as far as it is known: for error messages.
@@ -64,7 +70,9 @@ class BatchStream {
 class FunctionRunner {
  public:
   virtual ~FunctionRunner() = default;
-  virtual Result<std::unique_ptr<BatchStream>> Run(std::unique_ptr<BatchStream> input) = 0;
+  /// `task_number` is that of the task, see TaskContext.
+  virtual Result<std::unique_ptr<BatchStream>> Run(std::unique_ptr<BatchStream> input,
+                                                   std::uint64_t task_number) = 0;
 };
 
 /// Makes runners for functions that are not C++; python/ implements it for its own.

@@ -79,6 +79,7 @@ class ForeignMapStream : public BatchStream {
       : input_(std::move(input)),
         function_(std::move(function)),
         runtime_(context.functions),
+        task_number_(context.task_number),
         function_nanos_(function_nanos),
         record_(std::make_shared<PullRecord>()) {}
 
@@ -103,13 +104,15 @@ class ForeignMapStream : public BatchStream {
     }
     ARROW_ASSIGN_OR_RAISE(runner_, runtime_->Resolve(function_));
     ARROW_ASSIGN_OR_RAISE(
-        output_, runner_->Run(std::make_unique<RecordingStream>(std::move(input_), record_)));
+        output_,
+        runner_->Run(std::make_unique<RecordingStream>(std::move(input_), record_), task_number_));
     return Status::OK();
   }
 
   StreamPtr input_;
   const FunctionPtr function_;
   FunctionRuntime* const runtime_;
+  const std::uint64_t task_number_;
   std::int64_t* const function_nanos_;
   const std::shared_ptr<PullRecord> record_;
   std::shared_ptr<FunctionRunner> runner_;

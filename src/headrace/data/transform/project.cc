@@ -32,9 +32,7 @@ Status InColumn(const Status& status, const NamedExpr& named) {
 class ProjectStream : public BatchStream {
  public:
   ProjectStream(StreamPtr input, ProjectStep step, const TaskContext& context)
-      : input_(std::move(input)),
-        step_(std::move(step)),
-        pool_(context.pool ? context.pool : arrow::default_memory_pool()) {}
+      : input_(std::move(input)), step_(std::move(step)), context_(context) {}
 
   Result<std::optional<Batch>> Next() override {
     ARROW_ASSIGN_OR_RAISE(std::optional<Batch> batch, input_->Next());
@@ -69,15 +67,19 @@ class ProjectStream : public BatchStream {
       ARROW_RETURN_NOT_OK(reader.ReadNext(&batch));
       if (!batch) {
         if (any) return Status::OK();
-        ARROW_ASSIGN_OR_RAISE(batch, arrow::RecordBatch::MakeEmpty(table.schema(), pool_));
+        ARROW_ASSIGN_OR_RAISE(
+            batch,
+            arrow::RecordBatch::MakeEmpty(
+                table.schema(), context_.pool ? context_.pool : arrow::default_memory_pool()));
       }
       for (std::size_t i = 0; i < outputs_.size(); ++i) {
         if (!outputs_[i].evaluator) continue;
-        auto chunk = outputs_[i].evaluator->Evaluate(*batch);
+        auto chunk = outputs_[i].evaluator->Evaluate(*batch, row_);
         if (!chunk.ok()) return InColumn(chunk.status(), *outputs_[i].expr);
         (*computed)[i].push_back(*std::move(chunk));
       }
       if (batch->num_rows() == 0) return Status::OK();
+      row_ += batch->num_rows();
       any = true;
     }
   }
@@ -106,7 +108,7 @@ class ProjectStream : public BatchStream {
     computes_ = false;
     if (step_.keep_rest) ARROW_RETURN_NOT_OK(BindRest());
     for (const NamedExpr& named : step_.exprs) {
-      auto evaluator = Evaluator::Bind(named.expr, schema, pool_);
+      auto evaluator = Evaluator::Bind(named.expr, schema, context_);
       if (!evaluator.ok()) return InColumn(evaluator.status(), named);
       Output output{named.name, (*evaluator)->column_index(), nullptr, &named};
       if (output.source < 0) {
@@ -151,11 +153,12 @@ class ProjectStream : public BatchStream {
 
   StreamPtr input_;
   const ProjectStep step_;
-  arrow::MemoryPool* const pool_;
+  const TaskContext context_;
   std::shared_ptr<arrow::Schema> schema_;      // Of the input that is bound.
   std::shared_ptr<arrow::Schema> out_schema_;  // Of the last output.
   std::vector<Output> outputs_;
   bool computes_ = false;
+  std::int64_t row_ = 0;  // The next one's number among those that came in, if any is computed.
 };
 
 }  // namespace

@@ -170,6 +170,61 @@ TEST(Evaluate, CaseIsInCastAndOptions) {
             "false true null false");
 }
 
+ExprPtr Random(std::int64_t seed, bool reseed) {
+  return Call("random", {MakeExpr(expr::Literal{arrow::MakeScalar(seed)}),
+                         MakeExpr(expr::Literal{arrow::MakeScalar(reseed)})});
+}
+
+// Rows [0, 100) in blocks of `block_rows`, with the columns id and r.
+Result<std::shared_ptr<arrow::Table>> Numbered(std::int64_t block_rows, std::uint64_t task_number,
+                                               std::uint32_t unit, std::uint64_t run, bool reseed) {
+  TaskProgram program;
+  program.seed = run;
+  program.steps = {ProjectStep{true,
+                               {},
+                               {},
+                               {{"id", Call("monotonically_increasing_id", {})},
+                                {"r", Random(7, reseed)},
+                                {"twice", Call("multiply", {Random(7, reseed), Lit(2.0)})}}}};
+  TaskInput input;
+  for (std::int64_t row = 0; row < 100; row += block_rows) {
+    input.blocks.emplace_back(NumbersTable(row, block_rows));
+  }
+  input.position.path = {unit};
+  input.task_number = task_number;
+  ARROW_ASSIGN_OR_RAISE(auto outputs, testing::Drain(program, std::move(input)));
+  return testing::Concat(outputs);
+}
+
+TEST(RowFunction, GoesByTheRowsPlaceOnly) {
+  const auto once = Numbered(100, 3, 5, 1, true).ValueOrDie();
+  EXPECT_EQ(Int(*once, "id", 0), std::int64_t{3} << 33);
+  EXPECT_EQ(Int(*once, "id", 99), (std::int64_t{3} << 33) + 99);
+  EXPECT_TRUE(once->Equals(*Numbered(10, 3, 5, 1, true).ValueOrDie()));
+  const auto column = [](const arrow::Table& table) { return table.GetColumnByName("r"); };
+  EXPECT_TRUE(column(*once)->Equals(column(*Numbered(100, 4, 5, 1, true).ValueOrDie())));
+  EXPECT_FALSE(column(*once)->Equals(column(*Numbered(100, 3, 6, 1, true).ValueOrDie())));
+  EXPECT_FALSE(column(*once)->Equals(column(*Numbered(100, 3, 5, 2, true).ValueOrDie())));
+  const auto fixed = Numbered(100, 3, 5, 1, false).ValueOrDie();
+  EXPECT_TRUE(column(*fixed)->Equals(column(*Numbered(100, 3, 5, 2, false).ValueOrDie())));
+  double sum = 0;
+  for (std::int64_t i = 0; i < 100; ++i) sum += std::stod(Text(*once, "r", i));
+  EXPECT_GT(sum, 35);
+  EXPECT_LT(sum, 65);
+  EXPECT_NEAR(std::stod(Text(*once, "twice", 9)), 2 * std::stod(Text(*once, "r", 9)), 1e-5);
+}
+
+TEST(RowFunction, AFilterCountsTheRowsThatCome) {
+  const auto low = Call("less", {Call("monotonically_increasing_id", {}), Lit(7)});
+  auto table = RunSteps({FilterStep{low}}, {NumbersTable(0, 5), NumbersTable(5, 5)}).ValueOrDie();
+  EXPECT_EQ(table->num_rows(), 7);
+}
+
+TEST(RowFunction, RandomNeedsLiterals) {
+  EXPECT_TRUE(Evaluate(Call("random", {Lit(1)}), *WithNulls()).status().IsInvalid());
+  EXPECT_TRUE(Evaluate(Call("random", {Col("i"), Lit(1)}), *WithNulls()).status().IsInvalid());
+}
+
 TEST(Evaluate, RefusesWhatDoesNotWorkRowByRow) {
   EXPECT_TRUE(Evaluate(Call("cumulative_sum", {Col("i")}), *WithNulls()).status().IsInvalid());
   EXPECT_TRUE(Evaluate(Call("sum", {Col("i")}), *WithNulls()).status().IsInvalid());

@@ -81,8 +81,9 @@ Status MakeInstances(const TaskProgram& program, FunctionRuntime* functions) {
   return Status::OK();
 }
 
-Result<TaskInput> LoadInput(const TaskOrder& order, LocalStore& store) {
+Result<TaskInput> LoadInput(TaskId id, const TaskOrder& order, LocalStore& store) {
   TaskInput input;
+  input.task_number = id.ordinal;
   input.position = order.position;
   input.units = LoadUnits(order);
   input.left_blocks = order.left_inputs;

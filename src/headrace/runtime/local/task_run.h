@@ -66,8 +66,9 @@ class TaskRun {
   const std::uint32_t skip_outputs_;
 };
 
-/// Gathers what `order` names: blocks from the store, units from the program's source.
-Result<TaskInput> LoadInput(const TaskOrder& order, LocalStore& store);
+/// Gathers what the order of task `id` names: blocks from the store, units from the program's
+/// source.
+Result<TaskInput> LoadInput(TaskId id, const TaskOrder& order, LocalStore& store);
 
 /// Cuts a task's input to the rows of its order, without a copy.
 void CutToRange(const RowRange& range, Block* block, BlockInfo* info);

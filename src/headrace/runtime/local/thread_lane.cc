@@ -58,7 +58,7 @@ class ThreadLane::Task {
       ARROW_ASSIGN_OR_RAISE(auto arena, Arena::ForProcess());
       context.pool = arena->pool();
     }
-    ARROW_ASSIGN_OR_RAISE(TaskInput input, LoadInput(order_, port_->store()));
+    ARROW_ASSIGN_OR_RAISE(TaskInput input, LoadInput(id_, order_, port_->store()));
     return run_.Open(order_.program, std::move(input), context);
   }
 

@@ -24,7 +24,7 @@
 namespace headrace {
 
 /// Differs between libraries that do not understand each other.
-inline constexpr std::uint32_t kWorkerWireVersion = 2;
+inline constexpr std::uint32_t kWorkerWireVersion = 3;
 
 enum class Message : std::uint8_t {
   // Driver → worker.
@@ -33,7 +33,7 @@ enum class Message : std::uint8_t {
   kForgetProgram,  // program id
   kArena,          // arena id, size; + descriptor
   kForgetArena,    // arena id
-  kOrder,          // task, program, position, credit, skip, ranges, units, inputs
+  kOrder,          // task, program, position, number, credit, skip, ranges, units, inputs
   kGrant,          // task, credit
   kCancel,         // task
   kDrop,           // blocks that nobody reads any more

@@ -308,6 +308,7 @@ Status WorkerPool::WriteOrder(Worker& worker, std::uint64_t key, WireWriter* out
   out->U64(key);
   out->U64(task.order.program->id);
   WritePosition(task.order.position, out);
+  out->U64(task.id.ordinal);
   out->I64(task.credit_bytes);
   out->U32(task.order.skip_outputs);
   WriteRowRanges(task.order.ranges, out);
