@@ -243,7 +243,7 @@ def _query(duckdb: Any, table: pa.Table) -> list[dict[str, Any]]:
             " avg(n) AS mean, count(DISTINCT k) AS kinds,"
             " quantile_cont(n, 0.5)::DOUBLE AS median FROM given GROUP BY s, b"
         )
-        .to_arrow_table()
+        .fetch_arrow_table()
         .to_pylist()
     )
 
