@@ -48,8 +48,6 @@ PyObject* TypeOf(arrow::StatusCode code) {
   switch (code) {
     case arrow::StatusCode::OutOfMemory:
       return PyExc_MemoryError;
-    case arrow::StatusCode::KeyError:
-      return PyExc_KeyError;
     case arrow::StatusCode::TypeError:
       return PyExc_TypeError;
     case arrow::StatusCode::IndexError:
@@ -70,6 +68,9 @@ PyObject* TypeOf(arrow::StatusCode code) {
   if (status.IsCancelled()) CheckSignals();
   if (status.IsIOError()) {
     SetOsError(status);
+  } else if (status.IsKeyError()) {
+    nb::object type = nb::module_::import_("headrace.exceptions").attr("ColumnNotFoundError");
+    PyErr_SetObject(type.ptr(), Text(status.message()).ptr());
   } else {
     PyErr_SetObject(TypeOf(status.code()), Text(status.message()).ptr());
   }
