@@ -330,6 +330,9 @@ void CollectSteps(const PhysicalPlan& plan, OperatorId id, std::vector<std::size
     for (const Step& step : task->program->steps) kinds->push_back(step.index());
   } else {
     kinds->push_back(100 + op.kind.index());
+    const auto* exchange = op.As<ExchangeOperator>();
+    if (exchange == nullptr) return;
+    for (const Step& step : exchange->program->steps) kinds->push_back(step.index());
   }
 }
 
