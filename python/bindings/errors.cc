@@ -48,8 +48,6 @@ PyObject* TypeOf(arrow::StatusCode code) {
   switch (code) {
     case arrow::StatusCode::OutOfMemory:
       return PyExc_MemoryError;
-    case arrow::StatusCode::KeyError:
-      return PyExc_KeyError;
     case arrow::StatusCode::TypeError:
       return PyExc_TypeError;
     case arrow::StatusCode::IndexError:
@@ -73,6 +71,9 @@ PyObject* TypeOf(arrow::StatusCode code) {
     nb::object error = nb::module_::import_("headrace._internal.errors")
                            .attr("undecodable")(Text(status.message()));
     PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.ptr())), error.ptr());
+  } else if (status.IsKeyError()) {
+    nb::object type = nb::module_::import_("headrace.exceptions").attr("ColumnNotFoundError");
+    PyErr_SetObject(type.ptr(), Text(status.message()).ptr());
   } else {
     PyErr_SetObject(TypeOf(status.code()), Text(status.message()).ptr());
   }

@@ -56,8 +56,8 @@ Enum Find(const std::array<std::string_view, n>& names, const std::string& name)
 }
 
 PyPlan RepartitionOver(const PyPlan& self, std::int64_t blocks, std::int64_t rows_per_block,
-                       Names keys, bool shuffle, std::uint64_t seed) {
-  return Over(logical::Repartition{blocks, rows_per_block, std::move(keys), shuffle, seed},
+                       Names keys, bool shuffle, std::uint64_t seed, bool sort) {
+  return Over(logical::Repartition{blocks, rows_per_block, std::move(keys), shuffle, seed, sort},
               {self.plan});
 }
 
@@ -214,7 +214,7 @@ void BindExchange(nb::module_& module) {
   auto plan = nb::borrow<nb::class_<PyPlan>>(module.attr("Plan"));
   plan.def("repartition", &RepartitionOver, nb::kw_only(), nb::arg("blocks") = -1,
            nb::arg("rows_per_block") = -1, nb::arg("keys") = nb::tuple(),
-           nb::arg("shuffle") = false, nb::arg("seed") = 0)
+           nb::arg("shuffle") = false, nb::arg("seed") = 0, nb::arg("sort") = false)
       .def("random_shuffle", &ShuffleOver, nb::arg("seed"), nb::arg("blocks") = -1,
            nb::arg("placement") = nb::none())
       .def(

@@ -218,6 +218,7 @@ class Plan:
         keys: Sequence[str] = (),
         shuffle: bool = False,
         seed: int = 0,
+        sort: bool = False,
     ) -> Plan:
         """Of this and the other verbs: a seed of 0 is drawn anew by each run."""
     def random_shuffle(

@@ -22,6 +22,7 @@ from headrace._internal.aggregate_base import (
     target_column,
 )
 from headrace._internal.approximate import ApproximateQuantile, ApproximateTopK
+from headrace._internal.convert import concat_tables
 from headrace.block import Block, BlockAccessor, BlockColumnAccessor
 
 __all__ = [
@@ -246,7 +247,9 @@ class Quantile(AggregateFnV2[list[Any], Any]):
         return [*current_accumulator, *new]
 
     def finalize(self, accumulator: list[Any]) -> Any:
-        values = pa.chunked_array(accumulator) if accumulator else pa.chunked_array([[]])
+        # Blocks may have other types than their neighbours, or null where one has no values.
+        tables = [pa.table({"values": chunk}) for chunk in accumulator]
+        values = concat_tables(tables).column("values") if tables else pa.chunked_array([[]])
         if len(values) == 0:
             return None
         return BlockColumnAccessor(values).quantile(q=self._q, ignore_nulls=True)

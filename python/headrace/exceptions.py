@@ -21,6 +21,13 @@ class RayDataUserCodeException(UserCodeException):
     """The older name of `UserCodeException`."""
 
 
+class ColumnNotFoundError(KeyError, ValueError):
+    """A column that a verb names is not there. Programs for Ray Data expect either base."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
 class SystemException(Exception):
     """The engine itself failed."""
 

@@ -238,7 +238,7 @@ def _query(duckdb: Any, table: pa.Table) -> list[dict[str, Any]]:
     connection = duckdb.connect()
     connection.register("given", table)
     return (
-        connection.execute(
+        connection.sql(
             "SELECT s, b, count(*) AS rows, sum(n)::BIGINT AS total, min(d) AS first,"
             " avg(n) AS mean, count(DISTINCT k) AS kinds,"
             " quantile_cont(n, 0.5)::DOUBLE AS median FROM given GROUP BY s, b"

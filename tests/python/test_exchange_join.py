@@ -43,7 +43,7 @@ def _expected(kind: str, left: pa.Table, right: pa.Table, keys: list[str]) -> li
         text = f"SELECT l.* FROM l {_SQL[kind]} r ON {matches}"
     else:
         text = f"SELECT l.*, r.* FROM l {_SQL[kind]} r ON {matches}"
-    rows = connection.execute(text).to_arrow_table().to_pylist()
+    rows = connection.sql(text).to_arrow_table().to_pylist()
     for row in rows:
         for key in keys:
             # Keys come once: under the name of the side that has all rows.

@@ -120,7 +120,7 @@ def test_a_seed_gives_one_order_whatever_the_machine(blocks: int) -> None:
     ds = headrace.range(1000, override_num_blocks=blocks).materialize()
     first = in_order(ds.random_shuffle(seed=7))
     narrow = ds.random_shuffle(seed=7)
-    narrow.context.execution_options.resource_limits.cpu = 1
+    narrow.context.execution_options.resource_limits = headrace.ExecutionResources(cpu=1)
     assert in_order(narrow) == first
 
 
@@ -130,7 +130,7 @@ def test_repartition(drawn: Any, blocks: int) -> None:
     table, ds = drawn
     made = ds.repartition(blocks).materialize()
     assert made.num_blocks() == blocks
-    assert in_order(made) == in_order(ds)
+    assert plain(in_order(made)) == plain(in_order(ds))
     sizes = [block.num_rows for block in made._plan.blocks()]
     assert max(sizes) - min(sizes) <= 1 or table.num_rows == 0
 
@@ -141,7 +141,7 @@ def test_repartition_by_rows(drawn: Any, rows: int) -> None:
     _table, ds = drawn
     made = ds.repartition(target_num_rows_per_block=rows).materialize()
     sizes = [block.num_rows for block in made._plan.blocks() if block.num_rows]
-    assert in_order(made) == in_order(ds)
+    assert plain(in_order(made)) == plain(in_order(ds))
     assert all(size == rows for size in sizes[:-1])
     assert all(0 < size <= rows for size in sizes[-1:])
 

@@ -82,7 +82,7 @@ class SimRun {
   }
 
  private:
-  static constexpr std::int64_t kStepsMax = 30'000;
+  static constexpr std::int64_t kStepsMax = 100'000;
 
   Outcome Close(const char* problem) {
     if (*problem != 0) out_.violations.push_back(problem);

@@ -341,9 +341,9 @@ class Oracle {
     std::vector<const BlockInfo*> all;
     std::vector<InputInfos> infos;
     for (Blocks& blocks : in) {
-      std::stable_sort(
-          blocks.begin(), blocks.end(),
-          [](const BlockInfo& a, const BlockInfo& b) { return a.position < b.position; });
+      std::stable_sort(blocks.begin(), blocks.end(), [](const BlockInfo& a, const BlockInfo& b) {
+        return a.position < b.position;
+      });
       for (const BlockInfo& info : blocks) all.push_back(&info);
       infos.emplace_back(all.end() - static_cast<std::ptrdiff_t>(blocks.size()), all.end());
     }
@@ -404,7 +404,8 @@ class Oracle {
       return EvalExchange(op, *exchange, spec.inputs);
     } else if (const auto* task = spec.As<TaskOperator>()) {
       if (!spec.inputs.empty()) return EvalMap(op, *task, Eval(spec.inputs[0].value));
-      for (const auto& group : task->unit_groups) RunTask(op, *task->program, {group.front()}, -1, &out);
+      for (const auto& group : task->unit_groups)
+        RunTask(op, *task->program, {group.front()}, -1, &out);
     }
     return out;
   }

@@ -65,11 +65,13 @@ TEST(Sim, RandomPlansMachinesAndFaults) {
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   std::printf(
       "%lld cases from seed %lld in %.1f s: %lld events, %lld blocks, %lld retries, "
-      "%lld overrides, %lld objects spilled, %lld runs failed and %lld were stopped as they should\n",
+      "%lld overrides, %lld objects spilled, %lld runs failed and %lld were stopped as they "
+      "should\n",
       static_cast<long long>(cases), static_cast<long long>(first), took.count(),
       static_cast<long long>(tally.steps), static_cast<long long>(tally.blocks),
-      static_cast<long long>(tally.retries), static_cast<long long>(tally.overrides), static_cast<long long>(tally.spilled),
-      static_cast<long long>(tally.failed), static_cast<long long>(tally.stopped));
+      static_cast<long long>(tally.retries), static_cast<long long>(tally.overrides),
+      static_cast<long long>(tally.spilled), static_cast<long long>(tally.failed),
+      static_cast<long long>(tally.stopped));
   if (failures > 0 && cases == 1) {
     const Case c = MakeCase(first);
     std::printf("%s", ToString(*ParseEventLog(SimRun(c).Go(/*check=*/false).log)).c_str());

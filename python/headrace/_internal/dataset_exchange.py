@@ -93,13 +93,7 @@ class ExchangeMixin:
                 self._plan.repartition(blocks=blocks, shuffle=shuffle, seed=plan_seed(None))
             )
         names = self._existing(key_list(keys), "repartition")
-        plan = self._plan.repartition(blocks=blocks, keys=names)
-        made = self._with_plan(plan)
-        if not sort:
-            return made
-        from headrace._internal.grouping import SortBlock
-
-        return made._map_tables(SortBlock(names), "sort_block", None, None, {})
+        return self._with_plan(self._plan.repartition(blocks=blocks, keys=names, sort=sort))
 
     @recorded
     def random_shuffle(

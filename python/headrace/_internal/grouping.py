@@ -149,18 +149,6 @@ def _result_column(values: list[Any], field: pa.Field | None) -> pa.Array:
     return convert.list_to_arrow(values)
 
 
-class SortBlock:
-    """Sorts each block by columns; null comes last."""
-
-    def __init__(self, keys: list[str]) -> None:
-        self._keys = keys
-
-    def __call__(self, table: pa.Table) -> pa.Table:
-        if table.num_rows == 0:
-            return table
-        return table.sort_by([(name, "ascending") for name in self._keys])
-
-
 class MarkTrain:
     """Adds a column that says which rows of a group are for training: all but the last ones."""
 

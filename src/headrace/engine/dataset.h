@@ -63,6 +63,7 @@ struct RepartitionOptions {
   std::vector<std::string> keys;        // Rows with equal keys come into one block.
   bool shuffle = false;                 // Rows come into the blocks at random.
   std::optional<std::uint64_t> seed{};  // Of `shuffle`. Unset: each run has another.
+  bool sort = false;                    // Each block by `keys`.
 };
 
 /// What a write left behind.

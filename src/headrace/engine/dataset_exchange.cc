@@ -13,7 +13,7 @@ namespace headrace {
 
 Dataset Dataset::Repartition(RepartitionOptions options) const {
   return With(logical::Repartition{options.blocks, options.rows_per_block, std::move(options.keys),
-                                   options.shuffle, PlanSeed(options.seed)});
+                                   options.shuffle, PlanSeed(options.seed), options.sort});
 }
 
 Dataset Dataset::RandomShuffle(std::optional<std::uint64_t> seed) const {

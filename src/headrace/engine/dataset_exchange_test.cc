@@ -78,7 +78,7 @@ TEST_F(DatasetExchangeTest, EachRunOfAnUnseededShuffleDiffers) {
 }
 
 TEST_F(DatasetExchangeTest, Repartitions) {
-  const auto parts = Rows(100).Repartition({.blocks = 7}).Materialize();
+  const auto parts = Rows(100).Repartition({.blocks = 7, .keys = {}}).Materialize();
   ASSERT_TRUE(parts.ok()) << parts.status();
   EXPECT_EQ(parts->plan()->As<logical::InputData>()->blocks.size(), 7u);
   EXPECT_EQ(Ids(*parts), Iota(0, 100));

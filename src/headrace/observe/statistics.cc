@@ -97,8 +97,8 @@ std::string RenderOperator(int number, const OperatorState& state) {
             PerSecond(state.output_rows, static_cast<double>(state.wall_nanos)) + "\n";
   }
   if (state.spilled_bytes > 0) {
-    text += "* Input spilled to disk: " + RenderBytes(static_cast<double>(state.spilled_bytes)) +
-            "\n";
+    text +=
+        "* Input spilled to disk: " + RenderBytes(static_cast<double>(state.spilled_bytes)) + "\n";
   }
   return text + Waits(state);
 }

@@ -225,7 +225,8 @@ FusionBarrier FindFusionBarrier(const OperatorSpec& up_spec, const OperatorSpec&
                                 int consumers) {
   const auto* up = up_spec.As<TaskOperator>();
   const auto* down = down_spec.As<TaskOperator>();
-  if (const auto* exchange = up_spec.As<ExchangeOperator>(); exchange != nullptr && down != nullptr) {
+  if (const auto* exchange = up_spec.As<ExchangeOperator>();
+      exchange != nullptr && down != nullptr) {
     return AfterExchange(*exchange, *down, consumers);
   }
   if (up == nullptr || down == nullptr || Writes(*up->program)) return FusionBarrier::kKind;

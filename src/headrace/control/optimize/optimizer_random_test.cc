@@ -212,8 +212,8 @@ class Generator {
       case 11: {
         const auto left = Plan(depth - 1), right = Plan(depth / 3);
         const auto on_left = *InferColumns(left), on_right = *InferColumns(right);
-        const auto key = std::find_first_of(on_left.begin(), on_left.end(), on_right.begin(),
-                                            on_right.end());
+        const auto key =
+            std::find_first_of(on_left.begin(), on_left.end(), on_right.begin(), on_right.end());
         if (key == on_left.end()) return left;
         constexpr JoinKind kKinds[] = {JoinKind::kInner, JoinKind::kLeftSemi, JoinKind::kLeftAnti};
         const auto join = Join(left, right, *key, kKinds[rng_.Below(3)]);
@@ -330,6 +330,9 @@ void CollectSteps(const PhysicalPlan& plan, OperatorId id, std::vector<std::size
     for (const Step& step : task->program->steps) kinds->push_back(step.index());
   } else {
     kinds->push_back(100 + op.kind.index());
+    const auto* exchange = op.As<ExchangeOperator>();
+    if (exchange == nullptr) return;
+    for (const Step& step : exchange->program->steps) kinds->push_back(step.index());
   }
 }
 

@@ -90,6 +90,7 @@ struct Repartition {
   std::vector<std::string> keys;     // Rows with equal keys in one block.
   bool shuffle = false;              // By `blocks`: at random, by the seed, instead of in order.
   std::uint64_t seed = 0;
+  bool sort = false;  // By `keys`: each block sorted by them.
 };
 
 /// All rows in random order.

@@ -84,6 +84,7 @@ struct Planner {
     parts.exchange.kind = ExchangeKind::kBuckets;
     parts.map_sides = {{Scatter(repartition.keys, repartition.blocks, repartition.seed)}};
     if (repartition.keys.empty()) parts.reduce = {ShuffleStep{repartition.seed}};
+    if (repartition.sort) parts.reduce = {GroupStep{repartition.keys}};
     return parts;
   }
 

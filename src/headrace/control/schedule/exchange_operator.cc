@@ -28,7 +28,7 @@ ExchangeBlocks::ExchangeBlocks(const ExchangeOperator& spec, std::size_t num_inp
 bool ExchangeBlocks::MaySpill(const Held& held) const {
   return held.is_live && held.readers == 0 && !held.spilling && !held.spilled &&
          held.refused < kRefusalsMax && held.item.info.num_bytes > 0 && !streams() &&
-         !ledger_->borrowed(held.item.owner);
+         spec_.kind != ExchangeKind::kPermuted && !ledger_->borrowed(held.item.owner);
 }
 
 /// Changes `held`, and what is counted of it.

@@ -22,7 +22,8 @@ namespace headrace {
 /// read them has ended; the tasks hold nothing. What it holds may go to disk (kSpilled).
 ///
 /// Two kinds differ. kBroadcast gathers its small input only, and then proposes a task for each
-/// block of the other as it comes. kPermuted has no tasks: its blocks are its output.
+/// block of the other as it comes. kPermuted has no tasks: its blocks are its output, all at once,
+/// so it spills none.
 ///
 /// Every method takes constant time, but for the last OnInputEnd(), and TakeWork(), OnTaskEnd()
 /// and ChooseSpills(), which take time in the number of blocks.

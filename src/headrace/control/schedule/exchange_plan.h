@@ -14,9 +14,9 @@
 // Which rows of which block for which task: what an exchange decides when its inputs have ended.
 //
 // Partitions are made as large as keeps 64 of them, but 1 MiB at least and 32 MiB at most, which
-// is what a task holds beside its output; and no larger than a quarter of each cpu's share of the budget.
-// All that is below 1 MiB is one partition. A shuffle looks at the data alone, so that its result
-// depends on neither cpus nor budget.
+// is what a task holds beside its output; and no larger than a quarter of each cpu's share of the
+// budget. All that is below 1 MiB is one partition. A shuffle looks at the data alone, so that its
+// result depends on neither cpus nor budget.
 //
 // Skew. Equal keys of a sort are shared out by runs. Rows of one bucket stay together, but where a
 // join's bucket is over twice the size of a partition, its larger side is shared out if the join

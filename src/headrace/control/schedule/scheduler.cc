@@ -214,8 +214,8 @@ void SchedulerImpl::Decide() {
   Deliver();
   if (!stopping_) {
     ScalePools();
-    if (num_parked_ > 0) GrantParked();
     do {
+      if (num_parked_ > 0) GrantParked();
       while (StartOne()) {
       }
       OrderSpills();

@@ -27,8 +27,11 @@ bool SchedulerImpl::IsSpilling() const {
 
 void SchedulerImpl::OrderSpills() {
   if (exchanges_.empty()) return;
-  const bool starved = std::any_of(runs_.begin(), runs_.end(), [](const OperatorRun& run) {
-    return run.waits_for == WaitReason::kNoCredit;
+  const bool starved = std::any_of(runs_.begin(), runs_.end(), [this](const OperatorRun& run) {
+    if (run.waits_for != WaitReason::kNoCredit) return false;
+    const std::int64_t room =
+        run.parked.empty() ? reservation_.StartRoom(run.id) : reservation_.GrantRoom(run.id);
+    return room < ExpectedBytes(run);  // Else a parked task waits for something else.
   });
   if (!starved) return;
   const std::int64_t piece =

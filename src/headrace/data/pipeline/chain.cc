@@ -102,7 +102,7 @@ class ChainBuilder {
   }
 
   Rng MakeRng(std::uint64_t seed) const {
-    return Rng(position_.Seed(program_.seed ^ (seed * 0x9E3779B97F4A7C15ULL)));
+    return Rng(context_.position.Seed(program_.seed ^ (seed * 0x9E3779B97F4A7C15ULL)));
   }
 
   Status Add(const ReadStep& step) {

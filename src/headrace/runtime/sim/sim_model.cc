@@ -18,9 +18,8 @@ std::shared_ptr<const BlockIndex> SimModel::IndexOf(const TaskProgram& program,
     const std::int64_t skewed = rng.Chance(0.3) ? num_rows / 2 : 0;
     index->offsets = {0, num_rows};
     for (std::int32_t i = 1; i < scatter->buckets; ++i) {
-      index->offsets.push_back(
-          skewed + static_cast<std::int64_t>(
-                       rng.Below(static_cast<std::uint64_t>(num_rows - skewed) + 1)));
+      index->offsets.push_back(skewed + static_cast<std::int64_t>(rng.Below(
+                                            static_cast<std::uint64_t>(num_rows - skewed) + 1)));
     }
     std::sort(index->offsets.begin(), index->offsets.end());
     return index;

@@ -45,7 +45,8 @@ Block MakeBlock(std::int64_t rows, std::int64_t first = 0) {
 }
 
 BlockInfo InfoOf(const Block& block, std::uint32_t position) {
-  return {block.num_rows(), block.num_bytes(), block.table()->schema(), {{position}}, nullptr};
+  return {block.num_rows(), block.num_bytes(), block.table()->schema(),
+          {{position}},     nullptr,           nullptr};
 }
 
 ObjectId PutBlock(LocalStore& store, std::int64_t rows, std::uint32_t position) {
