@@ -324,3 +324,41 @@ def test_a_sample_has_about_its_share() -> None:
     together = [row["id"] for part in (train, test) for row in in_order(part)]
     assert sorted(together) == list(range(20000))
     assert 4500 < test.count() < 5500
+
+
+_NOTHING = {
+    "no blocks": lambda: headrace.from_blocks([]),
+    "empty range": lambda: headrace.range(0),
+    "filtered": lambda: headrace.range(5).filter(expr="id > 9"),
+    "mapped": lambda: headrace.range(5).map_batches(lambda batch: {"id": batch["id"][:0]}),
+}
+
+
+@pytest.mark.parametrize("make", _NOTHING.values(), ids=_NOTHING)
+def test_every_verb_of_nothing(make: Any) -> None:
+    ds, some = make(), headrace.range(3)
+    grouped = ds.groupby("id")
+    for made in (
+        ds.sort("id"),
+        ds.sort("id", boundaries=[1]) if ds.schema() else ds,
+        ds.random_shuffle(seed=1),
+        ds.randomize_block_order(seed=1),
+        ds.repartition(3),
+        ds.repartition(3, keys=["id"], sort=True),
+        ds.repartition(3, shuffle=True),
+        ds.repartition(target_num_rows_per_block=3),
+        grouped.count(),
+        grouped.map_groups(lambda batch: {"x": [1]}),
+        ds.groupby(None).map_groups(lambda batch: {"x": [1]}),
+        ds.join(some, "inner", 1),
+        ds.join(some, "left_outer", 2),
+        ds.zip(ds),
+        ds.limit(3).sort("id").limit(2),
+    ):
+        assert in_order(made) == []
+        assert made.count() == 0
+    assert [row["id"] for row in in_order(some.join(ds, "left_outer", 1).sort("id"))] == [0, 1, 2]
+    assert ds.sum("id") is None
+    assert ds.unique("id") == []
+    assert [part.count() for part in ds.split(2)] == [0, 0]
+    assert [part.count() for part in ds.split_at_indices([2])] == [0, 0]

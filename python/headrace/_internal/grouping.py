@@ -88,13 +88,19 @@ def groups_of(
     bounds = list(zip(starts, [*starts[1:], table.num_rows], strict=True))
     # Converting all rows at once is cheaper, if it gives each group what it alone would get: what
     # a column becomes may depend on its nulls.
-    if len(bounds) > 1 and batch_format == "numpy" and all(map(_converts_alike, table.columns)):
+    at_once = len(bounds) > 1 and all(map(_converts_alike, table.columns))
+    if at_once and batch_format == "numpy":
         columns = convert.table_to_batch(table, "numpy", zero_copy_batch)
         for begin, end in bounds:
             yield {name: values[begin:end] for name, values in columns.items()}
-        return
-    for begin, end in bounds:
-        yield convert.table_to_batch(table.slice(begin, end - begin), batch_format, zero_copy_batch)
+    elif at_once and batch_format == "pandas":
+        frame = convert.table_to_batch(table, "pandas", zero_copy_batch)
+        for begin, end in bounds:
+            yield frame.iloc[begin:end].reset_index(drop=True)
+    else:
+        for begin, end in bounds:
+            group = table.slice(begin, end - begin)
+            yield convert.table_to_batch(group, batch_format, zero_copy_batch)
 
 
 def _converts_alike(column: pa.ChunkedArray) -> bool:
