@@ -67,7 +67,7 @@ struct SortKey {
 struct ScatterStep {
   std::vector<std::string> keys;  // Rows with equal keys meet. Empty: each row at random.
   std::int32_t buckets = 1;
-  std::uint64_t seed = 0;  // Without keys: mixed with the program's seed and the position.
+  std::uint64_t seed = 0;  // Without keys: mixed with the task's position.
 };
 
 /// Map side, last step: sorts, stably, all rows of the task into one run; infos get an index. The
@@ -83,9 +83,9 @@ struct MergeStep {
   std::int64_t limit = -1;
 };
 
-/// Reduce side: all rows of the task in random order, by the seeds and the position.
+/// Reduce side: all rows of the task in random order.
 struct ShuffleStep {
-  std::uint64_t seed = 0;  // Mixed with the program's.
+  std::uint64_t seed = 0;  // Mixed with the task's position.
 };
 
 /// Reduce side: all rows of the task sorted by `keys`; a block that it yields never ends between

@@ -101,8 +101,9 @@ class ChainBuilder {
     return Status::Invalid("a program reads, merges, joins or zips in its first step only");
   }
 
-  Rng MakeRng(std::uint64_t seed) const {
-    return Rng(context_.position.Seed(program_.seed ^ (seed * 0x9E3779B97F4A7C15ULL)));
+  // `step` keeps the two sides of a shuffle apart, whose tasks may have equal positions.
+  Rng MakeRng(std::uint64_t seed, std::uint64_t step) const {
+    return Rng(context_.position.Seed(2 * seed + step));
   }
 
   Status Add(const ReadStep& step) {
@@ -155,7 +156,7 @@ class ChainBuilder {
   }
 
   Status Add(const ScatterStep& step) {
-    stream_ = MakeScatterStream(std::move(stream_), step, MakeRng(step.seed), context_);
+    stream_ = MakeScatterStream(std::move(stream_), step, MakeRng(step.seed, 0), context_);
     return Status::OK();
   }
 
@@ -172,7 +173,7 @@ class ChainBuilder {
   }
 
   Status Add(const ShuffleStep& step) {
-    stream_ = MakeShuffleStream(std::move(stream_), MakeRng(step.seed), context_);
+    stream_ = MakeShuffleStream(std::move(stream_), MakeRng(step.seed, 1), context_);
     return Status::OK();
   }
 

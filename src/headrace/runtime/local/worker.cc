@@ -339,18 +339,16 @@ Status WorkerProcess::OnArena(WireReader& in) {
 Status WorkerProcess::OnOrder(WireReader& in) {
   const std::uint64_t key = in.U64();
   const std::uint64_t program = in.U64();
-  Position position = ReadPosition(&in);
-  const std::uint64_t task_number = in.U64();
   const std::int64_t credit_bytes = in.I64();
   const std::uint32_t skip_outputs = in.U32();
   auto task = std::make_shared<Task>(key, credit_bytes, skip_outputs);
   task->program = programs_[program];
   if (task->program == nullptr) return Status::Invalid("order of an unknown program");
-  task->input.position = std::move(position);
+  task->input.position = ReadPosition(&in);
+  task->input.task_number = in.U64();
   task->ranges = ReadRowRanges(&in);
   task->input.left_blocks = in.U32();
   if (in.Bool()) task->input.keys = ReadKeyRange(&in);
-  task->input.task_number = task_number;
   const std::uint64_t units = in.Count();
   for (std::uint64_t i = 0; i < units; ++i) task->input.units.push_back(ReadReadUnit(&in));
   const std::uint64_t inputs = in.Count();

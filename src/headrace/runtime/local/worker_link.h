@@ -33,7 +33,7 @@ enum class Message : std::uint8_t {
   kForgetProgram,  // program id
   kArena,          // arena id, size; + descriptor
   kForgetArena,    // arena id
-  kOrder,          // task, program, position, number, credit, skip, ranges, units, inputs
+  kOrder,          // task, program, credit, skip, position, number, ranges, units, inputs
   kGrant,          // task, credit
   kCancel,         // task
   kDrop,           // blocks that nobody reads any more

@@ -307,10 +307,10 @@ Status WorkerPool::WriteOrder(Worker& worker, std::uint64_t key, WireWriter* out
   WorkerTask& task = tasks_.at(key);
   out->U64(key);
   out->U64(task.order.program->id);
-  WritePosition(task.order.position, out);
-  out->U64(task.id.ordinal);
   out->I64(task.credit_bytes);
   out->U32(task.order.skip_outputs);
+  WritePosition(task.order.position, out);
+  out->U64(task.id.ordinal);
   WriteRowRanges(task.order.ranges, out);
   out->U32(task.order.left_inputs);
   out->Bool(task.order.keys.has_value());
