@@ -66,11 +66,11 @@ class SQLDatasource(Datasource):
         """Returns a query a shard; the query itself where the database cannot shard."""
         if count <= 1 or not self._shard_keys:
             return [self._sql]
-        keys = self._shard_keys
-        key = keys[0] if len(keys) == 1 else f"CONCAT({', '.join(keys)})"
+        # A remainder for each key, so that no two keys can run together into one text.
+        remainders = [f"MOD(ABS({self._hash}({key})), {count})" for key in self._shard_keys]
         queries = [
             f"SELECT * FROM ({self._sql}) AS rows_of_query "
-            f"WHERE MOD(ABS({self._hash}({key})), {count}) = {shard}"
+            f"WHERE MOD({' + '.join(remainders)}, {count}) = {shard}"
             for shard in range(count)
         ]
         try:
