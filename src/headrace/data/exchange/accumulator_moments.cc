@@ -49,6 +49,10 @@ struct StdState {
   }
   void Merge(const StdState& other) {
     if (other.count == 0) return;
+    if (count == 0) {  // Also because the square below may be too large.
+      *this = other;
+      return;
+    }
     const double all = static_cast<double>(count + other.count);
     const double distance = other.mean - mean;
     const double share = static_cast<double>(other.count) / all;

@@ -21,6 +21,8 @@
 #include "headrace/data/exchange/gather.h"
 #include "headrace/data/exchange/growing.h"
 #include "headrace/data/exchange/hash_slots.h"
+#include "headrace/data/exchange/key_column.h"
+#include "headrace/data/exchange/key_column.h"
 #include "headrace/data/exchange/sort_key.h"
 
 namespace headrace {
@@ -440,12 +442,15 @@ class EncodedTable : public GroupTable {
     const auto table = arrow::Table::Make(schema_, keys, rows);
     ARROW_ASSIGN_OR_RAISE(auto encoder, SortKeyEncoder::Make(*table, sort_keys_, pool_));
     const EncodedKeys encoded = encoder.EncodeAll();
-    std::vector<const arrow::Array*> nullable;
+    arrow::ArrayVector nullable;
     for (const auto& key : keys) {
-      if (use_ == Use::kJoin && key->null_count() > 0) nullable.push_back(key.get());
+      if (use_ != Use::kJoin) break;
+      // A dictionary may have a null among its values.
+      ARROW_ASSIGN_OR_RAISE(auto plain, PlainArray(key, pool_));
+      if (plain->null_count() > 0) nullable.push_back(std::move(plain));
     }
     const auto get = [&](std::int64_t i) -> std::string_view {
-      for (const auto* key : nullable) {
+      for (const auto& key : nullable) {
         if (key->IsNull(i)) return {};
       }
       return encoded[static_cast<std::size_t>(i)];

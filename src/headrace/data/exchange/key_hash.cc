@@ -7,6 +7,7 @@
 #include <arrow/util/float16.h>
 
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <string_view>
@@ -30,8 +31,11 @@ std::uint64_t Fold(std::uint64_t a, std::uint64_t b) {
 
 std::uint64_t HashNumber(std::uint64_t value) { return Fold(value ^ kFirst, kSecond); }
 
+// A whole number hashes as the integer that it equals: blocks may hold one key as both.
 std::uint64_t HashFloat(double value) {
-  if (value == 0) value = 0;  // -0.0 too.
+  if (value >= -0x1p63 && value < 0x1p63 && value == std::trunc(value)) {
+    return HashNumber(static_cast<std::uint64_t>(static_cast<std::int64_t>(value)));
+  }
   if (value != value) value = std::numeric_limits<double>::quiet_NaN();
   return HashNumber(std::bit_cast<std::uint64_t>(value));
 }
@@ -125,6 +129,29 @@ void AddNumbers(const arrow::Array& array, Sink* sink) {
   }
 }
 
+// Of times: their units differ from block to block, so all count in the finest.
+template <class Array>
+void AddTimes(const arrow::Array& array, std::uint64_t factor, Sink* sink) {
+  const auto* values = static_cast<const Array&>(array).raw_values();
+  sink->Add(array, [values, factor](std::int64_t i) {
+    return HashNumber(static_cast<std::uint64_t>(static_cast<std::int64_t>(values[i])) * factor);
+  });
+}
+
+std::uint64_t NanosOf(arrow::TimeUnit::type unit) {
+  switch (unit) {
+    case arrow::TimeUnit::SECOND:
+      return 1'000'000'000;
+    case arrow::TimeUnit::MILLI:
+      return 1'000'000;
+    case arrow::TimeUnit::MICRO:
+      return 1'000;
+    case arrow::TimeUnit::NANO:
+      break;
+  }
+  return 1;
+}
+
 template <class Array>
 void AddText(const arrow::Array& array, Sink* sink) {
   const auto& text = static_cast<const Array&>(array);
@@ -162,6 +189,10 @@ Status AddChunk(const std::shared_ptr<arrow::Array>& array, arrow::MemoryPool* p
   case arrow::Type::ID:                     \
     AddNumbers<arrow::ARRAY>(*array, sink); \
     return Status::OK();
+#define HEADRACE_TIMES(ID, ARRAY, TYPE)                                                          \
+  case arrow::Type::ID:                                                                          \
+    AddTimes<arrow::ARRAY>(*array, NanosOf(static_cast<const arrow::TYPE&>(type).unit()), sink); \
+    return Status::OK();
 #define HEADRACE_TEXT(ID, ARRAY)         \
   case arrow::Type::ID:                  \
     AddText<arrow::ARRAY>(*array, sink); \
@@ -176,12 +207,11 @@ Status AddChunk(const std::shared_ptr<arrow::Array>& array, arrow::MemoryPool* p
     HEADRACE_NUMBERS(UINT64, UInt64Array)
     HEADRACE_NUMBERS(FLOAT, FloatArray)
     HEADRACE_NUMBERS(DOUBLE, DoubleArray)
-    HEADRACE_NUMBERS(DATE32, Date32Array)
     HEADRACE_NUMBERS(DATE64, Date64Array)
-    HEADRACE_NUMBERS(TIME32, Time32Array)
-    HEADRACE_NUMBERS(TIME64, Time64Array)
-    HEADRACE_NUMBERS(TIMESTAMP, TimestampArray)
-    HEADRACE_NUMBERS(DURATION, DurationArray)
+    HEADRACE_TIMES(TIME32, Time32Array, Time32Type)
+    HEADRACE_TIMES(TIME64, Time64Array, Time64Type)
+    HEADRACE_TIMES(TIMESTAMP, TimestampArray, TimestampType)
+    HEADRACE_TIMES(DURATION, DurationArray, DurationType)
     HEADRACE_TEXT(STRING, StringArray)
     HEADRACE_TEXT(BINARY, BinaryArray)
     HEADRACE_TEXT(LARGE_STRING, LargeStringArray)
@@ -189,7 +219,11 @@ Status AddChunk(const std::shared_ptr<arrow::Array>& array, arrow::MemoryPool* p
     HEADRACE_TEXT(STRING_VIEW, StringViewArray)
     HEADRACE_TEXT(BINARY_VIEW, BinaryViewArray)
 #undef HEADRACE_NUMBERS
+#undef HEADRACE_TIMES
 #undef HEADRACE_TEXT
+    case arrow::Type::DATE32:
+      AddTimes<arrow::Date32Array>(*array, 86'400'000, sink);  // Milliseconds, as of date64.
+      return Status::OK();
     case arrow::Type::NA:
       sink->Add(*array, [](std::int64_t) { return kNullHash; });
       return Status::OK();
