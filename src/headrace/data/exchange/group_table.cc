@@ -22,7 +22,6 @@
 #include "headrace/data/exchange/growing.h"
 #include "headrace/data/exchange/hash_slots.h"
 #include "headrace/data/exchange/key_column.h"
-#include "headrace/data/exchange/key_column.h"
 #include "headrace/data/exchange/sort_key.h"
 
 namespace headrace {
