@@ -45,3 +45,20 @@ def test_a_null_in_a_dictionary_joins_nothing() -> None:
 
 def test_deviation_of_huge_values() -> None:
     assert _blocks({"x": [1e160, 1e160]}, {"x": [1e160]}).std("x") == 0.0
+
+
+def test_keys_without_a_common_order_are_no_sort() -> None:
+    with pytest.raises(TypeError, match="some blocks have it as int64, others as double"):
+        headrace.from_items([{"k": 5}, {"k": 1.5}, {"k": 3}]).sort("k").take_all()
+
+
+def test_too_many_partitions_are_an_error() -> None:
+    ds = headrace.range(10)
+    for verb in (
+        lambda: ds.repartition(10**12),
+        lambda: ds.repartition(2 * 10**9, shuffle=True),
+        lambda: ds.groupby("id", num_partitions=10**10).count(),
+        lambda: ds.join(ds, "inner", 3 * 10**9, on=("id",)),
+    ):
+        with pytest.raises(ValueError, match="at most 1000000"):
+            verb().take_all()

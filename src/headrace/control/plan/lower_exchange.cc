@@ -12,7 +12,7 @@ constexpr std::int64_t kBucketBytes = 16 << 20;
 constexpr std::int32_t kBucketsMin = 64;
 constexpr std::int32_t kBucketsMax = 4096;
 constexpr std::int32_t kBucketsDefault = 256;
-constexpr std::int64_t kBroadcastBytes = 64 << 20;
+constexpr std::int64_t kBroadcastBytes = 16 << 20;
 
 std::int32_t BucketsFor(const LogicalOperator& op, std::int64_t asked) {
   if (asked > 0) return static_cast<std::int32_t>(std::min<std::int64_t>(asked, INT32_MAX));
@@ -186,11 +186,15 @@ struct Planner {
     const bool right_apart = kind == JoinKind::kInner || kind == JoinKind::kRightOuter ||
                              kind == JoinKind::kRightSemi || kind == JoinKind::kRightAnti;
     const auto left = BoundBytes(op.inputs()[0]), right = BoundBytes(op.inputs()[1]);
-    const bool left_fits = right_apart && left && *left <= kBroadcastBytes;
-    const bool right_fits = left_apart && right && *right <= kBroadcastBytes;
-    if (left_fits && right_fits) return *right <= *left ? 1 : 0;
-    if (right_fits) return 1;
-    return left_fits ? std::optional<std::int32_t>(0) : std::nullopt;
+    // Each task makes a table of the small side anew, so the other one must be known to be larger.
+    const auto other_left = GuessBytes(op.inputs()[0]), other_right = GuessBytes(op.inputs()[1]);
+    if (left_apart && right && *right <= kBroadcastBytes && other_left && *right <= *other_left) {
+      return 1;
+    }
+    if (right_apart && left && *left <= kBroadcastBytes && other_right && *left <= *other_right) {
+      return 0;
+    }
+    return std::nullopt;
   }
 };
 

@@ -9,6 +9,8 @@
 namespace headrace {
 namespace {
 
+constexpr std::int64_t kPartitionsMax = 1'000'000;  // Each is a task, and counted in each block.
+
 using Names = std::vector<std::string>;
 using MaybeNames = std::optional<Names>;
 
@@ -162,9 +164,9 @@ struct Check {
   }
   Status operator()(const logical::Repartition& repartition) const;
   Status operator()(const logical::RandomShuffle& shuffle) const {
-    if (shuffle.blocks == 0 || shuffle.blocks < -1) {
-      return Status::Invalid("random_shuffle: the number of blocks must be at least 1, not ",
-                             shuffle.blocks);
+    if (shuffle.blocks == 0 || shuffle.blocks < -1 || shuffle.blocks > kPartitionsMax) {
+      return Status::Invalid("random_shuffle: the number of blocks must be at least 1 and at most ",
+                             kPartitionsMax, ", not ", shuffle.blocks);
     }
     return CheckPlacement(op.name(), shuffle.placement);
   }
@@ -189,8 +191,9 @@ struct Check {
     return input ? CheckColumns(verb, keys, *input) : Status::OK();
   }
   static Status CheckPartitions(const std::string& verb, std::int64_t partitions) {
-    if (partitions == -1 || partitions > 0) return Status::OK();
-    return Status::Invalid(verb, ": the number of partitions must be at least 1, not ", partitions);
+    if (partitions == -1 || (partitions > 0 && partitions <= kPartitionsMax)) return Status::OK();
+    return Status::Invalid(verb, ": the number of partitions must be at least 1 and at most ",
+                           kPartitionsMax, ", not ", partitions);
   }
   static MaybeNames ColumnsOfSource(const logical::Read& read) {
     logical::Read whole = read;
@@ -207,9 +210,9 @@ Status Check::operator()(const logical::Repartition& repartition) const {
   if (!by_blocks && !by_rows && repartition.keys.empty()) {
     return Status::Invalid("repartition: needs a number of blocks, rows per block, or keys");
   }
-  if (by_blocks && repartition.blocks < 1) {
-    return Status::Invalid("repartition: the number of blocks must be at least 1, not ",
-                           repartition.blocks);
+  if (by_blocks && (repartition.blocks < 1 || repartition.blocks > kPartitionsMax)) {
+    return Status::Invalid("repartition: the number of blocks must be at least 1 and at most ",
+                           kPartitionsMax, ", not ", repartition.blocks);
   }
   if (by_rows && repartition.rows_per_block < 1) {
     return Status::Invalid("repartition: the rows per block must be at least 1, not ",

@@ -145,7 +145,8 @@ class TaskCutter {
     double bytes = 0;
     for (std::uint32_t b = 0; b < sizes_.num_buckets(); ++b) {
       const double its = sizes_.at(b);
-      if (bytes > 0 && bytes + its > target_) {
+      // Rows may have no bytes: what is left out goes by buckets, never by bytes.
+      if (begin < b && bytes + its > target_) {
         tasks_.push_back({begin, b});
         begin = b;
         bytes = 0;
@@ -157,7 +158,9 @@ class TaskCutter {
       }
       bytes += its;
     }
-    if (bytes > 0 || tasks_.empty()) tasks_.push_back({begin, sizes_.num_buckets()});
+    if (begin < sizes_.num_buckets() || tasks_.empty()) {
+      tasks_.push_back({begin, sizes_.num_buckets()});
+    }
     return std::move(tasks_);
   }
 
@@ -184,7 +187,7 @@ class TaskCutter {
       task.first = task.last;
       bytes = 0;
     }
-    if (bytes > 0) tasks_.push_back(task);
+    if (task.first < task.last) tasks_.push_back(task);
     return true;
   }
 

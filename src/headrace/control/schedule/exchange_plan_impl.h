@@ -49,6 +49,13 @@ class PartList {
     has_rows_ = true;
   }
 
+  /// Adds the block without rows, for its schema.
+  void AddEmpty(std::uint32_t block) {
+    CloseInputsBefore(block);
+    work_.parts.push_back({block, {0, 0}});
+    has_rows_ = true;
+  }
+
   /// Returns true if the input that is being added has a part.
   bool has_rows() const { return has_rows_; }
 

@@ -1,3 +1,5 @@
+#include <arrow/type.h>
+
 #include <algorithm>
 #include <string>
 
@@ -19,7 +21,18 @@ bool IsBefore(const std::string& key, std::uint32_t run, const RunBound& bound) 
 class RunsPlan final : public ExchangePlan {
  public:
   RunsPlan(BlockList blocks, std::vector<std::uint32_t> runs, std::vector<RunBound> bounds)
-      : blocks_(std::move(blocks)), runs_(std::move(runs)), bounds_(std::move(bounds)) {}
+      : blocks_(std::move(blocks)), runs_(std::move(runs)), bounds_(std::move(bounds)) {
+    std::vector<const arrow::Schema*> seen;
+    for (std::uint32_t block = 0; block < blocks_.size(); ++block) {
+      const arrow::Schema* schema = blocks_.info(block).schema.get();
+      const bool known = std::any_of(seen.begin(), seen.end(), [&](const arrow::Schema* other) {
+        return other == schema || (other && schema && other->Equals(*schema, false));
+      });
+      if (known) continue;
+      seen.push_back(schema);
+      first_of_schema_.push_back(block);
+    }
+  }
 
   std::uint32_t num_tasks() const override {
     return static_cast<std::uint32_t>(bounds_.size()) + 1;
@@ -34,7 +47,11 @@ class RunsPlan final : public ExchangePlan {
       const std::int64_t begin = keys.low ? CountBefore(block, *keys.low, false) : 0;
       const std::int64_t end =
           keys.high ? CountBefore(block, *keys.high, true) : blocks_.info(block).num_rows;
-      parts.Add(block, begin, end);
+      if (begin < end || !IsFirstOfItsSchema(block)) {
+        parts.Add(block, begin, end);
+      } else {
+        parts.AddEmpty(block);
+      }
     }
     ExchangeWork work = std::move(parts).Finish();
     for (const BlockPart& part : work.parts) keys.runs.push_back(runs_[part.block]);
@@ -43,13 +60,19 @@ class RunsPlan final : public ExchangePlan {
   }
 
   std::pair<std::uint32_t, std::uint32_t> TasksOf(std::uint32_t block) const override {
-    if (block == 0) return {0, num_tasks() - 1};
+    if (IsFirstOfItsSchema(block)) return {0, num_tasks() - 1};
     const BlockIndex* index = blocks_.info(block).index.get();
     if (blocks_.info(block).num_rows == 0) return {1, 0};
     return {TaskOf(index->keys.front(), runs_[block]), TaskOf(index->keys.back(), runs_[block])};
   }
 
  private:
+  // Each task gets a block of each schema, perhaps without rows: so that all of them unify the
+  // schemas alike, or say that keys of their types have no common order.
+  bool IsFirstOfItsSchema(std::uint32_t block) const {
+    return std::binary_search(first_of_schema_.begin(), first_of_schema_.end(), block);
+  }
+
   std::uint32_t TaskOf(const std::string& key, std::uint32_t run) const {
     const auto at = std::upper_bound(
         bounds_.begin(), bounds_.end(), key,
@@ -77,8 +100,9 @@ class RunsPlan final : public ExchangePlan {
   }
 
   BlockList blocks_;
-  std::vector<std::uint32_t> runs_;  // By block.
-  std::vector<RunBound> bounds_;     // Between the tasks, ascending.
+  std::vector<std::uint32_t> runs_;             // By block.
+  std::vector<RunBound> bounds_;                // Between the tasks, ascending.
+  std::vector<std::uint32_t> first_of_schema_;  // Blocks, ascending.
 };
 
 bool SameRun(const Position& a, const Position& b) {
@@ -120,6 +144,7 @@ std::vector<Sample> CollectSamples(const BlockList& blocks, const std::vector<st
 // Returns bounds between parts of about `target` bytes each.
 std::vector<RunBound> ChooseBounds(const std::vector<Sample>& samples, double total,
                                    double target) {
+  if (total <= 0) return {};
   const double parts = std::max(1.0, total / target);
   const double each = total / static_cast<double>(static_cast<std::int64_t>(parts + 0.999));
   std::vector<RunBound> bounds;
