@@ -153,6 +153,8 @@ asan: export ASAN_OPTIONS := detect_container_overflow=0:detect_leaks=0
 asan: export UBSAN_OPTIONS := halt_on_error=1:print_stacktrace=1
 tsan: export TSAN_OPTIONS := ignore_noninstrumented_modules=1:halt_on_error=1:die_after_fork=0
 asan: SANITIZERS := address,undefined
+# The pool that Arrow brings hands memory from thread to thread unseen; TSan knows malloc's.
+tsan: export ARROW_DEFAULT_MEMORY_POOL := system
 tsan: SANITIZERS := thread
 asan tsan: export HEADRACE_SIM_CASES := 300
 asan tsan: $(VENV)/.test system-packages

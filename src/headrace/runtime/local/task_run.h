@@ -41,7 +41,9 @@ class TaskRun {
     yielded_bytes_ += num_bytes;
     return has_credit();
   }
-  bool has_credit() const { return yielded_bytes_ < credit_bytes_.load() || cancelled_.load(); }
+  bool has_credit() const {
+    return yielded_bytes_.load() < credit_bytes_.load() || cancelled_.load();
+  }
   std::int64_t credit_bytes() const { return credit_bytes_.load(); }
 
   /// Raises the credit to this total.
@@ -60,7 +62,7 @@ class TaskRun {
  private:
   std::unique_ptr<Pipeline> pipeline_;
   std::uint32_t next_index_ = 0;
-  std::int64_t yielded_bytes_ = 0;
+  std::atomic<std::int64_t> yielded_bytes_{0};  // Written by the task's thread alone.
   std::atomic<std::int64_t> credit_bytes_;
   std::atomic<bool> cancelled_{false};
   const std::uint32_t skip_outputs_;

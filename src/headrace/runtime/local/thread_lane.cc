@@ -43,7 +43,9 @@ class ThreadLane::Task {
   bool Grant(std::int64_t credit_bytes) {
     std::lock_guard lock(mutex_);
     run_.Grant(credit_bytes);
-    return run_.has_credit() && std::exchange(parked_, false);
+    if (!parked_ || !run_.has_credit()) return false;  // A running task keeps its own account.
+    parked_ = false;
+    return true;
   }
   bool Cancel() {
     std::lock_guard lock(mutex_);
