@@ -43,7 +43,7 @@ class ThreadLane::Task {
   bool Grant(std::int64_t credit_bytes) {
     std::lock_guard lock(mutex_);
     run_.Grant(credit_bytes);
-    if (!parked_ || !run_.has_credit()) return false;  // A running task keeps its own account.
+    if (!parked_ || !run_.has_credit()) return false;  // If it runs, it goes on.
     parked_ = false;
     return true;
   }
