@@ -82,7 +82,9 @@ class SimRun {
   }
 
  private:
-  static constexpr std::int64_t kStepsMax = 100'000;
+  /// Far above what the largest random case needs (some 200,000, where an exchange of a store of
+  /// 512 bytes makes hundreds of partitions), yet reached in seconds by a run that goes in circles.
+  static constexpr std::int64_t kStepsMax = 5'000'000;
 
   Outcome Close(const char* problem) {
     if (*problem != 0) out_.violations.push_back(problem);
@@ -166,7 +168,12 @@ inline std::string Judge(const Case& c, const Outcome& out) {
   if (out.charged_at_end != 0) {
     return std::to_string(out.charged_at_end) + " bytes left in the ledger";
   }
-  const std::int64_t slack = (out.tasks_running_max + out.overrides) * out.largest_block_bytes;
+  // A limit's cut is a slice of its input, and starts without room for it.
+  const auto limits = std::count_if(
+      c.plan.operators.begin(), c.plan.operators.end(),
+      [](const OperatorSpec& spec) { return spec.As<LimitOperator>() != nullptr; });
+  const std::int64_t slack =
+      (out.tasks_running_max + out.overrides + limits) * out.largest_block_bytes;
   if (out.peak_charged_bytes > c.sim.object_store_bytes + slack + out.overrides) {
     return "peak of " + std::to_string(out.peak_charged_bytes) + " bytes over a budget of " +
            std::to_string(c.sim.object_store_bytes) + " + " + std::to_string(slack);

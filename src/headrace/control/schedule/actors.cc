@@ -12,7 +12,7 @@ namespace {
 // Bounds on restarts; past them the run fails with the last failure.
 constexpr std::int32_t kStartErrorsMax = 3;  // Its start failed (the constructor raised) in a row.
 constexpr std::int32_t kStartFailuresMax = 8;  // The same, or its worker died while it started.
-constexpr std::int32_t kLossesMax = 16;        // Lost, with no task ended well between.
+constexpr std::int32_t kLossesMax = 16;        // Lost in a row: none served a task or lived on.
 
 }  // namespace
 
@@ -69,7 +69,8 @@ void SchedulerImpl::StartActor(OperatorRun& run) {
 }
 
 void SchedulerImpl::StopActor(OperatorRun& run, std::uint32_t ordinal) {
-  run.pool->SetGone(ordinal);
+  // It lived until it was not needed, so the losses before it were not in a row.
+  if (run.pool->SetGone(ordinal) == ActorPoolState::State::kReady) run.pool->losses = 0;
   used_ -= run.task_spec->cost;
   Push(action::StopActor{{run.id, ordinal}});
 }

@@ -80,8 +80,11 @@ SchedulerImpl::Candidate SchedulerImpl::MayStart(const OperatorRun& run, bool ah
         used_.cpu_milli + run.task_cost.cpu_milli <= total_.cpu_milli * (1 + run.ahead_factor);
     if (reason != WaitReason::kNone && !may_queue) return {reason};
   }
-  const std::int64_t expected = ExpectedBytes(run);
-  if (reservation_.StartRoom(run.id) < expected) return {CreditReason(run)};
+  std::int64_t expected = ExpectedBytes(run);
+  const std::int64_t room = reservation_.StartRoom(run.id);
+  // Of an operator's first task nothing is known: it makes do with the room that there is.
+  if (run.tasks.empty() && run.stats.output_blocks == 0) expected = std::min(expected, room);
+  if (room < expected || room == 0) return {CreditReason(run)};
   const std::int64_t credit = ByPolicies(run, expected);
   if (credit < 1) return {CreditReason(run)};
   return {WaitReason::kNone, credit};

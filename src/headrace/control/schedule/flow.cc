@@ -39,9 +39,11 @@ void SchedulerImpl::CheckFinished(OperatorRun& run) {
   if (run.pool) StopIdleActors(run, 0);
   if (run.consumer < 0) return;
   OperatorRun& next = runs_[static_cast<std::size_t>(run.consumer)];
-  next.op->OnInputEnd(run.consumer_input);
-  NoteInput(next);
-  Flush(next);
+  if (!next.closed) {  // Else an exchange would plan what nobody wants.
+    next.op->OnInputEnd(run.consumer_input);
+    NoteInput(next);
+    Flush(next);
+  }
   CheckFinished(next);
 }
 
