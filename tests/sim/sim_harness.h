@@ -169,9 +169,9 @@ inline std::string Judge(const Case& c, const Outcome& out) {
     return std::to_string(out.charged_at_end) + " bytes left in the ledger";
   }
   // A limit's cut is a slice of its input, and starts without room for it.
-  const auto limits = std::count_if(
-      c.plan.operators.begin(), c.plan.operators.end(),
-      [](const OperatorSpec& spec) { return spec.As<LimitOperator>() != nullptr; });
+  const auto limits =
+      std::count_if(c.plan.operators.begin(), c.plan.operators.end(),
+                    [](const OperatorSpec& spec) { return spec.As<LimitOperator>() != nullptr; });
   const std::int64_t slack =
       (out.tasks_running_max + out.overrides + limits) * out.largest_block_bytes;
   if (out.peak_charged_bytes > c.sim.object_store_bytes + slack + out.overrides) {

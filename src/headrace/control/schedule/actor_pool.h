@@ -57,7 +57,7 @@ class ActorPoolState {
   // Faults in a row, for the bounds on restarts. Kept by the scheduler.
   std::int32_t start_failures = 0;  // Since an actor was ready.
   std::int32_t start_errors = 0;    // Of these the last ones that were no lost worker.
-  std::int32_t losses = 0;          // Since a task ended well or an actor lived until it was stopped.
+  std::int32_t losses = 0;          // Since a task ended well or an idle actor was stopped.
 
  private:
   struct Actor {
