@@ -60,6 +60,7 @@ void BindPlan(nb::module_& module);
 void BindExchange(nb::module_& module);  // After BindPlan.
 void BindRules(nb::module_& module);
 void BindRows(nb::module_& module);
+void BindNumbers(nb::module_& module);
 void BindWorker(nb::module_& module);
 
 }  // namespace headrace::python

@@ -41,10 +41,12 @@ nb::object& InputFailed() {
   return *type;
 }
 
-nb::object NextBatch(PyBatches& self) {
-  CallState& state = *self.state;
+// A type slot: the end is a null without an exception, where a bound method would throw one
+// through C++ for each task.
+PyObject* NextBatch(PyObject* self) {
+  CallState& state = *nb::inst_ptr<PyBatches>(self)->state;
   state.current.reset();
-  if (state.input == nullptr) throw nb::stop_iteration();
+  if (state.input == nullptr) return nullptr;
   Result<std::optional<Batch>> next = [&] {
     nb::gil_scoped_release unlocked;
     return state.input->Next();
@@ -52,17 +54,23 @@ nb::object NextBatch(PyBatches& self) {
   if (!next.ok()) {
     state.input_error = next.status();
     PyErr_SetString(InputFailed().ptr(), "the input failed");
-    throw nb::python_error();
+    return nullptr;
   }
   if (!*next) {
     nb::gil_scoped_release unlocked;
     state.input.reset();
   }
-  if (!*next) throw nb::stop_iteration();
+  if (!*next) return nullptr;
   state.origin = (**next).origin;
   state.current = nb::cast(PyBatch{*std::move(*next)});
-  return state.current;
+  return nb::object(state.current).release().ptr();
 }
+
+PyType_Slot kBatchesSlots[] = {
+    {Py_tp_iter, reinterpret_cast<void*>(&PyObject_SelfIter)},
+    {Py_tp_iternext, reinterpret_cast<void*>(&NextBatch)},
+    {0, nullptr},
+};
 
 // The Python half's output as the pipeline pulls it.
 class PythonStream final : public BatchStream {
@@ -235,10 +243,8 @@ void BindWorker(nb::module_& module) {
                    [](const PyBatch& self) { return self.batch.origin.rows_of_file; })
       .def_prop_ro("origin", [](const PyBatch& self) { return DescribeOrigin(self.batch.origin); })
       .def_prop_ro("payload", &PayloadOf);
-  nb::class_<PyBatches>(module, "Batches")
-      .def_prop_ro("task_number", [](const PyBatches& self) { return self.state->task_number; })
-      .def("__iter__", [](nb::handle self) { return self; })
-      .def("__next__", &NextBatch);
+  nb::class_<PyBatches>(module, "Batches", nb::type_slots(kBatchesSlots))
+      .def_prop_ro("task_number", [](const PyBatches& self) { return self.state->task_number; });
   module.def("run_worker", &RunPythonWorker, nb::arg("fd"), nb::arg("runtime"));
   module.def(
       "set_inline_runtime", [](nb::object runtime) { InlineRuntime() = std::move(runtime); },

@@ -23,5 +23,6 @@ NB_MODULE(_core, module) {
   BindExchange(module);
   BindRules(module);
   BindRows(module);
+  BindNumbers(module);
   BindWorker(module);
 }

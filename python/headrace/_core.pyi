@@ -7,6 +7,7 @@ Arrow objects cross without a copy. Errors raise what users expect: `FileNotFoun
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 __version__: str
@@ -396,6 +397,17 @@ def columns_of(rows: list[Any]) -> dict[Any, pa.Array | list[Any]] | int:
     """Columns of dictionaries, in order of first appearance; a missing key is null. A column is an
     array if its values are all bool, int (64 bits), float, str or bytes, or None; else the list of
     its values. An int is the index of the first row that is no dict."""
+
+class NumberBuffer:
+    """Arrow's memory under the views of `numpy_views`, by the buffer protocol."""
+
+def numpy_views(table: pa.Table) -> dict[str, np.ndarray | pa.ChunkedArray]:
+    """Columns of plain numbers in one chunk, not empty and without nulls, as read-only views; the
+    others as they are."""
+
+def table_of_numbers(batch: dict[Any, Any]) -> pa.Table | None:
+    """A table that shares the memory of the arrays; None unless all are one-dimensional arrays of
+    plain numbers, contiguous, of one length and not empty."""
 
 def array_of(values: list[Any]) -> pa.Array | None:
     """One such column; None if no plain type fits."""

@@ -187,10 +187,13 @@ def row_values(array: pa.Array) -> Any:
 
 def table_to_numpy(table: pa.Table, zero_copy: bool = True) -> dict[str, np.ndarray]:
     """Returns {column: values}; see `column_to_numpy`."""
-    return {
-        name: column_to_numpy(column, zero_copy)
-        for name, column in zip(table.column_names, table.columns, strict=True)
-    }
+    columns = _core.numpy_views(table)
+    for name, values in columns.items():
+        if type(values) is not np.ndarray:
+            columns[name] = column_to_numpy(values, zero_copy)
+        elif not zero_copy:
+            columns[name] = values.copy()
+    return columns
 
 
 def table_to_pandas(table: pa.Table) -> pd.DataFrame:
@@ -464,6 +467,10 @@ def dict_to_table(batch: Mapping[str, Any]) -> pa.Table:
         ValueError: a value that is no list or array, lengths that differ (each is named), or a
             name that is not a string.
     """
+    if type(batch) is dict:
+        table = _core.table_of_numbers(batch)
+        if table is not None:
+            return table
     columns: dict[str, Any] = {}
     lengths = set()
     for name, values in batch.items():

@@ -135,14 +135,24 @@ Status BlockBuilder::Finish() {
 }
 
 ShapedBlock BlockBuilder::Next() {
-  HEADRACE_CHECK(!ready_.empty());
-  ShapedBlock next = std::move(ready_.front());
-  ready_.pop_front();
+  HEADRACE_CHECK(has_next());
+  ShapedBlock next = std::move(ready_[next_ready_++]);
+  if (!has_next()) {
+    ready_.clear();
+    next_ready_ = 0;
+  }
   return next;
 }
 
 Status BlockBuilder::Flush() {
   if (pending_.empty()) return Status::OK();
+  if (pending_.size() == 1) {
+    ShapedBlock only = std::move(pending_.front());
+    pending_.clear();
+    pending_bytes_ = 0;
+    Emit(std::move(only.block), std::move(only.files));
+    return Status::OK();
+  }
   std::vector<FileList> files;
   std::vector<Block> blocks;
   blocks.reserve(pending_.size());
@@ -161,6 +171,10 @@ Status BlockBuilder::Flush() {
 // in size; one that is still too large is cut again.
 void BlockBuilder::Emit(Block block, FileList files) {
   const std::int64_t split_over = target_max_bytes_ + target_max_bytes_ / 2;
+  if (block.num_bytes() <= split_over) {
+    ready_.push_back({std::move(block), std::move(files)});
+    return;
+  }
   std::vector<Block> stack{std::move(block)};
   while (!stack.empty()) {
     Block top = std::move(stack.back());

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -45,7 +44,7 @@ class BlockBuilder {
   /// Says that no more pieces come; what is pending becomes ready.
   Status Finish();
 
-  bool has_next() const { return !ready_.empty(); }
+  bool has_next() const { return next_ready_ < ready_.size(); }
 
   /// Takes the next ready block. Requires: has_next().
   ShapedBlock Next();
@@ -62,7 +61,8 @@ class BlockBuilder {
   std::vector<ShapedBlock> pending_;
   std::shared_ptr<arrow::Schema> pending_schema_;  // Of all that is pending, unified.
   std::int64_t pending_bytes_ = 0;
-  std::deque<ShapedBlock> ready_;
+  std::vector<ShapedBlock> ready_;  // Those before next_ready_ are taken.
+  std::size_t next_ready_ = 0;
   std::optional<ShapedBlock> empty_;  // The first piece without rows.
   bool saw_rows_ = false;
 };

@@ -2,8 +2,8 @@
 
 #include <arrow/table.h>
 
-#include <deque>
 #include <utility>
+#include <vector>
 
 #include "headrace/block/block_builder.h"
 #include "headrace/data/pipeline/chain.h"
@@ -72,8 +72,11 @@ class ChainPipeline : public Pipeline {
     output.info.position = context_.position.Child(outputs_++);
     output.info.input_files = std::move(shaped.files);
     if (!indexes_.empty()) {
-      output.info.index = std::move(indexes_.front());
-      indexes_.pop_front();
+      output.info.index = std::move(indexes_[next_index_++]);
+      if (next_index_ == indexes_.size()) {
+        indexes_.clear();
+        next_index_ = 0;
+      }
     }
     output.block = std::move(shaped.block);
     return output;
@@ -83,8 +86,9 @@ class ChainPipeline : public Pipeline {
   const TaskContext context_;
   TaskStats stats_;
   BlockBuilder builder_;
-  StreamPtr chain_;                                        // Null after the end.
-  std::deque<std::shared_ptr<const BlockIndex>> indexes_;  // Of the blocks in the builder.
+  StreamPtr chain_;                                         // Null after the end.
+  std::vector<std::shared_ptr<const BlockIndex>> indexes_;  // Of the blocks in the builder.
+  std::size_t next_index_ = 0;                              // Those before it are used.
   std::uint32_t outputs_ = 0;
 };
 

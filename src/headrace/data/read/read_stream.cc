@@ -77,7 +77,7 @@ class UnitsStream : public BatchStream {
     origin_.first_row = rows_known_ ? unit_rows_ : -1;
     origin_.rows_of_file = rows_known_;
     ARROW_ASSIGN_OR_RAISE(auto table, Complete(batch->block.table()));
-    batch->block = Block(std::move(table), -1);
+    if (table != batch->block.table()) batch->block = Block(std::move(table), -1);
     return batch;
   }
 
@@ -129,7 +129,9 @@ class UnitsStream : public BatchStream {
 
   // Columns in the order, and of the types, of the source's schema; missing ones are null.
   Result<std::shared_ptr<arrow::Table>> Fit(std::shared_ptr<arrow::Table> table) {
-    ARROW_ASSIGN_OR_RAISE(const auto& wanted, WantedSchema());
+    ARROW_ASSIGN_OR_RAISE(const auto wanted, WantedSchema());
+    // To compare schemas is dear: it writes both out as text.
+    if (table->schema() == wanted) return table;
     if (table->schema()->Equals(*wanted, /*check_metadata=*/false)) return table;
     arrow::ChunkedArrayVector columns;
     for (const auto& field : wanted->fields()) {
@@ -155,19 +157,17 @@ class UnitsStream : public BatchStream {
   }
 
   Result<std::shared_ptr<arrow::Schema>> WantedSchema() {
+    const std::shared_ptr<arrow::Schema>& all = step_.source->schema;
+    if (!needed_) return all;
     if (wanted_) return wanted_;
-    if (needed_) {
-      for (const std::string& name : *needed_) {
-        if (step_.source->schema->GetFieldIndex(name) < 0) {
-          return UnknownColumn(name, *step_.source->schema);
-        }
-      }
+    for (const std::string& name : *needed_) {
+      if (all->GetFieldIndex(name) < 0) return UnknownColumn(name, *all);
     }
     arrow::FieldVector fields;
-    for (const auto& field : step_.source->schema->fields()) {
+    for (const auto& field : all->fields()) {
       if (IsNeeded(field->name())) fields.push_back(field);
     }
-    wanted_ = arrow::schema(std::move(fields), step_.source->schema->metadata());
+    wanted_ = arrow::schema(std::move(fields), all->metadata());
     return wanted_;
   }
 
@@ -179,7 +179,7 @@ class UnitsStream : public BatchStream {
     return Batch{Block(std::move(table), 0), {}, nullptr};
   }
 
-  const ReadStep step_;
+  const ReadStep& step_;
   const std::vector<ReadUnit> units_;
   const TaskContext context_;
   arrow::MemoryPool* const pool_;

@@ -12,7 +12,7 @@ namespace headrace {
 /// "path" and of Hive partitions, fits the columns to the source's schema, filters, selects,
 /// limits, and adds the file and row numbers to batches and errors. If no unit gives a batch but
 /// the source's schema is known, yields one batch without rows. Checks `context.cancelled` before
-/// each batch.
+/// each batch. `step` must outlive the stream.
 StreamPtr MakeReadStream(const ReadStep& step, std::vector<ReadUnit> units,
                          const TaskContext& context);
 

@@ -35,9 +35,9 @@ namespace headrace {
 
 namespace {
 
-// Small tasks: what they have to say goes out together, at most this late.
-constexpr std::int64_t kFlushNanos = 500'000;
-constexpr int kBusyPollMillis = 2;
+// While the main thread has tasks, what they have to say goes out together, by the reader and at
+// most this late: a send wakes the driver, which may take the cpu of the function that comes next.
+constexpr int kBusyPollMillis = 1;
 constexpr std::size_t kFlushBytes = 64 * 1024;
 // How long user code may run on after the driver is gone.
 constexpr std::chrono::seconds kOrphanGrace{1};
@@ -132,7 +132,6 @@ class WorkerProcess {
   void Greet();
   void Emit(Message kind, const WireWriter& payload);
   void AddReleased();
-  void FlushIfDue();
   void Flush();
 
   const int socket_;
@@ -165,7 +164,6 @@ class WorkerProcess {
   std::mutex out_mutex_;  // Guards what follows.
   FrameSender out_;
   SchemaSender schemas_out_;
-  std::int64_t flushed_nanos_ = 0;
 };
 
 // ---- Sending --------------------------------------------------------------------------------
@@ -185,10 +183,10 @@ void WorkerProcess::Emit(Message kind, const WireWriter& payload) {
   std::lock_guard lock(out_mutex_);
   AddReleased();
   out_.Add(kind, payload.bytes());
-  FlushIfDue();
+  if (out_.size() > kFlushBytes) Flush();
 }
 
-// Requires: out_mutex_ is held, as for the next two.
+// Requires: out_mutex_ is held, as for the next.
 void WorkerProcess::AddReleased() {
   const std::vector<std::uint64_t> pins = released_->Take();
   if (pins.empty()) return;
@@ -198,17 +196,11 @@ void WorkerProcess::AddReleased() {
   out_.Add(Message::kReleased, payload.bytes());
 }
 
-void WorkerProcess::FlushIfDue() {
-  if (out_.size() == 0) return;
-  if (out_.size() > kFlushBytes || SteadyNanos() - flushed_nanos_ >= kFlushNanos) Flush();
-}
-
 void WorkerProcess::Flush() {
   AddReleased();
   if (out_.size() == 0) return;
   // If the driver is gone, the reader sees it.
   [[maybe_unused]] const auto sent = out_.Flush(socket_, /*wait=*/true);
-  flushed_nanos_ = SteadyNanos();
 }
 
 // ---- The reader -----------------------------------------------------------------------------

@@ -414,12 +414,10 @@ void WorkerPool::EndTask(std::uint64_t key, std::optional<Failure> failure,
                          const TaskStats& stats) {
   auto node = tasks_.extract(key);
   WorkerTask& task = node.mapped();
-  if (failure.has_value()) {
-    if (task.failure.has_value()) {
-      failure = std::move(task.failure);
-    } else if (task.cancelled && failure->kind == FailureKind::kWorkerLost) {
-      failure = TaskRun::Cancelled();
-    }
+  if (task.failure.has_value()) {  // Also if the task had ended well before it heard of it.
+    failure = std::move(task.failure);
+  } else if (failure && task.cancelled && failure->kind == FailureKind::kWorkerLost) {
+    failure = TaskRun::Cancelled();
   }
   auto found = workers_.find(task.worker);
   if (task.state == WorkerTask::State::kSent && found != workers_.end()) {
