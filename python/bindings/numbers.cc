@@ -15,6 +15,7 @@
 #include "arrow_casters.h"
 #include "bindings.h"
 #include "errors.h"
+#include "headrace/runtime/store/arena.h"
 
 namespace headrace::python {
 namespace {
@@ -23,21 +24,29 @@ using arrow::Type;
 
 // ---- Arrow to numpy -------------------------------------------------------------------------
 
-// Memory of Arrow as numpy takes it, read-only.
-struct NumberBuffer {
+// Memory of Arrow as numpy takes it.
+struct ArrayMemory {
   std::shared_ptr<arrow::Buffer> buffer;
+  bool writable = false;
 };
 
-int GetNumberBuffer(PyObject* self, Py_buffer* view, int flags) {
-  const arrow::Buffer& buffer = *nb::inst_ptr<NumberBuffer>(self)->buffer;
-  auto* data = const_cast<std::uint8_t*>(buffer.data());
-  return PyBuffer_FillInfo(view, self, data, buffer.size(), /*readonly=*/1, flags);
+int GetArrayMemory(PyObject* self, Py_buffer* view, int flags) {
+  const ArrayMemory& memory = *nb::inst_ptr<ArrayMemory>(self);
+  auto* data = const_cast<std::uint8_t*>(memory.buffer->data());
+  return PyBuffer_FillInfo(view, self, data, memory.buffer->size(), !memory.writable, flags);
 }
 
-PyType_Slot kNumberBufferSlots[] = {
-    {Py_bf_getbuffer, reinterpret_cast<void*>(&GetNumberBuffer)},
+PyType_Slot kArrayMemorySlots[] = {
+    {Py_bf_getbuffer, reinterpret_cast<void*>(&GetArrayMemory)},
     {0, nullptr},
 };
+
+// In the shared memory of this process: a block that lies there goes to others without a copy.
+ArrayMemory AllocateShared(std::int64_t num_bytes) {
+  if (num_bytes < 0) throw nb::value_error("a negative number of bytes");
+  const std::shared_ptr<Arena> arena = Unwrap(Arena::ForProcess());
+  return {Unwrap(arrow::AllocateBuffer(num_bytes, arena->pool())), true};
+}
 
 // What numpy calls the type; null for all but plain numbers.
 const char* NumpyCode(Type::type type) {
@@ -100,7 +109,7 @@ nb::object ViewOrColumn(const std::shared_ptr<arrow::ChunkedArray>& column) {
   const arrow::ArrayData& data = *column->chunk(0)->data();
   Numpy& numpy = Numpy::Get();
   const std::int64_t width = arrow::bit_width(type) / 8;
-  return numpy.frombuffer(nb::cast(NumberBuffer{data.buffers[1]}),
+  return numpy.frombuffer(nb::cast(ArrayMemory{data.buffers[1]}),
                           numpy.dtypes[static_cast<std::size_t>(type)], data.length,
                           data.offset * width);
 }
@@ -189,7 +198,11 @@ std::shared_ptr<arrow::Table> TableOfNumbers(const nb::dict& batch) {
 }  // namespace
 
 void BindNumbers(nb::module_& module) {
-  nb::class_<NumberBuffer>(module, "NumberBuffer", nb::type_slots(kNumberBufferSlots));
+  nb::class_<ArrayMemory>(module, "ArrayMemory", nb::type_slots(kArrayMemorySlots))
+      .def_prop_ro("buffer", [](const ArrayMemory& self) {
+        return nb::steal(arrow::py::wrap_buffer(self.buffer));
+      });
+  module.def("allocate_shared", &AllocateShared, nb::arg("num_bytes"));
   module.def("numpy_views", &NumpyViews, nb::arg("table"));
   module.def("table_of_numbers", &TableOfNumbers, nb::arg("batch"));
 }

@@ -398,8 +398,15 @@ def columns_of(rows: list[Any]) -> dict[Any, pa.Array | list[Any]] | int:
     array if its values are all bool, int (64 bits), float, str or bytes, or None; else the list of
     its values. An int is the index of the first row that is no dict."""
 
-class NumberBuffer:
-    """Arrow's memory under the views of `numpy_views`, by the buffer protocol."""
+class ArrayMemory:
+    """Memory of Arrow, by the buffer protocol."""
+
+    @property
+    def buffer(self) -> pa.Buffer: ...
+
+def allocate_shared(num_bytes: int) -> ArrayMemory:
+    """Writable memory, not initialized; a block that lies there goes to other processes without a
+    copy. MemoryError where there is no more."""
 
 def numpy_views(table: pa.Table) -> dict[str, np.ndarray | pa.ChunkedArray]:
     """Columns of plain numbers in one chunk, not empty and without nulls, as read-only views; the

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 
+from headrace import _core
 from headrace._internal import convert
 from headrace.block import Block
 from headrace.datasource.file_based_datasource import FileBasedDatasource
@@ -61,18 +62,15 @@ class ImageDatasource(FileBasedDatasource):
             return super()._make_read_fn(paths)
 
         def read() -> Iterator[Block]:
-            images: list[np.ndarray] = []
+            images = _ImageColumn(len(paths))
             read_paths: list[str] = []
-            num_bytes = 0
             for path in paths:
-                image = self._decode(path)
-                images.append(image)
+                images.append(self._decode(path))
                 read_paths.append(path)
-                num_bytes += image.nbytes
-                if num_bytes >= _BLOCK_BYTES:
+                if images.num_bytes >= _BLOCK_BYTES:
                     yield self._to_block(images, read_paths)
-                    images, read_paths, num_bytes = [], [], 0
-            if images:
+                    images, read_paths = _ImageColumn(len(paths)), []
+            if read_paths:
                 yield self._to_block(images, read_paths)
 
         return read
@@ -99,9 +97,8 @@ class ImageDatasource(FileBasedDatasource):
         except (UnidentifiedImageError, OSError) as error:
             raise ValueError(f"PIL couldn't load image file at path '{path}'.") from error
 
-    def _to_block(self, images: list[np.ndarray], paths: list[str]) -> Block:
-        columns: dict[str, Any] = {"image": _image_column(images)}
-        table = pa.table(columns)
+    def _to_block(self, images: _ImageColumn, paths: list[str]) -> Block:
+        table = pa.table({"image": images.to_arrow()})
         if self._partitioning is None and not self._include_paths:
             return table
         parts = [self._with_path_columns(table.slice(i, 1), path) for i, path in enumerate(paths)]
@@ -111,13 +108,59 @@ class ImageDatasource(FileBasedDatasource):
         raise NotImplementedError("images are read by groups of files")
 
 
-def _image_column(images: list[np.ndarray]) -> pa.Array:
-    if all(image.shape == images[0].shape and image.dtype == images[0].dtype for image in images):
-        return convert.column_to_arrow(np.stack(images))
-    values = np.empty(len(images), dtype=object)
-    for i, image in enumerate(images):
-        values[i] = image
-    return convert.column_to_arrow(values)
+class _ImageColumn:
+    """A column that grows by one image at a time.
+
+    Images of one shape are written where their block will lie, in shared memory. The first one of
+    another shape makes all of them a list; so do booleans, which Arrow packs.
+
+    Args:
+        most: how many images there will be at most.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._memory: _core.ArrayMemory | None = None
+        self._pixels = np.empty(0, np.uint8)
+        self._images: list[np.ndarray] | None = None
+        self._count = 0
+        self.num_bytes = 0
+
+    def append(self, image: np.ndarray) -> None:
+        if self._count == 0 and image.dtype.kind == "b":
+            self._images = []
+        elif self._count == 0:
+            most = min(self._most, _BLOCK_BYTES // max(1, image.nbytes) + 1)
+            self._memory = _core.allocate_shared(most * image.nbytes)
+            flat = np.frombuffer(cast("memoryview", self._memory), image.dtype)
+            self._pixels = flat.reshape(most, *image.shape)
+        if self._images is None and (
+            image.shape != self._pixels.shape[1:] or image.dtype != self._pixels.dtype
+        ):
+            self._images = list(self._pixels[: self._count])
+        if self._images is None:
+            self._pixels[self._count] = image
+        else:
+            self._images.append(image)
+        self._count += 1
+        self.num_bytes += image.nbytes
+
+    def to_arrow(self) -> pa.Array:
+        if self._images is not None:
+            if len({(image.shape, image.dtype) for image in self._images}) == 1:
+                return convert.column_to_arrow(np.stack(self._images))
+            values = np.empty(self._count, dtype=object)
+            for i, image in enumerate(self._images):
+                values[i] = image
+            return convert.column_to_arrow(values)
+        assert self._memory is not None
+        type_ = pa.fixed_shape_tensor(
+            pa.from_numpy_dtype(self._pixels.dtype), self._pixels.shape[1:]
+        )
+        size = self._pixels[: self._count].size
+        flat = pa.Array.from_buffers(type_.value_type, size, [None, self._memory.buffer])
+        storage = pa.FixedSizeListArray.from_arrays(flat, type=type_.storage_type)
+        return pa.ExtensionArray.from_storage(type_, storage)
 
 
 class ImageDatasink(RowBasedFileDatasink):
