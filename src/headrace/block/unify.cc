@@ -308,13 +308,14 @@ Status AddColumn(const Status& status, const std::string& name, const arrow::Dat
                             " holds the values of all, but not these: ", status.message());
 }
 
-// Returns the type with values in place of all dictionaries within lists, structs and maps.
-TypePtr WithoutDictionaries(const TypePtr& type) {
-  if (type->id() == arrow::Type::DICTIONARY) return WithoutDictionaries(PlainType(type));
+// Returns the type with the types within lists, structs and maps replaced.
+template <class Replace>
+TypePtr Replaced(const TypePtr& whole, const Replace& replace) {
+  const TypePtr type = replace(whole);
   if (type->num_fields() == 0) return type;
   arrow::FieldVector fields;
   for (const auto& field : type->fields()) {
-    fields.push_back(field->WithType(WithoutDictionaries(field->type())));
+    fields.push_back(field->WithType(Replaced(field->type(), replace)));
   }
   switch (type->id()) {
     case arrow::Type::STRUCT:
@@ -335,6 +336,14 @@ TypePtr WithoutDictionaries(const TypePtr& type) {
 }
 
 }  // namespace
+
+TypePtr WithoutViews(const TypePtr& type) {
+  return Replaced(type, [](const TypePtr& part) {
+    if (part->id() == arrow::Type::STRING_VIEW) return arrow::large_utf8();
+    if (part->id() == arrow::Type::BINARY_VIEW) return arrow::large_binary();
+    return part;
+  });
+}
 
 Result<ArrayPtr> PromoteArray(const ArrayPtr& array, const TypePtr& type, arrow::MemoryPool* pool) {
   pool = PoolOr(pool);
@@ -455,7 +464,7 @@ Result<ArrayPtr> JoinArrays(const arrow::ArrayVector& arrays, arrow::MemoryPool*
   }
   auto joined = arrow::Concatenate(arrays, pool);
   if (joined.ok()) return joined;
-  const TypePtr plain = WithoutDictionaries(arrays.front()->type());
+  const TypePtr plain = Replaced(arrays.front()->type(), PlainType);
   if (plain->Equals(*arrays.front()->type())) return joined;
   ARROW_ASSIGN_OR_RAISE(auto promoted, PromoteAll(arrays, plain, pool));
   return arrow::Concatenate(promoted, pool);

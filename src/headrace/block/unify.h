@@ -92,6 +92,10 @@ std::shared_ptr<arrow::Table> TableOf(SchemaPtr schema,
                                       std::vector<std::shared_ptr<arrow::ChunkedArray>> columns,
                                       std::int64_t rows);
 
+/// Returns the type with large text in place of views, within lists, structs and maps too: Arrow
+/// cannot take rows of views. Values are promoted to it and back.
+std::shared_ptr<arrow::DataType> WithoutViews(const std::shared_ptr<arrow::DataType>& type);
+
 /// Returns the type of the values that a dictionary stands for; another type as it is.
 std::shared_ptr<arrow::DataType> PlainType(const std::shared_ptr<arrow::DataType>& type);
 

@@ -86,6 +86,7 @@ TEST(UnifyTest, Types) {
       Both(arrow::timestamp(arrow::TimeUnit::SECOND), arrow::timestamp(arrow::TimeUnit::NANO)),
       "timestamp[ns]");
   EXPECT_EQ(Both(arrow::decimal128(10, 2), arrow::decimal128(12, 3)), "decimal128(12, 3)");
+  EXPECT_EQ(Both(arrow::decimal128(9, 2), arrow::int32()), "decimal128(12, 2)");
   EXPECT_EQ(Both(arrow::list(arrow::int8()), arrow::large_list(arrow::float32())),
             "large_list<item: float>");
   EXPECT_EQ(

@@ -4,6 +4,7 @@
 #include <arrow/type_traits.h>
 
 #include <algorithm>
+#include <bit>
 #include <optional>
 #include <set>
 #include <utility>
@@ -156,6 +157,20 @@ TypePtr UnifyViews(const TypePtr& a, const TypePtr& b) {
   return is_utf8(*a) && is_utf8(*b) ? arrow::large_utf8() : arrow::large_binary();
 }
 
+TypePtr MergeByArrow(const TypePtr& a, const TypePtr& b) {
+  const auto merged = arrow::field("", a)->MergeWith(*arrow::field("", b),
+                                                     arrow::Field::MergeOptions::Permissive());
+  return merged.ok() ? (*merged)->type() : nullptr;
+}
+
+// Returns the decimal that holds all integers of a type. Arrow's own merge with a decimal has too
+// few digits.
+TypePtr DecimalOf(const arrow::DataType& integer) {
+  constexpr std::int32_t kDigits[] = {3, 5, 10, 20};  // Of 8, 16, 32 and 64 bits.
+  const auto width = static_cast<unsigned>(integer.bit_width());
+  return arrow::decimal128(kDigits[std::countr_zero(width) - 3], 0);
+}
+
 // ---- Messages.
 
 std::string Where(const FileList& files, const char* without) {
@@ -193,9 +208,13 @@ TypePtr UnifyTypes(const TypePtr& a, const TypePtr& b) {
     };
     return fits(*a) && fits(*b) ? UnifyViews(a, b) : nullptr;
   }
-  const auto merged = arrow::field("", a)->MergeWith(*arrow::field("", b),
-                                                     arrow::Field::MergeOptions::Permissive());
-  return merged.ok() ? (*merged)->type() : nullptr;
+  if (arrow::is_decimal(a->id()) && arrow::is_integer(b->id())) {
+    return MergeByArrow(a, DecimalOf(*b));
+  }
+  if (arrow::is_integer(a->id()) && arrow::is_decimal(b->id())) {
+    return MergeByArrow(DecimalOf(*a), b);
+  }
+  return MergeByArrow(a, b);
 }
 
 Result<SchemaPtr> UnifySchemas(const std::vector<SchemaPtr>& schemas,

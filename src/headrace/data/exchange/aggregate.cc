@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "headrace/block/block_builder.h"
 #include "headrace/block/unify.h"
 #include "headrace/data/exchange/aggregate_folder.h"
 #include "headrace/data/exchange/exchange.h"
@@ -88,6 +89,9 @@ class AggregateStream : public BatchStream {
     ARROW_ASSIGN_OR_RAISE(std::optional<Batch> batch, input_->Next());
     if (!batch) return End();
     origin_ = batch->origin;
+    if (origin_.files && (files_.empty() || files_.back() != origin_.files)) {
+      files_.push_back(origin_.files);
+    }
     const Status status = Take(*batch->block.table());
     return AddOrigin(status, FailureKind::kDataError, origin_);
   }
@@ -267,6 +271,7 @@ class AggregateStream : public BatchStream {
     yielded_ = true;
     Batch batch;
     batch.block = Block(std::move(table), -1);
+    if (to_states_) batch.origin.files = MergeFiles(files_);
     return batch;
   }
 
@@ -289,6 +294,7 @@ class AggregateStream : public BatchStream {
   std::shared_ptr<arrow::Table> table_;  // What is being folded.
   std::unique_ptr<arrow::TableBatchReader> reader_;
   Origin origin_;
+  std::vector<FileList> files_;  // Of all input so far.
 
   bool passes_ = false;  // Rows pass unfolded from now on.
   std::int64_t window_rows_ = 0;

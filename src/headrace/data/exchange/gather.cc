@@ -285,6 +285,12 @@ Result<std::shared_ptr<arrow::ChunkedArray>> TakeRows(
     const std::shared_ptr<arrow::ChunkedArray>& column, Rows rows, bool may_miss,
     arrow::MemoryPool* pool) {
   ARROW_RETURN_NOT_OK(InitializeArrow());
+  const auto without_views = WithoutViews(column->type());
+  if (!without_views->Equals(*column->type())) {
+    ARROW_ASSIGN_OR_RAISE(auto promoted, PromoteColumn(column, without_views, pool));
+    ARROW_ASSIGN_OR_RAISE(auto taken, TakeRows(promoted, rows, may_miss, pool));
+    return PromoteColumn(taken, column->type(), pool);
+  }
   const auto count = static_cast<std::int64_t>(rows.size());
   ARROW_ASSIGN_OR_RAISE(auto validity,
                         GatherValidity({}, may_miss ? rows : Rows(), may_miss, pool));
