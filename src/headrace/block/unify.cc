@@ -439,7 +439,21 @@ Status UnifyTables(std::vector<std::shared_ptr<arrow::Table>>* tables,
 Result<std::shared_ptr<arrow::ChunkedArray>> ShareDictionary(
     const std::shared_ptr<arrow::ChunkedArray>& column, arrow::MemoryPool* pool) {
   if (column->type()->id() != arrow::Type::DICTIONARY || column->num_chunks() < 2) return column;
-  if (HaveOneDictionary(column->chunks())) return column;
+  const auto& first = column->chunk(0)->data()->dictionary;
+  if (HaveOneDictionary(column->chunks())) {
+    // Equal ones become one object, so that nobody compares them again.
+    arrow::ArrayVector chunks = column->chunks();
+    bool is_same = true;
+    for (ArrayPtr& chunk : chunks) {
+      if (chunk->data()->dictionary == first) continue;
+      is_same = false;
+      auto data = chunk->data()->Copy();
+      data->dictionary = first;
+      chunk = arrow::MakeArray(std::move(data));
+    }
+    if (is_same) return column;
+    return std::make_shared<arrow::ChunkedArray>(std::move(chunks), column->type());
+  }
   ARROW_ASSIGN_OR_RAISE(auto chunks, ShareDictionaries(column->chunks(), PoolOr(pool)));
   return std::make_shared<arrow::ChunkedArray>(std::move(chunks));
 }
