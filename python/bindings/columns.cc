@@ -2,6 +2,8 @@
 
 #include <arrow/api.h>
 #include <arrow/extension/variable_shape_tensor.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/vector.h>
 
 #include <algorithm>
 #include <cmath>
@@ -11,6 +13,7 @@
 #include "arrow_casters.h"
 #include "bindings.h"
 #include "errors.h"
+#include "headrace/block/block_builder.h"
 #include "rows.h"
 
 namespace headrace::python {
@@ -242,6 +245,19 @@ void BindColumns(nb::module_& module) {
         return Unwrap(arrow::extension::VariableShapeTensorType::Make(value_type, ndim));
       },
       nb::arg("value_type"), nb::arg("ndim"));
+  module.def(
+      "join_tables",
+      [](const std::vector<std::shared_ptr<arrow::Table>>& tables) {
+        if (tables.empty()) throw nb::value_error("no tables to join");
+        std::vector<Block> blocks;
+        for (const auto& table : tables) blocks.emplace_back(table, -1);
+        auto joined = [&] {
+          nb::gil_scoped_release unlocked;
+          return JoinBlocks(blocks, nullptr);
+        }();
+        return Unwrap(std::move(joined)).table();
+      },
+      nb::arg("tables"));
   module.def("array_of", &ArrayOf, nb::arg("values"));
 }
 

@@ -22,6 +22,7 @@
 #include "arrow_casters.h"
 #include "bindings.h"
 #include "errors.h"
+#include "headrace/block/unify.h"
 #include "headrace/data/exchange/sort_key.h"
 #include "resources.h"
 
@@ -171,7 +172,7 @@ Result<std::vector<std::int64_t>> GroupStarts(const arrow::Table& table, const N
     if (column == nullptr) return Status::KeyError("no column '", key, "'");
     std::shared_ptr<arrow::Array> values = column->num_chunks() == 1 ? column->chunk(0) : nullptr;
     if (values == nullptr) {
-      ARROW_ASSIGN_OR_RAISE(values, arrow::Concatenate(column->chunks()));
+      ARROW_ASSIGN_OR_RAISE(values, JoinArrays(column->chunks(), nullptr));
     }
     ChangeMarker marker{*values, &marks};
     ARROW_RETURN_NOT_OK(arrow::VisitTypeInline(*values->type(), &marker));
@@ -196,8 +197,9 @@ std::vector<nb::bytes> SortBoundaries(const std::shared_ptr<arrow::Array>& value
                                       bool descending) {
   const auto table =
       arrow::Table::Make(arrow::schema({arrow::field("key", values->type())}), {values});
-  const auto encoder = Unwrap(
-      SortKeyEncoder::Make(*table, {{"key", descending, false}}, arrow::default_memory_pool()));
+  const auto encoder = Unwrap(SortKeyEncoder::Make(*table, {{"key", descending, false}},
+                                                   arrow::default_memory_pool(),
+                                                   /*any_type=*/true));
   std::vector<nb::bytes> cuts;
   for (std::int64_t i = 0; i < values->length(); ++i) {
     std::string key;

@@ -430,6 +430,10 @@ def sort_boundaries(values: pa.Array, descending: bool) -> list[bytes]:
 def variable_shape_tensor(value_type: pa.DataType, ndim: int) -> pa.BaseExtensionType:
     """Arrow's canonical variable-shape tensor type."""
 
+def join_tables(tables: Sequence[pa.Table]) -> pa.Table:
+    """One table after the other, their schemas unified; TypeError where that cannot be. ValueError
+    for no tables."""
+
 def prepare_write(filesystem: pa.fs.FileSystem | None, directory: str, mode: str) -> bool:
     """Checks before a run: False if nothing is to be written ("ignore"), ValueError for "error"
     where files stand already."""

@@ -512,7 +512,9 @@ class _BlockBuilder:
         self._close_rows()
         if not self._tables:
             return pa.table({})
-        return pa.concat_tables(self._tables, promote_options="permissive")
+        from headrace._internal import convert
+
+        return convert.concat_tables(self._tables)
 
     def _close_rows(self) -> None:
         if self._rows:

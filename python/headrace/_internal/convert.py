@@ -571,11 +571,8 @@ def concat_tables(tables: list[pa.Table]) -> pa.Table:
     tables = [table for table in tables if table.num_columns] or tables[:1]
     if not tables:
         return pa.table({})
-    schema = tables[0].schema
-    if all(table.schema.equals(schema) for table in tables[1:]):
-        return pa.concat_tables(tables)
     try:
-        return pa.concat_tables(tables, promote_options="permissive")
+        return _core.join_tables(tables)
     except _CONVERSION_ERRORS:
         return _concat_by_column(tables)
 

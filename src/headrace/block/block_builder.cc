@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "headrace/base/check.h"
+#include "headrace/block/unify.h"
 
 namespace headrace {
 
@@ -21,16 +22,6 @@ constexpr std::size_t kManyPieces = 16;
 constexpr std::int64_t kTinyBytes = 64 << 10;
 
 Block Measured(Block block) { return block.num_bytes() >= 0 ? block : Block(block.table()); }
-
-// Returns the schema of both by Arrow's promotion rules (a missing column is null, int and float
-// is float), or null if there is none.
-std::shared_ptr<arrow::Schema> Unify(const std::shared_ptr<arrow::Schema>& a,
-                                     const std::shared_ptr<arrow::Schema>& b) {
-  if (a == b || a->Equals(*b, /*check_metadata=*/false)) return a;
-  // A table without columns has rows that no null column can stand for.
-  if (a->num_fields() == 0 || b->num_fields() == 0) return nullptr;
-  return arrow::UnifySchemas({a, b}, arrow::Field::MergeOptions::Permissive()).ValueOr(nullptr);
-}
 
 // The rows of one output block when `block` is cut into pieces of about target_max bytes.
 std::int64_t RowsPerPiece(const Block& block, std::int64_t target_max_bytes) {
@@ -58,7 +49,8 @@ FileList MergeFiles(const std::vector<FileList>& lists) {
   return merged;
 }
 
-Result<Block> JoinBlocks(const std::vector<Block>& blocks, arrow::MemoryPool* pool) {
+Result<Block> JoinBlocks(const std::vector<Block>& blocks, arrow::MemoryPool* pool,
+                         const std::vector<FileList>& files) {
   HEADRACE_CHECK(!blocks.empty());
   if (blocks.size() == 1) return blocks.front();
   if (!pool) pool = arrow::default_memory_pool();
@@ -66,30 +58,26 @@ Result<Block> JoinBlocks(const std::vector<Block>& blocks, arrow::MemoryPool* po
   tables.reserve(blocks.size());
   std::int64_t rows = 0;
   std::int64_t bytes = 0;
-  std::size_t chunks = 0;
   for (const Block& block : blocks) {
     tables.push_back(block.table());
     rows += block.num_rows();
     bytes = bytes < 0 || block.num_bytes() < 0 ? -1 : bytes + block.num_bytes();
-    chunks += block.table()->num_columns() > 0
-                  ? static_cast<std::size_t>(block.table()->column(0)->num_chunks())
-                  : 0;
   }
-  const std::shared_ptr<arrow::Schema>& schema = tables.front()->schema();
+  ARROW_RETURN_NOT_OK(UnifyTables(&tables, files, pool));
+  const SchemaPtr& schema = tables.front()->schema();
   // Arrow's concatenation loses the row count of tables without columns.
   if (schema->num_fields() == 0) {
     return Block(arrow::Table::Make(schema, arrow::ChunkedArrayVector{}, rows), 0);
   }
-  arrow::ConcatenateTablesOptions options;
-  options.unify_schemas = std::any_of(tables.begin() + 1, tables.end(), [&](const auto& table) {
-    return table->schema() != schema && !table->schema()->Equals(*schema, false);
-  });
-  if (options.unify_schemas) bytes = -1;  // Null columns gain buffers.
-  options.field_merge_options = arrow::Field::MergeOptions::Permissive();
-  ARROW_ASSIGN_OR_RAISE(auto joined, arrow::ConcatenateTables(tables, options, pool));
+  std::size_t chunks = 0;
+  for (std::size_t i = 0; i < tables.size(); ++i) {
+    if (tables[i] != blocks[i].table()) bytes = -1;  // What was converted has another size.
+    chunks += static_cast<std::size_t>(tables[i]->column(0)->num_chunks());
+  }
+  ARROW_ASSIGN_OR_RAISE(auto joined, arrow::ConcatenateTables(tables));
   if (chunks > kManyPieces && bytes >= 0 &&
       bytes < kTinyBytes * static_cast<std::int64_t>(chunks)) {
-    ARROW_ASSIGN_OR_RAISE(joined, joined->CombineChunks(pool));
+    ARROW_ASSIGN_OR_RAISE(joined, CombineChunks(*joined, pool));
   }
   return bytes >= 0 ? Block(std::move(joined), bytes) : Block(std::move(joined));
 }
@@ -115,11 +103,11 @@ Status BlockBuilder::Add(Block piece, FileList files) {
   const std::int64_t split_over = target_max_bytes_ + target_max_bytes_ / 2;
   std::shared_ptr<arrow::Schema> schema = piece.table()->schema();
   if (!pending_.empty()) {
-    auto unified = Unify(pending_schema_, schema);
-    if (unified == nullptr || pending_bytes_ + piece.num_bytes() > split_over) {
+    auto unified = UnifySchemas({pending_schema_, schema});
+    if (!unified.ok() || pending_bytes_ + piece.num_bytes() > split_over) {
       ARROW_RETURN_NOT_OK(Flush());
     } else {
-      schema = std::move(unified);
+      schema = *std::move(unified);
     }
   }
   pending_schema_ = std::move(schema);
@@ -162,7 +150,7 @@ Status BlockBuilder::Flush() {
   }
   pending_.clear();
   pending_bytes_ = 0;
-  ARROW_ASSIGN_OR_RAISE(Block joined, JoinBlocks(blocks, pool_));
+  ARROW_ASSIGN_OR_RAISE(Block joined, JoinBlocks(blocks, pool_, files));
   Emit(std::move(joined), MergeFiles(files));
   return Status::OK();
 }

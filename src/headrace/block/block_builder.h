@@ -27,7 +27,7 @@ struct ShapedBlock {
 ///
 /// Joining copies nothing: a joined block has a chunk per piece, unless the pieces are many and
 /// tiny, where walking the chunks would cost more than one copy. Pieces of different schemas are
-/// joined if Arrow's promotion rules unify them, else they stay apart. Boundaries depend on the
+/// joined if they can be unified (unify.h), else they stay apart. Boundaries depend on the
 /// pieces alone. Pieces without rows vanish, except that a builder that saw no row gives the
 /// first of them, for its schema.
 ///
@@ -67,10 +67,11 @@ class BlockBuilder {
   bool saw_rows_ = false;
 };
 
-/// Joins blocks in order; schemas are unified by Arrow's promotion rules, and it is an error if
-/// these do not apply. Copies only what is converted, or where the pieces are many and tiny.
-/// Requires: not empty.
-Result<Block> JoinBlocks(const std::vector<Block>& blocks, arrow::MemoryPool* pool);
+/// Joins blocks in order; schemas are unified (unify.h), and it is a TypeError if they cannot be:
+/// `files`, of each block where they are known, are for its message. Copies only what is converted,
+/// or where the pieces are many and tiny. Requires: not empty.
+Result<Block> JoinBlocks(const std::vector<Block>& blocks, arrow::MemoryPool* pool,
+                         const std::vector<FileList>& files = {});
 
 /// Returns the names in all lists, without doubles, in order of first appearance; null if there are
 /// none. Lists that are one object cost nothing.

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "headrace/block/unify.h"
+
 namespace headrace {
 
 namespace {
@@ -41,11 +43,6 @@ Status CheckUnique(const arrow::FieldVector& fields, const char* what) {
   return Status::OK();
 }
 
-TypePtr ValueType(const TypePtr& type) {
-  if (type->id() != arrow::Type::DICTIONARY) return type;
-  return static_cast<const arrow::DictionaryType&>(*type).value_type();
-}
-
 bool IsNumber(const arrow::DataType& type) {
   return arrow::is_integer(type.id()) || arrow::is_floating(type.id()) ||
          arrow::is_decimal(type.id()) || type.id() == arrow::Type::NA;
@@ -55,7 +52,7 @@ bool HasOrder(const arrow::DataType& type) {
   return IsNumber(type) || type.id() == arrow::Type::BOOL || arrow::is_date(type.id()) ||
          arrow::is_time(type.id()) || type.id() == arrow::Type::TIMESTAMP ||
          type.id() == arrow::Type::DURATION || arrow::is_base_binary_like(type.id()) ||
-         type.id() == arrow::Type::FIXED_SIZE_BINARY;
+         arrow::is_binary_view_like(type.id()) || type.id() == arrow::Type::FIXED_SIZE_BINARY;
 }
 
 TypePtr SumType(const TypePtr& type) {
@@ -78,7 +75,7 @@ Status CannotFold(const AggregateSpec& aggregate, const arrow::DataType& type) {
 
 Result<TypePtr> AggregateType(const AggregateSpec& aggregate, const TypePtr& column) {
   if (aggregate.kind == AggregateKind::kCount) return arrow::int64();
-  const TypePtr type = ValueType(column);
+  const TypePtr type = PlainType(column);
   const bool number = IsNumber(*type);
   const bool number_or_bool = number || type->id() == arrow::Type::BOOL;
   switch (aggregate.kind) {
@@ -141,47 +138,9 @@ Result<std::shared_ptr<arrow::Schema>> AggregateSchema(const AggregateStep& step
 
 // ---- Joins.
 
-TypePtr JoinKeyType(const TypePtr& left_key, const TypePtr& right_key) {
-  if (left_key->Equals(*right_key)) return left_key;
-  const TypePtr left = ValueType(left_key);
-  const TypePtr right = ValueType(right_key);
+TypePtr JoinKeyType(const TypePtr& left, const TypePtr& right) {
   if (left->Equals(*right)) return left;
-  if (left->id() == arrow::Type::NA) return right;
-  if (right->id() == arrow::Type::NA) return left;
-  const auto wider = [&] { return left->bit_width() >= right->bit_width() ? left : right; };
-  if (arrow::is_integer(left->id()) && arrow::is_integer(right->id())) {
-    const bool left_signed = arrow::is_signed_integer(left->id());
-    if (left_signed == arrow::is_signed_integer(right->id())) return wider();
-    const auto& unsigned_one = left_signed ? right : left;
-    const auto& signed_one = left_signed ? left : right;
-    switch (std::max(2 * unsigned_one->bit_width(), signed_one->bit_width())) {
-      case 16:
-        return arrow::int16();
-      case 32:
-        return arrow::int32();
-      case 64:
-        return arrow::int64();
-      default:
-        return nullptr;
-    }
-  }
-  if (arrow::is_floating(left->id()) && arrow::is_floating(right->id())) return wider();
-  if (arrow::is_base_binary_like(left->id()) && arrow::is_base_binary_like(right->id())) {
-    const bool text = arrow::is_string(left->id());
-    if (text != arrow::is_string(right->id())) return nullptr;
-    return text ? arrow::large_utf8() : arrow::large_binary();
-  }
-  if (arrow::is_decimal(left->id()) && arrow::is_decimal(right->id())) {
-    const auto& a = static_cast<const arrow::DecimalType&>(*left);
-    const auto& b = static_cast<const arrow::DecimalType&>(*right);
-    if (a.scale() != b.scale()) return nullptr;
-    const std::int32_t precision = std::max(a.precision(), b.precision());
-    return precision > 38 || left->id() == arrow::Type::DECIMAL256 ||
-                   right->id() == arrow::Type::DECIMAL256
-               ? arrow::decimal256(precision, a.scale())
-               : arrow::decimal128(precision, a.scale());
-  }
-  return nullptr;
+  return UnifyTypes(PlainType(left), PlainType(right));
 }
 
 namespace {
@@ -283,6 +242,29 @@ Result<std::shared_ptr<arrow::Schema>> JoinSchema(const JoinStep& step, const ar
   fields.insert(fields.end(), right_side.fields.begin(), right_side.fields.end());
   ARROW_RETURN_NOT_OK(CheckUnique(fields, "the join"));
   return arrow::schema(std::move(fields));
+}
+
+Status CheckOneOrder(const std::vector<SortKey>& keys,
+                     const std::vector<std::shared_ptr<arrow::Schema>>& schemas) {
+  for (const SortKey& key : keys) {
+    TypePtr decimal;
+    TypePtr floating;
+    const arrow::Schema* last = nullptr;
+    for (const auto& schema : schemas) {
+      if (schema.get() == last) continue;
+      last = schema.get();
+      const auto field = schema->GetFieldByName(key.column);
+      if (!field) continue;
+      const TypePtr type = PlainType(field->type());
+      if (arrow::is_decimal(type->id())) decimal = type;
+      if (arrow::is_floating(type->id())) floating = type;
+    }
+    if (!decimal || !floating) continue;
+    return Status::TypeError("cannot sort by column '", key.column, "': some blocks have it as ",
+                             decimal->ToString(), ", others as ", floating->ToString(),
+                             "; cast it to one type before the sort");
+  }
+  return Status::OK();
 }
 
 Result<std::shared_ptr<arrow::Schema>> ZipSchema(const arrow::Schema& left,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "headrace/base/status.h"
 #include "headrace/protocol/exchange.h"
@@ -32,10 +33,15 @@ Result<std::shared_ptr<arrow::DataType>> AggregateType(
 Result<std::shared_ptr<arrow::Schema>> JoinSchema(const JoinStep& step, const arrow::Schema& left,
                                                   const arrow::Schema& right);
 
-/// The type in which keys of two types are compared: the wider of two integers (uint64 only with
-/// unsigned ones), floats, texts, or decimals of one scale. Null: they cannot be.
+/// The type in which keys of two types are compared: the one that holds both (block/unify.h), of
+/// dictionaries their values. Null: there is none.
 std::shared_ptr<arrow::DataType> JoinKeyType(const std::shared_ptr<arrow::DataType>& left,
                                              const std::shared_ptr<arrow::DataType>& right);
+
+/// A TypeError if blocks with these schemas cannot be sorted together, though their types can be
+/// unified: decimals are rounded to be floats, and then have another order.
+Status CheckOneOrder(const std::vector<SortKey>& keys,
+                     const std::vector<std::shared_ptr<arrow::Schema>>& schemas);
 
 Result<std::shared_ptr<arrow::Schema>> ZipSchema(const arrow::Schema& left,
                                                  const arrow::Schema& right);

@@ -5,6 +5,8 @@
 
 #include "headrace/base/check.h"
 #include "headrace/base/rng.h"
+#include "headrace/block/unify.h"
+#include "headrace/protocol/exchange_schema.h"
 
 namespace headrace {
 namespace {
@@ -64,6 +66,31 @@ void ExchangeBlocks::OnInputEnd(int input) {
   DropSmallIfDone();
 }
 
+/// Fails if blocks whose rows meet have types that cannot be unified. Tasks would notice too, but
+/// only where such blocks happen to meet.
+Status ExchangeBlocks::CheckTypes(const std::vector<InputInfos>& inputs) const {
+  const bool meet = spec_.kind == ExchangeKind::kRuns || spec_.kind == ExchangeKind::kBuckets ||
+                    spec_.kind == ExchangeKind::kGathered;
+  if (!meet) return Status::OK();
+  for (const InputInfos& infos : inputs) {
+    std::vector<SchemaPtr> schemas;
+    std::vector<FileList> files;
+    for (const BlockInfo* info : infos) {
+      if (info->num_rows == 0 || !info->schema) continue;
+      if (!schemas.empty() && schemas.back() == info->schema) continue;
+      schemas.push_back(info->schema);
+      files.push_back(info->input_files);
+    }
+    if (schemas.size() < 2) continue;
+    ARROW_RETURN_NOT_OK(UnifySchemas(schemas, files).status());
+    if (spec_.program == nullptr || spec_.program->steps.empty()) continue;
+    if (const auto* merge = std::get_if<MergeStep>(&spec_.program->steps.front())) {
+      ARROW_RETURN_NOT_OK(CheckOneOrder(merge->keys, schemas));
+    }
+  }
+  return Status::OK();
+}
+
 /// Puts the blocks in order and decides on the tasks.
 void ExchangeBlocks::Plan() {
   std::vector<InputInfos> infos(inputs_.size());
@@ -80,6 +107,7 @@ void ExchangeBlocks::Plan() {
   if (streams()) return;
   if (spec_.kind == ExchangeKind::kPermuted) return EmitPermuted();
   if (blocks_.empty() && spec_.kind != ExchangeKind::kGathered) return;
+  if (status_ = CheckTypes(infos); !status_.ok()) return DropAll();
   auto plan = MakeExchangePlan(spec_, std::move(infos), place_);
   if (!plan.ok()) {
     status_ = plan.status();

@@ -78,6 +78,7 @@ class ExchangeBlocks final : public PhysicalOperator {
   void Drop(Held& held);
   void DropAll();
   void DropSmallIfDone();
+  Status CheckTypes(const std::vector<InputInfos>& inputs) const;
   void Plan();
   void EmitPermuted();
   ProposedTask TakePlanned();

@@ -28,7 +28,8 @@ void SchedulerImpl::NoteInput(OperatorRun& run) {
   if (run.exchange == nullptr || run.closed) return;
   if (run.runs_tasks && run.op->HasWork()) reservation_.SetEligible(run.id, true);
   const Status status = run.op->status();
-  if (!status.ok()) FailRun(run, Failure::FromStatus(FailureKind::kDataError, status));
+  if (status.ok()) return;
+  FailRun(run, Failure::FromStatus(FailureKind::kDataError, status, "operator " + run.spec->name));
 }
 
 void SchedulerImpl::CheckFinished(OperatorRun& run) {

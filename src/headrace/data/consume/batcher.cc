@@ -12,6 +12,7 @@
 
 #include "headrace/base/check.h"
 #include "headrace/block/block_builder.h"
+#include "headrace/block/unify.h"
 #include "headrace/data/transform/arrow_init.h"
 
 namespace headrace {
@@ -27,7 +28,7 @@ Block Unmeasured(const std::shared_ptr<arrow::Table>& table) { return Block(tabl
 Result<Block> OneChunk(const std::vector<Block>& blocks, arrow::MemoryPool* pool) {
   ARROW_ASSIGN_OR_RAISE(Block joined, JoinBlocks(blocks, pool));
   if (joined.table()->num_columns() == 0) return joined;
-  ARROW_ASSIGN_OR_RAISE(auto table, joined.table()->CombineChunks(pool));
+  ARROW_ASSIGN_OR_RAISE(auto table, CombineChunks(*joined.table(), pool));
   return Unmeasured(table);
 }
 

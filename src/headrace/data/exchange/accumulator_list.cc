@@ -1,15 +1,13 @@
 #include <arrow/array.h>
-#include <arrow/array/concatenate.h>
 #include <arrow/array/util.h>
 #include <arrow/chunked_array.h>
-#include <arrow/compute/api_vector.h>
-#include <arrow/compute/exec.h>
 #include <arrow/type.h>
 
 #include <limits>
 #include <numeric>
 #include <utility>
 
+#include "headrace/block/unify.h"
 #include "headrace/data/exchange/accumulator_kinds.h"
 #include "headrace/data/exchange/accumulator_lane.h"
 #include "headrace/data/exchange/gather.h"
@@ -56,7 +54,7 @@ class Lists {
     } else if (count == 0) {
       ARROW_ASSIGN_OR_RAISE(values, arrow::MakeEmptyArray(value_type, pool));
     } else {
-      ARROW_ASSIGN_OR_RAISE(values, arrow::Concatenate(slice->chunks(), pool));
+      ARROW_ASSIGN_OR_RAISE(values, JoinArrays(slice->chunks(), pool));
     }
     return arrow::ListArray::FromArrays(*ends, *values, pool);
   }
@@ -78,11 +76,18 @@ std::shared_ptr<arrow::Array> Flatten(const arrow::Array& column, const GroupIds
                                lists.value_offset(ids.rows) - lists.value_offset(0));
 }
 
+// Arrow's own does not know views.
 Result<std::shared_ptr<arrow::Array>> DropNulls(const arrow::Array& column,
                                                 arrow::MemoryPool* pool) {
-  arrow::compute::ExecContext context(pool);
-  context.set_use_threads(false);
-  return arrow::compute::DropNull(column, &context);
+  std::vector<std::uint32_t> rows;
+  rows.reserve(static_cast<std::size_t>(column.length() - column.null_count()));
+  for (std::int64_t i = 0; i < column.length(); ++i) {
+    if (column.IsValid(i)) rows.push_back(static_cast<std::uint32_t>(i));
+  }
+  ARROW_ASSIGN_OR_RAISE(
+      auto values,
+      GatherColumn(std::make_shared<arrow::ChunkedArray>(column.Slice(0)), rows, pool));
+  return JoinArrays(values->chunks(), pool);
 }
 
 // What both kinds share: rows without their nulls, states, lists.

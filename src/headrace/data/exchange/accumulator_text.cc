@@ -88,6 +88,12 @@ Ptr MakeText(Setting setting) {
     case arrow::Type::LARGE_BINARY:
       return std::make_unique<TextAccumulator<arrow::LargeBinaryArray, arrow::LargeBinaryBuilder>>(
           setting);
+    case arrow::Type::STRING_VIEW:
+      return std::make_unique<TextAccumulator<arrow::StringViewArray, arrow::StringViewBuilder>>(
+          setting);
+    case arrow::Type::BINARY_VIEW:
+      return std::make_unique<TextAccumulator<arrow::BinaryViewArray, arrow::BinaryViewBuilder>>(
+          setting);
     case arrow::Type::FIXED_SIZE_BINARY:
       return std::make_unique<
           TextAccumulator<arrow::FixedSizeBinaryArray, arrow::FixedSizeBinaryBuilder>>(setting);

@@ -5,10 +5,13 @@
 #include <arrow/record_batch.h>
 #include <arrow/table.h>
 #include <arrow/type.h>
+#include <arrow/type_traits.h>
 
 #include <algorithm>
 #include <utility>
 
+#include "headrace/block/block_builder.h"
+#include "headrace/block/unify.h"
 #include "headrace/data/exchange/aggregate_folder.h"
 #include "headrace/data/exchange/exchange.h"
 #include "headrace/data/transform/arrow_init.h"
@@ -31,18 +34,9 @@ constexpr std::int64_t kPartialListRows = 1 << 20;
 
 using TypePtr = std::shared_ptr<arrow::DataType>;
 
-TypePtr ValueType(const TypePtr& type) {
-  if (type->id() != arrow::Type::DICTIONARY) return type;
-  return static_cast<const arrow::DictionaryType&>(*type).value_type();
-}
-
 // Returns the type that holds values of both.
 Result<TypePtr> MergeTypes(const std::string& column, const TypePtr& a, const TypePtr& b) {
-  if (a->Equals(*b)) return a;
-  const auto merged = arrow::field(column, ValueType(a))
-                          ->MergeWith(*arrow::field(column, ValueType(b)),
-                                      arrow::Field::MergeOptions::Permissive());
-  if (merged.ok()) return (*merged)->type();
+  if (TypePtr both = UnifyTypes(a, b)) return both;
   return Status::TypeError("column '", column, "' has type ", a->ToString(),
                            " in some blocks and type ", b->ToString(), " in others");
 }
@@ -95,6 +89,9 @@ class AggregateStream : public BatchStream {
     ARROW_ASSIGN_OR_RAISE(std::optional<Batch> batch, input_->Next());
     if (!batch) return End();
     origin_ = batch->origin;
+    if (origin_.files && (files_.empty() || files_.back() != origin_.files)) {
+      files_.push_back(origin_.files);
+    }
     const Status status = Take(*batch->block.table());
     return AddOrigin(status, FailureKind::kDataError, origin_);
   }
@@ -148,7 +145,7 @@ class AggregateStream : public BatchStream {
         ARROW_ASSIGN_OR_RAISE(auto nulls, arrow::MakeArrayOfNull(type, table.num_rows(), pool_));
         columns[i] = std::make_shared<arrow::ChunkedArray>(std::move(nulls));
       }
-      ARROW_ASSIGN_OR_RAISE(columns[i], CastColumn(columns[i], type));
+      ARROW_ASSIGN_OR_RAISE(columns[i], Promote(columns[i], names_[i], type, from_states_));
     }
     table_ = arrow::Table::Make(schema_, std::move(columns), table.num_rows());
     reader_ = std::make_unique<arrow::TableBatchReader>(*table_);
@@ -156,14 +153,22 @@ class AggregateStream : public BatchStream {
     return Status::OK();
   }
 
-  Result<std::shared_ptr<arrow::ChunkedArray>> CastColumn(
-      const std::shared_ptr<arrow::ChunkedArray>& column, const TypePtr& type) {
-    if (column->type()->Equals(*type)) return column;
-    arrow::compute::ExecContext context(pool_);
-    context.set_use_threads(false);
-    ARROW_ASSIGN_OR_RAISE(
-        auto cast, arrow::compute::Cast(column, arrow::compute::CastOptions::Safe(type), &context));
-    return cast.chunked_array();
+  // `name`: of a column that is folded, or of one of states.
+  Result<std::shared_ptr<arrow::ChunkedArray>> Promote(
+      const std::shared_ptr<arrow::ChunkedArray>& column, const std::string& name,
+      const TypePtr& type, bool is_state) {
+    if (is_state && name.ends_with("#sum") && arrow::is_floating(type->id())) {
+      // What is a sum of floats now may be one of integers that no float equals.
+      arrow::compute::ExecContext context(pool_);
+      context.set_use_threads(false);
+      ARROW_ASSIGN_OR_RAISE(
+          auto sums,
+          arrow::compute::Cast(column, arrow::compute::CastOptions::Unsafe(type), &context));
+      return sums.chunked_array();
+    }
+    auto promoted = PromoteColumn(column, type, pool_);
+    if (promoted.ok() || promoted.status().IsOutOfMemory()) return promoted;
+    return promoted.status().WithMessage("column '", name, "': ", promoted.status().message());
   }
 
   // Goes on with a wider schema: the groups so far are folded into a new table as states.
@@ -175,9 +180,10 @@ class AggregateStream : public BatchStream {
     ARROW_ASSIGN_OR_RAISE(auto states, folder->States(0, folder->num_groups()));
     arrow::ArrayVector columns;
     for (int i = 0; i < states->num_columns(); ++i) {
+      const auto& field = folder_->state_schema()->field(i);
       ARROW_ASSIGN_OR_RAISE(auto column,
-                            CastColumn(std::make_shared<arrow::ChunkedArray>(states->column(i)),
-                                       folder_->state_schema()->field(i)->type()));
+                            Promote(std::make_shared<arrow::ChunkedArray>(states->column(i)),
+                                    field->name(), field->type(), /*is_state=*/true));
       columns.push_back(column->chunk(0));
     }
     return folder_->AddStates(
@@ -265,6 +271,7 @@ class AggregateStream : public BatchStream {
     yielded_ = true;
     Batch batch;
     batch.block = Block(std::move(table), -1);
+    if (to_states_) batch.origin.files = MergeFiles(files_);
     return batch;
   }
 
@@ -287,6 +294,7 @@ class AggregateStream : public BatchStream {
   std::shared_ptr<arrow::Table> table_;  // What is being folded.
   std::unique_ptr<arrow::TableBatchReader> reader_;
   Origin origin_;
+  std::vector<FileList> files_;  // Of all input so far.
 
   bool passes_ = false;  // Rows pass unfolded from now on.
   std::int64_t window_rows_ = 0;

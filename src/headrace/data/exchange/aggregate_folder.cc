@@ -2,6 +2,7 @@
 
 #include <arrow/array.h>
 #include <arrow/compute/api_vector.h>
+#include <arrow/compute/cast.h>
 #include <arrow/compute/exec.h>
 #include <arrow/record_batch.h>
 #include <arrow/type.h>
@@ -12,6 +13,7 @@
 #include <utility>
 
 #include "headrace/base/check.h"
+#include "headrace/block/unify.h"
 #include "headrace/protocol/exchange_schema.h"
 
 namespace headrace {
@@ -22,15 +24,36 @@ void AppendOnce(const std::string& name, std::vector<std::string>* names) {
   if (std::find(names->begin(), names->end(), name) == names->end()) names->push_back(name);
 }
 
-// Returns the values that a dictionary array stands for; other arrays as they are.
-Result<std::shared_ptr<arrow::Array>> Decode(std::shared_ptr<arrow::Array> array,
+// Returns the values with codes, as a column of type `type` has them, if that is a dictionary's.
+// The codes are wider where they could not number the values.
+Result<std::shared_ptr<arrow::Array>> Encode(std::shared_ptr<arrow::Array> values,
+                                             const std::shared_ptr<arrow::DataType>& type,
                                              arrow::MemoryPool* pool) {
-  if (array->type_id() != arrow::Type::DICTIONARY) return array;
-  const auto& coded = static_cast<const arrow::DictionaryArray&>(*array);
+  if (type->id() != arrow::Type::DICTIONARY) return values;
   arrow::compute::ExecContext context(pool);
   context.set_use_threads(false);
-  return arrow::compute::Take(*coded.dictionary(), *coded.indices(),
-                              arrow::compute::TakeOptions::NoBoundsCheck(), &context);
+  auto encoded = arrow::compute::DictionaryEncode(
+      values, arrow::compute::DictionaryEncodeOptions::Defaults(), &context);
+  if (!encoded.ok()) return values;  // Arrow does not tell values of this type apart.
+  const auto& to = static_cast<const arrow::DictionaryType&>(*type);
+  const auto coded = std::static_pointer_cast<arrow::DictionaryArray>(encoded->make_array());
+  auto codes = arrow::compute::Cast(*coded->indices(), to.index_type(),
+                                    arrow::compute::CastOptions::Safe(), &context);
+  const auto indices = codes.ok() ? *std::move(codes) : coded->indices();
+  return std::make_shared<arrow::DictionaryArray>(
+      arrow::dictionary(indices->type(), to.value_type(), to.ordered()), indices,
+      coded->dictionary());
+}
+
+// Returns a batch of these columns, whose types are their own.
+std::shared_ptr<arrow::RecordBatch> BatchOf(SchemaPtr schema, std::int64_t rows,
+                                            arrow::ArrayVector columns) {
+  for (int i = 0; i < schema->num_fields(); ++i) {
+    const auto& type = columns[static_cast<std::size_t>(i)]->type();
+    if (type->id() != arrow::Type::DICTIONARY || type->Equals(*schema->field(i)->type())) continue;
+    schema = schema->SetField(i, schema->field(i)->WithType(type)).ValueOrDie();
+  }
+  return arrow::RecordBatch::Make(std::move(schema), rows, std::move(columns));
 }
 
 }  // namespace
@@ -62,7 +85,7 @@ Result<std::unique_ptr<AggregateFolder>> AggregateFolder::Make(const AggregateSt
   }
   arrow::DataTypeVector key_types;
   for (int i = 0; i < folder->num_keys_; ++i) {
-    key_types.push_back(folder->input_->field(i)->type());
+    key_types.push_back(PlainType(folder->input_->field(i)->type()));
   }
   ARROW_RETURN_NOT_OK(folder->AddAggregates(step));
   if (key_types.empty()) {
@@ -122,7 +145,10 @@ Result<GroupIds> AggregateFolder::FindGroups(const arrow::RecordBatch& batch) {
   if (table_) {
     ids_.resize(static_cast<std::size_t>(ids.rows));
     arrow::ArrayVector keys;
-    for (int i = 0; i < num_keys_; ++i) keys.push_back(batch.column(i));
+    for (int i = 0; i < num_keys_; ++i) {
+      const auto& type = PlainType(batch.column(i)->type());
+      ARROW_ASSIGN_OR_RAISE(keys.emplace_back(), PromoteArray(batch.column(i), type, pool_));
+    }
     ARROW_RETURN_NOT_OK(table_->Add(keys, ids.rows, ids_.data()));
     ids.ids = ids_.data();
     num_groups_ = table_->num_groups();
@@ -165,7 +191,9 @@ Status AggregateFolder::Accumulate(const arrow::RecordBatch& batch, const GroupI
     aggregate.accumulator->Resize(num_groups_);
     arrow::ArrayVector columns;
     for (const int column : aggregate.columns) {
-      ARROW_ASSIGN_OR_RAISE(columns.emplace_back(), Decode(batch.column(column), pool_));
+      ARROW_ASSIGN_OR_RAISE(
+          columns.emplace_back(),
+          PromoteArray(batch.column(column), PlainType(batch.column(column)->type()), pool_));
     }
     if (from_states_) {
       ARROW_RETURN_NOT_OK(aggregate.accumulator->AddStates(columns, ids));
@@ -184,7 +212,12 @@ Result<arrow::ArrayVector> AggregateFolder::Keys(std::int64_t begin, std::int64_
     return keys;
   }
   if (!table_) return arrow::ArrayVector{};
-  return table_->Keys(begin, end);
+  ARROW_ASSIGN_OR_RAISE(auto keys, table_->Keys(begin, end));
+  for (int i = 0; i < num_keys_; ++i) {
+    auto& key = keys[static_cast<std::size_t>(i)];
+    ARROW_ASSIGN_OR_RAISE(key, Encode(std::move(key), input_->field(i)->type(), pool_));
+  }
+  return keys;
 }
 
 Result<std::shared_ptr<arrow::RecordBatch>> AggregateFolder::States(std::int64_t begin,
@@ -194,7 +227,7 @@ Result<std::shared_ptr<arrow::RecordBatch>> AggregateFolder::States(std::int64_t
     ARROW_ASSIGN_OR_RAISE(auto states, aggregate.accumulator->States(begin, end));
     columns.insert(columns.end(), states.begin(), states.end());
   }
-  return arrow::RecordBatch::Make(state_schema_, end - begin, std::move(columns));
+  return BatchOf(state_schema_, end - begin, std::move(columns));
 }
 
 Result<std::shared_ptr<arrow::RecordBatch>> AggregateFolder::Results(std::int64_t begin,
@@ -203,7 +236,7 @@ Result<std::shared_ptr<arrow::RecordBatch>> AggregateFolder::Results(std::int64_
   for (const Aggregate& aggregate : aggregates_) {
     ARROW_ASSIGN_OR_RAISE(columns.emplace_back(), aggregate.accumulator->Results(begin, end));
   }
-  return arrow::RecordBatch::Make(result_schema_, end - begin, std::move(columns));
+  return BatchOf(result_schema_, end - begin, std::move(columns));
 }
 
 }  // namespace headrace

@@ -24,7 +24,9 @@ Result<Collected> JoinBatches(std::vector<Batch>* batches, const TaskContext& co
     blocks.push_back(std::move(batch.block));
   }
   batches->clear();
-  ARROW_ASSIGN_OR_RAISE(Block joined, JoinBlocks(blocks, context.pool));
+  std::vector<FileList> files;
+  for (const Origin& origin : origins) files.push_back(origin.files);
+  ARROW_ASSIGN_OR_RAISE(Block joined, JoinBlocks(blocks, context.pool, files));
   return Collected{joined.table(), MergeOrigins(origins)};
 }
 

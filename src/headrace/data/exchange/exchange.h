@@ -18,9 +18,9 @@
 namespace headrace {
 
 /// Orders rows by bucket and labels each batch with its index (Batch::index). A row's bucket is the
-/// high part of a hash of its keys, the same for equal values of any integer, float or string
-/// width and for dictionary-encoded ones, so that both sides of a join agree. Equal floats (0.0 and
-/// -0.0, all nan) and all nulls meet. Without keys, rows go to buckets at random by `rng`, in
+/// high part of a hash of its keys, the same for equal values of all types that can be unified (see
+/// HashRows), so that blocks and both sides of a join agree. Equal floats (0.0 and -0.0, all nan)
+/// and all nulls meet. Without keys, rows go to buckets at random by `rng`, in
 /// random order within each. Joins small batches first.
 StreamPtr MakeScatterStream(StreamPtr input, ScatterStep step, Rng rng, const TaskContext& context);
 
@@ -28,9 +28,9 @@ StreamPtr MakeScatterStream(StreamPtr input, ScatterStep step, Rng rng, const Ta
 StreamPtr MakeSortStream(StreamPtr input, SortStep step, const TaskContext& context);
 
 /// Merges the runs `inputs` (each sorted by the keys; those of equal number in `keys->runs` follow
-/// each other) within `keys`; all rows where that is unset.
+/// each other) within `keys`; all rows where that is unset. `files` of the inputs are for messages.
 StreamPtr MakeMergeStream(std::vector<Block> inputs, std::optional<KeyRange> keys, MergeStep step,
-                          const TaskContext& context);
+                          const TaskContext& context, std::vector<FileList> files = {});
 
 /// Gives all rows in random order.
 StreamPtr MakeShuffleStream(StreamPtr input, Rng rng, const TaskContext& context);

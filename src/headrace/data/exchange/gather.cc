@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "headrace/block/unify.h"
 #include "headrace/data/exchange/column_rows.h"
 #include "headrace/data/transform/arrow_init.h"
 
@@ -284,6 +285,12 @@ Result<std::shared_ptr<arrow::ChunkedArray>> TakeRows(
     const std::shared_ptr<arrow::ChunkedArray>& column, Rows rows, bool may_miss,
     arrow::MemoryPool* pool) {
   ARROW_RETURN_NOT_OK(InitializeArrow());
+  const auto without_views = WithoutViews(column->type());
+  if (!without_views->Equals(*column->type())) {
+    ARROW_ASSIGN_OR_RAISE(auto promoted, PromoteColumn(column, without_views, pool));
+    ARROW_ASSIGN_OR_RAISE(auto taken, TakeRows(promoted, rows, may_miss, pool));
+    return PromoteColumn(taken, column->type(), pool);
+  }
   const auto count = static_cast<std::int64_t>(rows.size());
   ARROW_ASSIGN_OR_RAISE(auto validity,
                         GatherValidity({}, may_miss ? rows : Rows(), may_miss, pool));
@@ -329,24 +336,23 @@ Result<std::shared_ptr<arrow::ChunkedArray>> CombineColumn(
   }
   const arrow::ArrayVector& chunks = column->chunks();
   const arrow::Type::type id = StorageOf(*column->type()).id();
-  arrow::ArrayVector combined;
   if (id != arrow::Type::STRING && id != arrow::Type::BINARY) {
-    auto one = arrow::Concatenate(chunks, pool);
-    if (!one.ok()) {  // Offsets or dictionary codes would overflow: Take reads it as it is.
+    auto one = JoinArrays(chunks, pool);
+    if (!one.ok()) {  // Offsets would overflow: Take reads it as it is.
       if (one.status().IsOutOfMemory()) return one.status();
       return column;
     }
-    combined.push_back(*std::move(one));
-  } else {
-    for (std::size_t begin = 0; begin < chunks.size();) {
-      const std::size_t end = begin + FittingChunks(chunks, begin);
-      const auto first = chunks.begin() + static_cast<std::ptrdiff_t>(begin);
-      ARROW_ASSIGN_OR_RAISE(
-          auto one,
-          arrow::Concatenate({first, first + static_cast<std::ptrdiff_t>(end - begin)}, pool));
-      combined.push_back(std::move(one));
-      begin = end;
-    }
+    return std::make_shared<arrow::ChunkedArray>(*std::move(one));
+  }
+  arrow::ArrayVector combined;
+  for (std::size_t begin = 0; begin < chunks.size();) {
+    const std::size_t end = begin + FittingChunks(chunks, begin);
+    const auto first = chunks.begin() + static_cast<std::ptrdiff_t>(begin);
+    ARROW_ASSIGN_OR_RAISE(
+        auto one,
+        arrow::Concatenate({first, first + static_cast<std::ptrdiff_t>(end - begin)}, pool));
+    combined.push_back(std::move(one));
+    begin = end;
   }
   return std::make_shared<arrow::ChunkedArray>(std::move(combined), column->type());
 }
@@ -356,7 +362,7 @@ Result<std::shared_ptr<arrow::ChunkedArray>> GatherColumn(
     bool may_miss) {
   pool = PoolOr(pool);
   ARROW_ASSIGN_OR_RAISE(auto source, CombineColumn(column, pool));
-  const arrow::DataType& type = StorageOf(*column->type());
+  const arrow::DataType& type = StorageOf(*source->type());
   switch (type.id()) {
     case arrow::Type::STRING:
     case arrow::Type::BINARY:
@@ -366,7 +372,7 @@ Result<std::shared_ptr<arrow::ChunkedArray>> GatherColumn(
       return GatherText<std::int64_t>(*source, rows, may_miss, pool);
     case arrow::Type::STRING_VIEW:
     case arrow::Type::BINARY_VIEW:
-      return GatherViews(*column, rows, may_miss, pool);
+      return GatherViews(*source, rows, may_miss, pool);
     default:
       break;
   }
@@ -399,7 +405,7 @@ Result<RowGatherer> RowGatherer::Make(std::shared_ptr<arrow::Table> table,
   for (auto& column : columns) {
     ARROW_ASSIGN_OR_RAISE(column, CombineColumn(column, pool));
   }
-  return RowGatherer(arrow::Table::Make(schema, std::move(columns), rows), pool);
+  return RowGatherer(TableOf(schema, std::move(columns), rows), pool);
 }
 
 Result<std::shared_ptr<arrow::Table>> RowGatherer::Gather(Rows rows, bool may_miss) const {

@@ -61,7 +61,7 @@ Result<std::shared_ptr<arrow::ChunkedArray>> GatherColumn(
     arrow::MemoryPool* pool, bool may_miss = false);
 
 /// Returns `column` in as few chunks as can hold it; the same object if it has one already. At
-/// least one chunk, perhaps empty.
+/// least one chunk, perhaps empty. Dictionaries are unified, as by JoinArrays() of block/unify.h.
 Result<std::shared_ptr<arrow::ChunkedArray>> CombineColumn(
     const std::shared_ptr<arrow::ChunkedArray>& column, arrow::MemoryPool* pool);
 

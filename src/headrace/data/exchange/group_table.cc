@@ -2,7 +2,6 @@
 
 #include <arrow/array.h>
 #include <arrow/array/builder_binary.h>
-#include <arrow/array/concatenate.h>
 #include <arrow/array/util.h>
 #include <arrow/buffer.h>
 #include <arrow/chunked_array.h>
@@ -18,6 +17,7 @@
 #include <utility>
 
 #include "headrace/base/check.h"
+#include "headrace/block/unify.h"
 #include "headrace/data/exchange/gather.h"
 #include "headrace/data/exchange/growing.h"
 #include "headrace/data/exchange/hash_slots.h"
@@ -427,7 +427,7 @@ class EncodedTable : public GroupTable {
       if (slice->num_chunks() == 1) {
         keys.push_back(slice->chunk(0));
       } else {
-        ARROW_ASSIGN_OR_RAISE(auto joined, arrow::Concatenate(slice->chunks(), pool_));
+        ARROW_ASSIGN_OR_RAISE(auto joined, JoinArrays(slice->chunks(), pool_));
         keys.push_back(std::move(joined));
       }
     }
@@ -513,7 +513,7 @@ Status ArrayPile::Append(std::shared_ptr<arrow::Array> chunk) {
     const auto& last = chunks_[chunks_.size() - 1];
     const auto& before = chunks_[chunks_.size() - 2];
     if (before->length() > 2 * last->length() || before->length() > (64 << 10)) break;
-    ARROW_ASSIGN_OR_RAISE(auto joined, arrow::Concatenate({before, last}, pool_));
+    ARROW_ASSIGN_OR_RAISE(auto joined, JoinArrays({before, last}, pool_));
     chunks_.pop_back();
     chunks_.back() = std::move(joined);
   }

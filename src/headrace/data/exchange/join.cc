@@ -1,8 +1,6 @@
 #include <arrow/array.h>
 #include <arrow/array/util.h>
 #include <arrow/chunked_array.h>
-#include <arrow/compute/cast.h>
-#include <arrow/compute/exec.h>
 #include <arrow/record_batch.h>
 #include <arrow/table.h>
 #include <arrow/type.h>
@@ -11,6 +9,7 @@
 #include <numeric>
 #include <utility>
 
+#include "headrace/block/unify.h"
 #include "headrace/data/exchange/collect.h"
 #include "headrace/data/exchange/exchange.h"
 #include "headrace/data/exchange/gather.h"
@@ -105,9 +104,20 @@ class JoinTablesStream : public BatchStream {
     return AddOrigin(status, FailureKind::kDataError, origin_);
   }
 
-  // Makes `left` the table that is joined next: its output columns, then its keys to compare.
-  Status Take(const TablePtr& left) {
-    ARROW_RETURN_NOT_OK(Bind(*left->schema()));
+  // Makes the table that is joined next: its output columns, then its keys to compare. They have
+  // the types that hold the values of all left rows so far.
+  Status Take(TablePtr left) {
+    if (left->num_rows() == 0 && left_schema_) return Status::OK();
+    if (!saw_left_rows_) {
+      left_files_ = origin_.files;
+      ARROW_RETURN_NOT_OK(Bind(left->schema()));
+    } else {
+      ARROW_ASSIGN_OR_RAISE(
+          auto schema, UnifySchemas({left_schema_, left->schema()}, {left_files_, origin_.files}));
+      ARROW_RETURN_NOT_OK(Bind(std::move(schema)));
+    }
+    saw_left_rows_ = left->num_rows() > 0;
+    ARROW_ASSIGN_OR_RAISE(left, PromoteTable(left, left_schema_, pool_));
     ARROW_ASSIGN_OR_RAISE(TablePtr keys, SelectKeys(*left, step_.left_keys));
     TablePtr work = left;
     if (plan_.pairs) {
@@ -129,9 +139,12 @@ class JoinTablesStream : public BatchStream {
   }
 
   // Fits the right side to the schema of the left one.
-  Status Bind(const arrow::Schema& left) {
-    if (left_schema_ && left_schema_->Equals(left, /*check_metadata=*/false)) return Status::OK();
-    left_schema_ = arrow::schema(left.fields());
+  Status Bind(SchemaPtr schema) {
+    if (left_schema_ && (left_schema_ == schema || left_schema_->Equals(*schema, false))) {
+      return Status::OK();
+    }
+    left_schema_ = std::move(schema);
+    const arrow::Schema& left = *left_schema_;
     if (!right_rows_) {
       // No block of the right side says more about it than its keys.
       arrow::FieldVector fields;
@@ -210,18 +223,11 @@ class JoinTablesStream : public BatchStream {
 
   // Returns the key columns, in the types in which they are compared.
   Result<TablePtr> SelectKeys(const arrow::Table& table, const std::vector<std::string>& names) {
-    arrow::compute::ExecContext context(pool_);
-    context.set_use_threads(false);
     arrow::FieldVector fields;
     arrow::ChunkedArrayVector columns;
     for (std::size_t i = 0; i < names.size(); ++i) {
       auto column = table.GetColumnByName(names[i]);
-      if (!column->type()->Equals(*key_types_[i])) {
-        ARROW_ASSIGN_OR_RAISE(
-            auto cast, arrow::compute::Cast(
-                           column, arrow::compute::CastOptions::Safe(key_types_[i]), &context));
-        column = cast.chunked_array();
-      }
+      ARROW_ASSIGN_OR_RAISE(column, PromoteColumn(column, key_types_[i], pool_));
       fields.push_back(arrow::field(names[i], key_types_[i]));
       columns.push_back(std::move(column));
     }
@@ -331,7 +337,7 @@ class JoinTablesStream : public BatchStream {
         const auto field = right_rows_->table->schema()->GetFieldByName(step_.right_keys[i]);
         if (field) fields.push_back(field->WithName(step_.left_keys[i]));
       }
-      ARROW_RETURN_NOT_OK(Bind(*arrow::schema(std::move(fields))));
+      ARROW_RETURN_NOT_OK(Bind(arrow::schema(std::move(fields))));
     }
     rest_ = join_table_->RowsThatMet(plan_.some_right && plan_.met);
     return Status::OK();
@@ -359,7 +365,7 @@ class JoinTablesStream : public BatchStream {
   }
 
   Result<TablePtr> WithSchema(arrow::ChunkedArrayVector columns, std::int64_t rows) const {
-    return arrow::Table::Make(out_schema_, std::move(columns), rows);
+    return TableOf(out_schema_, std::move(columns), rows);
   }
 
   StreamPtr left_;
@@ -374,7 +380,9 @@ class JoinTablesStream : public BatchStream {
   std::optional<RowGatherer> right_gatherer_;  // Of the right columns that leave.
   TablePtr right_keys_;                        // Full outer joins only.
 
-  std::shared_ptr<arrow::Schema> left_schema_;
+  SchemaPtr left_schema_;
+  FileList left_files_;  // Of its first rows.
+  bool saw_left_rows_ = false;
   std::shared_ptr<arrow::Schema> out_schema_;
   arrow::DataTypeVector key_types_;  // In which keys are compared.
   std::vector<int> left_columns_;    // That leave, in the left schema.

@@ -55,6 +55,37 @@ Result<std::shared_ptr<arrow::Array>> PlainArray(const std::shared_ptr<arrow::Ar
   return array;
 }
 
+std::int64_t UnitOf(const arrow::DataType& type) {
+  const auto nanos = [](arrow::TimeUnit::type unit) -> std::int64_t {
+    switch (unit) {
+      case arrow::TimeUnit::SECOND:
+        return 1'000'000'000;
+      case arrow::TimeUnit::MILLI:
+        return 1'000'000;
+      case arrow::TimeUnit::MICRO:
+        return 1'000;
+      case arrow::TimeUnit::NANO:
+        break;
+    }
+    return 1;
+  };
+  switch (type.id()) {
+    case arrow::Type::DATE32:
+      return 86'400'000'000'000;
+    case arrow::Type::DATE64:
+      return 1'000'000;
+    case arrow::Type::TIME32:
+    case arrow::Type::TIME64:
+      return nanos(static_cast<const arrow::TimeType&>(type).unit());
+    case arrow::Type::TIMESTAMP:
+      return nanos(static_cast<const arrow::TimestampType&>(type).unit());
+    case arrow::Type::DURATION:
+      return nanos(static_cast<const arrow::DurationType&>(type).unit());
+    default:
+      return 1;
+  }
+}
+
 Result<std::vector<std::shared_ptr<arrow::Array>>> PlainChunks(const arrow::ChunkedArray& column,
                                                                arrow::MemoryPool* pool) {
   std::vector<std::shared_ptr<arrow::Array>> chunks;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 namespace arrow {
 class Array;
 class ChunkedArray;
+class DataType;
 class MemoryPool;
 class Schema;
 class Table;
@@ -25,5 +27,8 @@ Result<std::vector<std::shared_ptr<arrow::Array>>> PlainChunks(const arrow::Chun
                                                                arrow::MemoryPool* pool);
 Result<std::shared_ptr<arrow::Array>> PlainArray(const std::shared_ptr<arrow::Array>& array,
                                                  arrow::MemoryPool* pool);
+
+/// Returns the nanoseconds of one unit of a date, time or duration; 1 for other types.
+std::int64_t UnitOf(const arrow::DataType& type);
 
 }  // namespace headrace

@@ -4,8 +4,10 @@
 #include <arrow/chunked_array.h>
 #include <arrow/table.h>
 #include <arrow/type_traits.h>
+#include <arrow/util/decimal.h>
 #include <arrow/util/float16.h>
 
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -13,7 +15,6 @@
 #include <string_view>
 
 #include "headrace/data/exchange/key_column.h"
-#include "headrace/data/exchange/sort_key.h"
 
 namespace headrace {
 
@@ -33,6 +34,7 @@ std::uint64_t HashNumber(std::uint64_t value) { return Fold(value ^ kFirst, kSec
 
 // A whole number hashes as the integer that it equals: blocks may hold one key as both.
 std::uint64_t HashFloat(double value) {
+  if (value >= 0x1p63 && value < 0x1p64) return HashNumber(static_cast<std::uint64_t>(value));
   if (value >= -0x1p63 && value < 0x1p63 && value == std::trunc(value)) {
     return HashNumber(static_cast<std::uint64_t>(static_cast<std::int64_t>(value)));
   }
@@ -71,18 +73,62 @@ std::uint64_t HashBytes(std::string_view text) {
   return Fold(Fold(low ^ kSecond ^ hash, high ^ kFirst), kThird);
 }
 
-// Of a two's complement number in little-endian limbs: limbs that only repeat the sign are left
-// out, so that all widths agree.
-std::uint64_t HashLimbs(const std::uint8_t* bytes, std::size_t width) {
-  std::uint64_t limbs[4] = {};
-  std::memcpy(limbs, bytes, width);
-  std::size_t count = width / 8;
-  const auto sign = [](std::uint64_t limb) { return limb >> 63 ? ~std::uint64_t{0} : 0; };
-  while (count > 1 && limbs[count - 1] == sign(limbs[count - 2])) --count;
-  std::uint64_t hash = HashNumber(limbs[0]);
-  for (std::size_t i = 1; i < count; ++i) hash = Fold(hash ^ kThird, limbs[i] ^ kSecond);
-  return hash;
-}
+// Decimals hash as the integer that they equal, or else as the nearest float: blocks may hold one
+// key as all three, or as decimals of several scales.
+class DecimalHasher {
+ public:
+  explicit DecimalHasher(const arrow::FixedSizeBinaryArray& array)
+      : array_(array),
+        width_(static_cast<std::size_t>(array.byte_width())),
+        scale_(static_cast<const arrow::DecimalType&>(*array.type()).scale()) {
+    for (std::int32_t i = 0; i < scale_ && i < kShortScale; ++i) power_ *= 10;
+  }
+
+  std::uint64_t operator()(std::int64_t row) const {
+    const std::uint8_t* bytes = array_.GetValue(row);
+    std::array<std::uint64_t, 4> limbs;
+    limbs.fill(bytes[width_ - 1] >> 7 ? ~std::uint64_t{0} : 0);
+    std::memcpy(limbs.data(), bytes, width_);
+    const auto low = static_cast<std::int64_t>(limbs[0]);
+    const std::uint64_t sign = low < 0 ? ~std::uint64_t{0} : 0;
+    const bool is_short = limbs[1] == sign && limbs[2] == sign && limbs[3] == sign &&
+                          low > -kExact && low < kExact && scale_ >= 0 && scale_ <= kShortScale;
+    if (!is_short) {
+      return HashLong(arrow::Decimal256(arrow::Decimal256::LittleEndianArray, limbs), scale_);
+    }
+    if (low % power_ == 0) return HashNumber(static_cast<std::uint64_t>(low / power_));
+    return HashFloat(static_cast<double>(low) / static_cast<double>(power_));
+  }
+
+ private:
+  static constexpr std::int32_t kShortScale = 18;
+  static constexpr std::int64_t kExact = std::int64_t{1} << 53;  // As a float.
+
+  // Drops the zeros at the end first, so that it is rounded alike whatever the scale.
+  static std::uint64_t HashLong(arrow::Decimal256 value, std::int32_t scale) {
+    while (scale > 0) {
+      const auto parts = *value.Divide(10);
+      if (parts.second != arrow::Decimal256()) break;
+      value = parts.first;
+      --scale;
+    }
+    if (scale == 0) {
+      const auto limbs = value.little_endian_array();
+      const std::uint64_t sign = value.IsNegative() ? ~std::uint64_t{0} : 0;
+      if (limbs[1] == sign && limbs[2] == sign && limbs[3] == sign) return HashNumber(limbs[0]);
+    }
+    const double digits = value.ToDouble(0);
+    if (scale > 0 && scale <= kShortScale && std::abs(digits) < static_cast<double>(kExact)) {
+      return HashFloat(digits / std::pow(10.0, scale));
+    }
+    return HashFloat(value.ToDouble(scale));
+  }
+
+  const arrow::FixedSizeBinaryArray& array_;
+  const std::size_t width_;
+  const std::int32_t scale_;
+  std::int64_t power_ = 1;
+};
 
 // Where the hashes of a column's rows go. The first column sets, the others mix in.
 class Sink {
@@ -131,25 +177,12 @@ void AddNumbers(const arrow::Array& array, Sink* sink) {
 
 // Of times: their units differ from block to block, so all count in the finest.
 template <class Array>
-void AddTimes(const arrow::Array& array, std::uint64_t factor, Sink* sink) {
+void AddTimes(const arrow::Array& array, std::int64_t unit, Sink* sink) {
   const auto* values = static_cast<const Array&>(array).raw_values();
+  const auto factor = static_cast<std::uint64_t>(unit);
   sink->Add(array, [values, factor](std::int64_t i) {
     return HashNumber(static_cast<std::uint64_t>(static_cast<std::int64_t>(values[i])) * factor);
   });
-}
-
-std::uint64_t NanosOf(arrow::TimeUnit::type unit) {
-  switch (unit) {
-    case arrow::TimeUnit::SECOND:
-      return 1'000'000'000;
-    case arrow::TimeUnit::MILLI:
-      return 1'000'000;
-    case arrow::TimeUnit::MICRO:
-      return 1'000;
-    case arrow::TimeUnit::NANO:
-      break;
-  }
-  return 1;
 }
 
 template <class Array>
@@ -158,28 +191,64 @@ void AddText(const arrow::Array& array, Sink* sink) {
   sink->Add(array, [&text](std::int64_t i) { return HashBytes(text.GetView(i)); });
 }
 
-// Fixed binary and decimals.
-void AddFixedBytes(const arrow::FixedSizeBinaryArray& array, Sink* sink) {
-  const auto width = static_cast<std::size_t>(array.byte_width());
-  if (!arrow::is_decimal(array.type_id())) {
-    sink->Add(array, [&](std::int64_t i) { return HashBytes(array.GetView(i)); });
-  } else if (width == 4) {
-    sink->Add(array, [&](std::int64_t i) {
-      std::int32_t value;
-      std::memcpy(&value, array.GetValue(i), 4);
-      return HashNumber(static_cast<std::uint64_t>(std::int64_t{value}));
-    });
-  } else {
-    sink->Add(array, [&](std::int64_t i) { return HashLimbs(array.GetValue(i), width); });
-  }
+Status AddChunk(const std::shared_ptr<arrow::Array>& array, arrow::MemoryPool* pool, Sink* sink);
+
+// Sets the hashes of plain or other values, whatever their type.
+Status HashValues(const std::shared_ptr<arrow::Array>& values, arrow::MemoryPool* pool,
+                  std::vector<std::uint64_t>* hashes) {
+  ARROW_ASSIGN_OR_RAISE(const auto plain, PlainArray(values, pool));
+  hashes->resize(static_cast<std::size_t>(plain->length()));
+  Sink sink(hashes->data(), /*first=*/true);
+  return AddChunk(plain, pool, &sink);
 }
 
-Status AddEncoded(const std::shared_ptr<arrow::Array>& array, arrow::MemoryPool* pool, Sink* sink) {
-  const auto table = arrow::Table::Make(arrow::schema({arrow::field("", array->type())}), {array});
-  ARROW_ASSIGN_OR_RAISE(auto encoder, SortKeyEncoder::Make(*table, {SortKey{""}}, pool));
-  const EncodedKeys keys = encoder.EncodeAll();
-  sink->Add(*array, [&](std::int64_t i) { return HashBytes(keys[static_cast<std::size_t>(i)]); });
+template <class Array>
+Status AddLists(const arrow::Array& array, arrow::MemoryPool* pool, Sink* sink) {
+  const auto& lists = static_cast<const Array&>(array);
+  std::vector<std::uint64_t> values;
+  ARROW_RETURN_NOT_OK(HashValues(lists.values(), pool, &values));
+  sink->Add(array, [&](std::int64_t i) {
+    const std::int64_t begin = lists.value_offset(i);
+    const std::int64_t end = begin + lists.value_length(i);
+    std::uint64_t hash = kFirst;
+    for (std::int64_t at = begin; at < end; ++at) {
+      hash = Fold(hash ^ kThird, values[static_cast<std::size_t>(at)] ^ kSecond);
+    }
+    return hash;
+  });
   return Status::OK();
+}
+
+// By name, whatever the order; a null field counts like one that is not there.
+Status AddStructs(const arrow::StructArray& array, arrow::MemoryPool* pool, Sink* sink) {
+  std::vector<std::uint64_t> sums(static_cast<std::size_t>(array.length()), kFirst);
+  std::vector<std::uint64_t> values;
+  for (int i = 0; i < array.num_fields(); ++i) {
+    ARROW_RETURN_NOT_OK(HashValues(array.field(i), pool, &values));
+    const std::uint64_t name = HashBytes(array.struct_type()->field(i)->name());
+    for (std::size_t row = 0; row < sums.size(); ++row) {
+      if (values[row] != kNullHash) sums[row] += Fold(values[row] ^ kThird, name ^ kSecond);
+    }
+  }
+  sink->Add(array, [&](std::int64_t i) { return HashNumber(sums[static_cast<std::size_t>(i)]); });
+  return Status::OK();
+}
+
+Status AddNested(const std::shared_ptr<arrow::Array>& array, arrow::MemoryPool* pool, Sink* sink) {
+  switch (array->type_id()) {
+    case arrow::Type::LIST:
+      return AddLists<arrow::ListArray>(*array, pool, sink);
+    case arrow::Type::LARGE_LIST:
+      return AddLists<arrow::LargeListArray>(*array, pool, sink);
+    case arrow::Type::FIXED_SIZE_LIST:
+      return AddLists<arrow::FixedSizeListArray>(*array, pool, sink);
+    case arrow::Type::MAP:
+      return AddLists<arrow::MapArray>(*array, pool, sink);
+    case arrow::Type::STRUCT:
+      return AddStructs(static_cast<const arrow::StructArray&>(*array), pool, sink);
+    default:
+      return Status::TypeError("cannot be a key: type ", array->type()->ToString());
+  }
 }
 
 Status AddChunk(const std::shared_ptr<arrow::Array>& array, arrow::MemoryPool* pool, Sink* sink) {
@@ -189,9 +258,9 @@ Status AddChunk(const std::shared_ptr<arrow::Array>& array, arrow::MemoryPool* p
   case arrow::Type::ID:                     \
     AddNumbers<arrow::ARRAY>(*array, sink); \
     return Status::OK();
-#define HEADRACE_TIMES(ID, ARRAY, TYPE)                                                          \
-  case arrow::Type::ID:                                                                          \
-    AddTimes<arrow::ARRAY>(*array, NanosOf(static_cast<const arrow::TYPE&>(type).unit()), sink); \
+#define HEADRACE_TIMES(ID, ARRAY)                       \
+  case arrow::Type::ID:                                 \
+    AddTimes<arrow::ARRAY>(*array, UnitOf(type), sink); \
     return Status::OK();
 #define HEADRACE_TEXT(ID, ARRAY)         \
   case arrow::Type::ID:                  \
@@ -207,23 +276,22 @@ Status AddChunk(const std::shared_ptr<arrow::Array>& array, arrow::MemoryPool* p
     HEADRACE_NUMBERS(UINT64, UInt64Array)
     HEADRACE_NUMBERS(FLOAT, FloatArray)
     HEADRACE_NUMBERS(DOUBLE, DoubleArray)
-    HEADRACE_NUMBERS(DATE64, Date64Array)
-    HEADRACE_TIMES(TIME32, Time32Array, Time32Type)
-    HEADRACE_TIMES(TIME64, Time64Array, Time64Type)
-    HEADRACE_TIMES(TIMESTAMP, TimestampArray, TimestampType)
-    HEADRACE_TIMES(DURATION, DurationArray, DurationType)
+    HEADRACE_TIMES(DATE32, Date32Array)
+    HEADRACE_TIMES(DATE64, Date64Array)
+    HEADRACE_TIMES(TIME32, Time32Array)
+    HEADRACE_TIMES(TIME64, Time64Array)
+    HEADRACE_TIMES(TIMESTAMP, TimestampArray)
+    HEADRACE_TIMES(DURATION, DurationArray)
     HEADRACE_TEXT(STRING, StringArray)
     HEADRACE_TEXT(BINARY, BinaryArray)
     HEADRACE_TEXT(LARGE_STRING, LargeStringArray)
     HEADRACE_TEXT(LARGE_BINARY, LargeBinaryArray)
     HEADRACE_TEXT(STRING_VIEW, StringViewArray)
     HEADRACE_TEXT(BINARY_VIEW, BinaryViewArray)
+    HEADRACE_TEXT(FIXED_SIZE_BINARY, FixedSizeBinaryArray)
 #undef HEADRACE_NUMBERS
 #undef HEADRACE_TIMES
 #undef HEADRACE_TEXT
-    case arrow::Type::DATE32:
-      AddTimes<arrow::Date32Array>(*array, 86'400'000, sink);  // Milliseconds, as of date64.
-      return Status::OK();
     case arrow::Type::NA:
       sink->Add(*array, [](std::int64_t) { return kNullHash; });
       return Status::OK();
@@ -242,11 +310,11 @@ Status AddChunk(const std::shared_ptr<arrow::Array>& array, arrow::MemoryPool* p
     default:
       break;
   }
-  if (arrow::is_decimal(type.id()) || type.id() == arrow::Type::FIXED_SIZE_BINARY) {
-    AddFixedBytes(static_cast<const arrow::FixedSizeBinaryArray&>(*array), sink);
+  if (arrow::is_decimal(type.id())) {
+    sink->Add(*array, DecimalHasher(static_cast<const arrow::FixedSizeBinaryArray&>(*array)));
     return Status::OK();
   }
-  return AddEncoded(array, pool, sink);
+  return AddNested(array, pool, sink);
 }
 
 }  // namespace

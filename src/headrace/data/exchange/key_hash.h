@@ -19,10 +19,10 @@ inline constexpr std::uint64_t kNullHash = 0x6E756C6C6E756C6CULL;
 
 /// Sets (*hashes)[i] to the hash of row i's values in the columns `keys`; all 64 bits are good.
 ///
-/// Equal for equal values whatever their width: of any integer (booleans are 0 and 1), of any
-/// float, of any string or binary type, of any decimal of equal scale, and dictionary-encoded. 0.0
-/// is -0.0, all nan are one value, all nulls one other. Integers and floats do not agree. The
-/// same on every run and machine. Without keys all rows are equal.
+/// Equal for equal values of all types that can be unified (block/unify.h): integers (booleans are
+/// 0 and 1), floats and decimals; times of any unit; any string or binary type; dictionaries; lists
+/// and structs of these. 0.0 is -0.0, all nan are one value, all nulls one other. The same on every
+/// run and machine. Without keys all rows are equal.
 Status HashRows(const arrow::Table& table, const std::vector<std::string>& keys,
                 arrow::MemoryPool* pool, std::vector<std::uint64_t>* hashes);
 

@@ -1,4 +1,3 @@
-#include <arrow/compute/cast.h>
 #include <arrow/table.h>
 #include <arrow/type.h>
 
@@ -8,12 +7,13 @@
 
 #include "headrace/base/check.h"
 #include "headrace/block/block_builder.h"
+#include "headrace/block/unify.h"
 #include "headrace/data/exchange/collect.h"
 #include "headrace/data/exchange/exchange.h"
 #include "headrace/data/exchange/gather.h"
-#include "headrace/data/exchange/key_column.h"
 #include "headrace/data/exchange/sort_rows.h"
 #include "headrace/data/exchange/sorted_run.h"
+#include "headrace/protocol/exchange_schema.h"
 
 namespace headrace {
 
@@ -30,9 +30,10 @@ constexpr std::int64_t kBatchBytes = 8 << 20;
 // and does not get slower with the number of runs.
 class MergeStream : public BatchStream {
  public:
-  MergeStream(std::vector<Block> inputs, std::optional<KeyRange> keys, MergeStep step,
-              const TaskContext& context)
+  MergeStream(std::vector<Block> inputs, std::vector<FileList> files, std::optional<KeyRange> keys,
+              MergeStep step, const TaskContext& context)
       : inputs_(std::move(inputs)),
+        files_(std::move(files)),
         range_(std::move(keys)),
         step_(std::move(step)),
         context_(context),
@@ -69,7 +70,7 @@ class MergeStream : public BatchStream {
   Status Start() {
     if (inputs_.empty()) return Status::OK();
     HEADRACE_CHECK(!range_ || range_->runs.empty() || range_->runs.size() == inputs_.size());
-    ARROW_RETURN_NOT_OK(UnifySchemas());
+    ARROW_RETURN_NOT_OK(Unify());
     empty_ = inputs_.front().table()->Slice(0, 0);
     std::map<std::uint32_t, SortedRun> runs;
     std::int64_t bytes = 0;
@@ -91,45 +92,20 @@ class MergeStream : public BatchStream {
     return Status::OK();
   }
 
-  // Blocks may differ as Arrow's promotion rules allow, as long as their keys were encoded alike.
-  Status UnifySchemas() {
-    std::vector<std::shared_ptr<arrow::Schema>> schemas;
-    bool differ = false;
+  // Runs may differ in type: keys are bounded by bytes that are equal for equal values of all types
+  // that can be unified, and compared in the unified one.
+  Status Unify() {
+    std::vector<std::shared_ptr<arrow::Table>> tables;
+    std::vector<SchemaPtr> schemas;
     for (const Block& block : inputs_) {
-      const auto& schema = block.table()->schema();
-      if (!schemas.empty() && schema->Equals(*schemas.back(), false)) continue;
-      ARROW_RETURN_NOT_OK(CheckSameEncoding(schemas, *schema));
-      differ = differ || !schemas.empty();
-      schemas.push_back(schema);
+      tables.push_back(block.table());
+      if (block.num_rows() > 0) schemas.push_back(block.table()->schema());
     }
-    if (!differ) return CheckSortKeys(step_.keys, *schemas.front());
-    const auto options = arrow::Field::MergeOptions::Permissive();
-    ARROW_ASSIGN_OR_RAISE(auto unified, arrow::UnifySchemas(schemas, options));
-    ARROW_RETURN_NOT_OK(CheckSortKeys(step_.keys, *unified));
-    arrow::MemoryPool* pool = context_.pool ? context_.pool : arrow::default_memory_pool();
-    for (Block& block : inputs_) {
-      ARROW_ASSIGN_OR_RAISE(auto table,
-                            arrow::PromoteTableToSchema(block.table(), unified,
-                                                        arrow::compute::CastOptions::Safe(), pool));
-      block = Block(std::move(table), -1);
-    }
-    return Status::OK();
-  }
-
-  Status CheckSameEncoding(const std::vector<std::shared_ptr<arrow::Schema>>& before,
-                           const arrow::Schema& schema) const {
-    for (const SortKey& key : step_.keys) {
-      const auto mine = schema.GetFieldByName(key.column);
-      if (!mine || mine->type()->id() == arrow::Type::NA) continue;
-      for (const auto& other_schema : before) {
-        const auto other = other_schema->GetFieldByName(key.column);
-        if (!other || other->type()->id() == arrow::Type::NA) continue;
-        if (KeyEncodingOf(*mine->type()) == KeyEncodingOf(*other->type())) continue;
-        return Status::TypeError("cannot sort by column '", key.column,
-                                 "': some blocks have it as ", other->type()->ToString(),
-                                 ", others as ", mine->type()->ToString(),
-                                 "; cast it to one type before the sort");
-      }
+    ARROW_RETURN_NOT_OK(CheckOneOrder(step_.keys, schemas));
+    ARROW_RETURN_NOT_OK(UnifyTables(&tables, files_, context_.pool));
+    ARROW_RETURN_NOT_OK(CheckSortKeys(step_.keys, *tables.front()->schema()));
+    for (std::size_t i = 0; i < inputs_.size(); ++i) {
+      if (tables[i] != inputs_[i].table()) inputs_[i] = Block(std::move(tables[i]), -1);
     }
     return Status::OK();
   }
@@ -205,6 +181,7 @@ class MergeStream : public BatchStream {
   }
 
   std::vector<Block> inputs_;  // Until it has started.
+  const std::vector<FileList> files_;
   const std::optional<KeyRange> range_;
   const MergeStep step_;
   const TaskContext context_;
@@ -218,9 +195,9 @@ class MergeStream : public BatchStream {
 }  // namespace
 
 StreamPtr MakeMergeStream(std::vector<Block> inputs, std::optional<KeyRange> keys, MergeStep step,
-                          const TaskContext& context) {
-  return std::make_unique<MergeStream>(std::move(inputs), std::move(keys), std::move(step),
-                                       context);
+                          const TaskContext& context, std::vector<FileList> files) {
+  return std::make_unique<MergeStream>(std::move(inputs), std::move(files), std::move(keys),
+                                       std::move(step), context);
 }
 
 }  // namespace headrace

@@ -154,11 +154,18 @@ TEST(Merge, WidthsOfKeysMayDiffer) {
   const auto merged = PullTable(MakeMergeStream(blocks, std::nullopt, {{{"k0"}}, -1}, {}));
   EXPECT_EQ(merged->num_rows(), 100);
   EXPECT_TRUE(merged->schema()->field(0)->type()->Equals(arrow::int64()));
-  blocks.emplace_back(RandomTable({arrow::float64()}, 5, 0, &rng));
+  blocks.emplace_back(PullTable(MakeSortStream(
+      StreamOf({RandomTable({arrow::float32()}, 50, 5, &rng)}), {{{"k0"}}, -1}, {})));
+  const auto floats = PullTable(MakeMergeStream(blocks, std::nullopt, {{{"k0"}}, -1}, {}));
+  EXPECT_EQ(floats->num_rows(), 150);
+  EXPECT_TRUE(floats->schema()->field(0)->type()->Equals(arrow::float64()));
+  EXPECT_EQ(RowsOf(*PullTable(MakeSortStream(StreamOf({floats}), {{{"k0"}}, -1}, {}))),
+            RowsOf(*floats));
+  blocks.emplace_back(RandomTable({arrow::decimal128(25, 2)}, 5, 0, &rng));
   const auto failed = Pull(MakeMergeStream(blocks, std::nullopt, {{{"k0"}}, -1}, {}));
   ASSERT_TRUE(failed.status().IsTypeError());
-  EXPECT_NE(failed.status().message().find("double"), std::string::npos);
-  EXPECT_NE(failed.status().message().find("int"), std::string::npos);
+  EXPECT_NE(failed.status().message().find("float"), std::string::npos);
+  EXPECT_NE(failed.status().message().find("decimal128(25, 2)"), std::string::npos);
 }
 
 TEST(Merge, Empty) {

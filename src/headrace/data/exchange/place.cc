@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "headrace/block/unify.h"
 #include "headrace/data/exchange/column_rows.h"
 #include "headrace/data/exchange/gather.h"
 
@@ -176,7 +177,7 @@ Result<std::shared_ptr<arrow::Table>> PlaceRows(const std::shared_ptr<arrow::Tab
     ARROW_ASSIGN_OR_RAISE(auto gathered, GatherColumn(column, rows, pool));
     columns.push_back(std::move(gathered));
   }
-  return arrow::Table::Make(table->schema(), std::move(columns), table->num_rows());
+  return TableOf(table->schema(), std::move(columns), table->num_rows());
 }
 
 }  // namespace headrace

@@ -3,6 +3,7 @@
 #include <numeric>
 #include <set>
 
+#include "headrace/block/unify.h"
 #include "headrace/data/exchange/gather.h"
 #include "headrace/data/exchange/key_hash.h"
 #include "headrace/data/exchange/place.h"
@@ -52,6 +53,44 @@ TEST(KeyHash, EqualValuesOfEveryWidthAgree) {
   const auto coded = RandomColumn(arrow::dictionary(arrow::int32(), arrow::binary()), 500, 7, &rng);
   EXPECT_EQ(Hashes(OneColumn(coded), {"k"}),
             Hashes(OneColumn(Cast(coded, arrow::binary())), {"k"}));
+}
+
+TEST(KeyHash, EqualValuesOfUnifiedTypesAgree) {
+  const auto agree = [&](const std::shared_ptr<arrow::Array>& column,
+                         const std::vector<std::shared_ptr<arrow::DataType>>& types) {
+    const auto hashes = Hashes(OneColumn(column), {"k"});
+    EXPECT_GT(std::set<std::uint64_t>(hashes.begin(), hashes.end()).size(), 5u);
+    for (const auto& type : types) {
+      EXPECT_EQ(Hashes(OneColumn(PromoteArray(column, type, nullptr).ValueOrDie()), {"k"}), hashes)
+          << type->ToString();
+    }
+  };
+  Rng rng(2);
+  const auto whole = RandomColumn(arrow::int8(), 500, 7, &rng);
+  agree(whole, {arrow::float32(), arrow::float64(), arrow::decimal128(5, 2),
+                arrow::decimal128(38, 20), arrow::decimal256(60, 3)});
+  // Half of them quarters; of one scale few digits are enough, of others not.
+  arrow::Int64Builder quarters;
+  for (std::int64_t i = -50; i < 50; ++i) ASSERT_TRUE(quarters.Append(i * 25).ok());
+  auto data =
+      (*PromoteArray(*quarters.Finish(), arrow::decimal128(19, 0), nullptr))->data()->Copy();
+  data->type = arrow::decimal128(19, 2);
+  agree(arrow::MakeArray(data), {arrow::decimal128(22, 3), arrow::decimal128(38, 19),
+                                 arrow::decimal256(70, 30), arrow::float64()});
+  const auto days = RandomColumn(arrow::date32(), 500, 7, &rng);
+  agree(days, {arrow::date64()});
+  const auto seconds = RandomColumn(arrow::duration(arrow::TimeUnit::SECOND), 500, 7, &rng);
+  agree(seconds, {arrow::duration(arrow::TimeUnit::MILLI)});
+  const auto lists = [&](const std::shared_ptr<arrow::Array>& values) {
+    return arrow::FixedSizeListArray::FromArrays(values, 2).ValueOrDie();
+  };
+  agree(lists(whole), {arrow::list(arrow::float64()), arrow::large_list(arrow::int16())});
+  const auto pairs =
+      arrow::StructArray::Make(arrow::ArrayVector{whole, days}, std::vector<std::string>{"a", "b"})
+          .ValueOrDie();
+  agree(pairs,
+        {arrow::struct_({arrow::field("c", arrow::utf8()), arrow::field("b", arrow::date64()),
+                         arrow::field("a", arrow::float64())})});
 }
 
 TEST(KeyHash, ZerosAndNansAreOneValue) {

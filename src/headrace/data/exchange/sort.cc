@@ -186,7 +186,8 @@ class SortStream : public BatchStream {
     const std::int64_t rows = table->num_rows();
     index->stride = std::max<std::int64_t>(1, (rows + kIndexKeys - 1) / kIndexKeys);
     if (rows > 0) {
-      ARROW_ASSIGN_OR_RAISE(auto encoder, SortKeyEncoder::Make(*table, step_.keys, context_.pool));
+      ARROW_ASSIGN_OR_RAISE(auto encoder, SortKeyEncoder::Make(*table, step_.keys, context_.pool,
+                                                               /*any_type=*/true));
       for (std::int64_t row = 0; row < rows; row += index->stride) {
         encoder.Append(row, &index->keys.emplace_back());
       }

@@ -16,6 +16,24 @@
 
 namespace headrace {
 
+namespace {
+
+bool HasOrder(const arrow::DataType& type) {
+  const arrow::DataType& storage = StorageOf(type);
+  const arrow::Type::type id = storage.id();
+  if (id == arrow::Type::DICTIONARY) {
+    return HasOrder(*static_cast<const arrow::DictionaryType&>(storage).value_type());
+  }
+  if (arrow::is_base_binary_like(id)) return type.id() != arrow::Type::EXTENSION;  // An object.
+  if (id == arrow::Type::INTERVAL_DAY_TIME || id == arrow::Type::INTERVAL_MONTH_DAY_NANO) {
+    return false;
+  }
+  return arrow::is_primitive(id) || arrow::is_decimal(id) || arrow::is_binary_view_like(id) ||
+         id == arrow::Type::FIXED_SIZE_BINARY || id == arrow::Type::NA;
+}
+
+}  // namespace
+
 /// One key column: an encoder for each chunk.
 class SortKeyEncoder::Column {
  public:
@@ -89,13 +107,14 @@ SortKeyEncoder::~SortKeyEncoder() = default;
 
 Result<SortKeyEncoder> SortKeyEncoder::Make(const arrow::Table& table,
                                             const std::vector<SortKey>& keys,
-                                            arrow::MemoryPool* pool) {
+                                            arrow::MemoryPool* pool, bool any_type) {
   SortKeyEncoder made;
   made.num_rows_ = table.num_rows();
   for (const SortKey& key : keys) {
     ARROW_ASSIGN_OR_RAISE(const int index, FindKeyColumn(*table.schema(), key.column));
     EncodingOrder order{key.descending, key.nulls_first, false};
     order.bare = &key == &keys.back() && !key.descending;
+    order.any_type = any_type;
     ARROW_ASSIGN_OR_RAISE(auto column, Column::Make(*table.column(index), order, pool));
     made.columns_.push_back(std::move(column));
   }
@@ -129,36 +148,11 @@ Status CheckSortKeys(const std::vector<SortKey>& keys, const arrow::Schema& sche
   for (const SortKey& key : keys) {
     ARROW_ASSIGN_OR_RAISE(const int index, FindKeyColumn(schema, key.column));
     const arrow::DataType& type = *schema.field(index)->type();
-    const bool is_object =
-        type.id() == arrow::Type::EXTENSION && arrow::is_base_binary_like(StorageOf(type).id());
-    if (any_type || (!is_object && KeyEncodingOf(type) != type.ToString())) continue;
+    if (any_type || HasOrder(type)) continue;
     return Status::TypeError("cannot sort by column '", key.column, "': values of type ",
                              type.ToString(), " have no order");
   }
   return Status::OK();
-}
-
-std::string KeyEncodingOf(const arrow::DataType& type) {
-  const arrow::DataType& storage = StorageOf(type);
-  const arrow::Type::type id = storage.id();
-  if (id == arrow::Type::DICTIONARY) {
-    return KeyEncodingOf(*static_cast<const arrow::DictionaryType&>(storage).value_type());
-  }
-  if (arrow::is_integer(id)) return "whole numbers";
-  if (arrow::is_floating(id)) return "floating-point numbers";
-  if (arrow::is_base_binary_like(id) || arrow::is_binary_view_like(id)) return "text";
-  if (id == arrow::Type::FIXED_SIZE_BINARY) return "text";
-  if (id == arrow::Type::BOOL) return "booleans";
-  if (id == arrow::Type::NA) return "nulls";
-  if (arrow::is_decimal(id)) {
-    const auto& decimal = static_cast<const arrow::DecimalType&>(storage);
-    return (decimal.byte_width() > 16 ? "wide decimals of scale " : "decimals of scale ") +
-           std::to_string(decimal.scale());
-  }
-  if (arrow::is_temporal(id) || id == arrow::Type::DURATION || id == arrow::Type::INTERVAL_MONTHS) {
-    return "times: " + storage.ToString();
-  }
-  return type.ToString();
 }
 
 }  // namespace headrace

@@ -27,8 +27,14 @@ class Table;
 //            text: its bytes, 0 as 0 255, then 0 1, but as it is where it ends an ascending key;
 //            lists: 3 before each element, then 0; structs: their fields. Flipped if descending.
 //
-// So values of one kind encode alike whatever their width, and blocks of int32 and int64 keys, or
-// of string and large_string ones, can be merged.
+// So values of one kind encode alike whatever their width. Keys that are compared beyond one table
+// (the index of a block, the bounds of a merge) encode alike for all types that can be unified, at
+// some more bytes:
+//
+//   number   whole [fraction]: integers, decimals, floats; times: whole, in the finest unit
+//   whole    2 and 8 bytes, where they fit; 1 or 3 and 32 bytes; 0 or 4 and a float's 8 bytes
+//   fraction 1 for none, else 0 (below zero) or 2, and: of a float 8 bytes; of a decimal 32 bytes,
+//            as if it had 76 digits. So one float and one decimal do not compare.
 
 namespace headrace {
 
@@ -46,9 +52,10 @@ struct EncodedKeys {
 /// Encodes the keys of one table. Threads: may be used from any thread.
 class SortKeyEncoder {
  public:
-  /// Fails if a column is unknown or of a type that cannot be encoded.
+  /// Fails if a column is unknown or of a type that cannot be encoded. `any_type`: for comparison
+  /// with keys of other types.
   static Result<SortKeyEncoder> Make(const arrow::Table& table, const std::vector<SortKey>& keys,
-                                     arrow::MemoryPool* pool);
+                                     arrow::MemoryPool* pool, bool any_type = false);
   SortKeyEncoder(SortKeyEncoder&&) noexcept;
   SortKeyEncoder& operator=(SortKeyEncoder&&) noexcept;
   ~SortKeyEncoder();
@@ -73,8 +80,5 @@ class SortKeyEncoder {
 /// these too: `any_type`.
 Status CheckSortKeys(const std::vector<SortKey>& keys, const arrow::Schema& schema,
                      bool any_type = false);
-
-/// Returns the name of the encoding of a type: keys of types with equal names can be compared.
-std::string KeyEncodingOf(const arrow::DataType& type);
 
 }  // namespace headrace

@@ -10,7 +10,7 @@ namespace headrace {
 Status SortedRun::Add(std::shared_ptr<arrow::Table> block, const std::vector<SortKey>& keys,
                       arrow::MemoryPool* pool) {
   if (block->num_rows() == 0) return Status::OK();
-  ARROW_ASSIGN_OR_RAISE(auto encoder, SortKeyEncoder::Make(*block, keys, pool));
+  ARROW_ASSIGN_OR_RAISE(auto encoder, SortKeyEncoder::Make(*block, keys, pool, /*any_type=*/true));
   const std::int64_t first = end_;
   end_ += block->num_rows();
   pieces_.push_back({std::move(block), std::move(encoder), first, end_});

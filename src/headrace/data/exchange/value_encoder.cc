@@ -2,8 +2,10 @@
 
 #include <arrow/array.h>
 #include <arrow/type.h>
+#include <arrow/util/decimal.h>
 #include <arrow/util/float16.h>
 
+#include <array>
 #include <bit>
 #include <cstring>
 #include <limits>
@@ -12,6 +14,7 @@
 #include <vector>
 
 #include "headrace/data/exchange/key_column.h"
+#include "headrace/data/exchange/number_key.h"
 #include "headrace/data/exchange/ordered_bits.h"
 
 namespace headrace {
@@ -192,6 +195,73 @@ struct StructCodec {
   }
 };
 
+// ---- Numbers and times that are compared with those of other types.
+
+template <class Put>
+std::size_t SizeOf(const Put& put) {
+  std::uint8_t scratch[kNumberKeyBytes];
+  return 1 + static_cast<std::size_t>(put(scratch) - scratch);
+}
+
+// Whole numbers, in units of `factor`.
+template <class Array>
+struct AnyWholeCodec {
+  const Array& array;
+  EncodingOrder order;
+  std::int64_t factor = 1;
+
+  std::uint8_t* PutValue(std::int64_t row, std::uint8_t* out) const {
+    return PutNumber(static_cast<__int128>(array.raw_values()[row]) * factor, out);
+  }
+  std::size_t Size(std::int64_t row) const {
+    return SizeOf([&](std::uint8_t* out) { return PutValue(row, out); });
+  }
+  std::uint8_t* Put(std::int64_t row, std::uint8_t* out) const {
+    *out = kValue;
+    return PutValue(row, out + 1);
+  }
+};
+
+template <class Array>
+struct AnyFloatCodec {
+  FloatCodec<Array> plain;
+  EncodingOrder order = plain.order;
+
+  std::size_t Size(std::int64_t row) const {
+    const double value = plain.Value(row);
+    if (value != value) return 1;
+    return SizeOf([&](std::uint8_t* out) { return PutNumber(value, out); });
+  }
+  std::uint8_t* Put(std::int64_t row, std::uint8_t* out) const {
+    const double value = plain.Value(row);
+    if (value != value) return plain.Put(row, out);
+    *out = kValue;
+    return PutNumber(value, out + 1);
+  }
+};
+
+struct AnyDecimalCodec {
+  const arrow::FixedSizeBinaryArray& array;
+  EncodingOrder order;
+  std::int32_t scale = 0;
+
+  std::uint8_t* PutValue(std::int64_t row, std::uint8_t* out) const {
+    const auto width = static_cast<std::size_t>(array.byte_width());
+    const std::uint8_t* value = array.GetValue(row);
+    std::array<std::uint64_t, 4> limbs;
+    limbs.fill(value[width - 1] >> 7 ? ~std::uint64_t{0} : 0);
+    std::memcpy(limbs.data(), value, width);
+    return PutNumber(arrow::Decimal256(arrow::Decimal256::LittleEndianArray, limbs), scale, out);
+  }
+  std::size_t Size(std::int64_t row) const {
+    return SizeOf([&](std::uint8_t* out) { return PutValue(row, out); });
+  }
+  std::uint8_t* Put(std::int64_t row, std::uint8_t* out) const {
+    *out = kValue;
+    return PutValue(row, out + 1);
+  }
+};
+
 template <class Codec>
 class EncoderOf final : public ValueEncoder {
  public:
@@ -266,6 +336,58 @@ Made MakeList(std::shared_ptr<arrow::Array> array, EncodingOrder order, arrow::M
   return MakeOf(std::move(array), ListCodec<Array>{typed, order, std::move(values)});
 }
 
+template <class Array>
+Made MakeAnyWhole(std::shared_ptr<arrow::Array> array, EncodingOrder order) {
+  const std::int64_t factor = UnitOf(*array->type());
+  const auto& typed = static_cast<const Array&>(*array);
+  return MakeOf(std::move(array), AnyWholeCodec<Array>{typed, order, factor});
+}
+
+template <class Array>
+Made MakeAnyFloat(std::shared_ptr<arrow::Array> array, EncodingOrder order) {
+  const auto& typed = static_cast<const Array&>(*array);
+  return MakeOf(std::move(array), AnyFloatCodec<Array>{{typed, order}});
+}
+
+// Null: other values have one encoding only.
+Made MakeAnyType(const std::shared_ptr<arrow::Array>& array, EncodingOrder order) {
+  switch (array->type_id()) {
+#define HEADRACE_CODEC(ID, MAKE, ARRAY) \
+  case arrow::Type::ID:                 \
+    return MAKE<arrow::ARRAY>(array, order);
+    HEADRACE_CODEC(INT8, MakeAnyWhole, Int8Array)
+    HEADRACE_CODEC(INT16, MakeAnyWhole, Int16Array)
+    HEADRACE_CODEC(INT32, MakeAnyWhole, Int32Array)
+    HEADRACE_CODEC(INT64, MakeAnyWhole, Int64Array)
+    HEADRACE_CODEC(UINT8, MakeAnyWhole, UInt8Array)
+    HEADRACE_CODEC(UINT16, MakeAnyWhole, UInt16Array)
+    HEADRACE_CODEC(UINT32, MakeAnyWhole, UInt32Array)
+    HEADRACE_CODEC(UINT64, MakeAnyWhole, UInt64Array)
+    HEADRACE_CODEC(DATE32, MakeAnyWhole, Date32Array)
+    HEADRACE_CODEC(DATE64, MakeAnyWhole, Date64Array)
+    HEADRACE_CODEC(TIME32, MakeAnyWhole, Time32Array)
+    HEADRACE_CODEC(TIME64, MakeAnyWhole, Time64Array)
+    HEADRACE_CODEC(TIMESTAMP, MakeAnyWhole, TimestampArray)
+    HEADRACE_CODEC(DURATION, MakeAnyWhole, DurationArray)
+    HEADRACE_CODEC(HALF_FLOAT, MakeAnyFloat, HalfFloatArray)
+    HEADRACE_CODEC(FLOAT, MakeAnyFloat, FloatArray)
+    HEADRACE_CODEC(DOUBLE, MakeAnyFloat, DoubleArray)
+#undef HEADRACE_CODEC
+    case arrow::Type::DECIMAL32:
+    case arrow::Type::DECIMAL64:
+    case arrow::Type::DECIMAL128:
+    case arrow::Type::DECIMAL256: {
+      const auto& typed = static_cast<const arrow::FixedSizeBinaryArray&>(*array);
+      const auto scale = static_cast<const arrow::DecimalType&>(*array->type()).scale();
+      if (scale < -38 || scale > 76) break;
+      return MakeOf(array, AnyDecimalCodec{typed, order, scale});
+    }
+    default:
+      break;
+  }
+  return std::unique_ptr<ValueEncoder>();
+}
+
 Made MakeNested(std::shared_ptr<arrow::Array> array, EncodingOrder order, arrow::MemoryPool* pool) {
   switch (array->type_id()) {
     case arrow::Type::LIST:
@@ -294,6 +416,10 @@ Made MakeNested(std::shared_ptr<arrow::Array> array, EncodingOrder order, arrow:
 
 Made ValueEncoder::Make(std::shared_ptr<arrow::Array> array, EncodingOrder order,
                         arrow::MemoryPool* pool) {
+  if (order.any_type) {
+    ARROW_ASSIGN_OR_RAISE(auto made, MakeAnyType(array, order));
+    if (made) return made;
+  }
   switch (array->type_id()) {
 #define HEADRACE_CODEC(ID, CODEC, ARRAY) \
   case arrow::Type::ID:                  \

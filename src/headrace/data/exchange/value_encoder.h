@@ -17,7 +17,8 @@ namespace headrace {
 struct EncodingOrder {
   bool descending = false;
   bool nulls_first = false;
-  bool bare = false;  // Text: as it is, since nothing follows.
+  bool bare = false;      // Text: as it is, since nothing follows.
+  bool any_type = false;  // Numbers and times as bytes that compare across their types.
 };
 
 /// Writes the values of one array as bytes that sort like the values.

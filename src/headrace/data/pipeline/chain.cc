@@ -168,7 +168,10 @@ class ChainBuilder {
   Status Add(const MergeStep& step) {
     ARROW_RETURN_NOT_OK(RequireFirst());
     for (const Block& block : input_.blocks) stats_->rows_in += block.num_rows();
-    stream_ = MakeMergeStream(std::move(input_.blocks), std::move(input_.keys), step, context_);
+    std::vector<FileList> files;
+    for (const BlockInfo& info : input_.infos) files.push_back(info.input_files);
+    stream_ = MakeMergeStream(std::move(input_.blocks), std::move(input_.keys), step, context_,
+                              std::move(files));
     return Status::OK();
   }
 
