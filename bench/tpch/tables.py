@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import headrace as data
 
@@ -19,9 +18,6 @@ class Tables:
     scale_factor: float
     join_tasks: int = 0  # The `num_partitions` of a join; 0: by the sizes of its sides.
 
-    def read(self, name: str, *columns: str, **options: Any) -> data.Dataset:
+    def read(self, name: str, *columns: str) -> data.Dataset:
         """Returns some columns of a table."""
-        return data.read_parquet(self.path(name), columns=list(columns), **options)
-
-    def path(self, name: str) -> str:
-        return str(self.folder / f"{name}.parquet")
+        return data.read_parquet(str(self.folder / f"{name}.parquet"), columns=list(columns))

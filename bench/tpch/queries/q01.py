@@ -6,10 +6,11 @@ from datetime import date
 from decimal import Decimal
 
 import pyarrow as pa
-from tables import Tables
 
+from bench.tpch.tables import Tables
 from headrace import Dataset
 from headrace.aggregate import Count, Mean, Sum
+from headrace.datatype import DataType
 from headrace.expressions import col
 
 
@@ -18,7 +19,9 @@ def query(tables: Tables) -> Dataset:
     groups = ["l_returnflag", "l_linestatus"]
     lines = tables.read("lineitem", *groups, "l_quantity", price, discount, tax, "l_shipdate")
     one = Decimal(1)
-    discounted = (col(price) * (one - col(discount))).cast(pa.decimal128(18, 4))
+    discounted = (col(price) * (one - col(discount))).cast(
+        DataType.from_arrow(pa.decimal128(18, 4))
+    )
     return (
         lines.filter(expr=col("l_shipdate") <= date(1998, 9, 2))
         .with_column("disc_price", discounted)

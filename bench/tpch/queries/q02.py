@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tables import Tables
-
+from bench.tpch.tables import Tables
 from headrace import Dataset
 from headrace.aggregate import Min
 from headrace.expressions import col

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from datetime import date
 
-import pyarrow as pa
-from tables import Tables
-
+from bench.tpch.tables import Tables
 from headrace import Dataset
 from headrace.aggregate import Sum
+from headrace.datatype import DataType
 from headrace.expressions import col
 
 
 def query(tables: Tables) -> Dataset:
-    n, number = tables.join_tasks, pa.float64()
+    n, number = tables.join_tasks, DataType.float64()
     america = tables.read("region", "r_regionkey", "r_name")
     america = america.filter(expr=col("r_name") == "AMERICA")
     nations = tables.read("nation", "n_nationkey", "n_name", "n_regionkey")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import pyarrow as pa
-from tables import Tables
 
+from bench.tpch.tables import Tables
 from headrace import Dataset
 from headrace.aggregate import Sum
+from headrace.datatype import DataType
 from headrace.expressions import col
 
 
 def query(tables: Tables) -> Dataset:
-    n, money = tables.join_tasks, pa.decimal128(18, 4)
+    n, money = tables.join_tasks, DataType.from_arrow(pa.decimal128(18, 4))
     parts = tables.read("part", "p_partkey", "p_name")
     parts = parts.filter(expr=col("p_name").str.contains("green"))
     nations = tables.read("nation", "n_nationkey", "n_name").rename_columns({"n_name": "nation"})

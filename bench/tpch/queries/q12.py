@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import date
 
-import pyarrow as pa
-from tables import Tables
-
+from bench.tpch.tables import Tables
 from headrace import Dataset
 from headrace.aggregate import Sum
+from headrace.datatype import DataType
 from headrace.expressions import col
 
 
@@ -26,8 +25,8 @@ def query(tables: Tables) -> Dataset:
     high = col("o_orderpriority").is_in(["1-URGENT", "2-HIGH"])
     return (
         lines.join(orders, "inner", tables.join_tasks, on=("l_orderkey",), right_on=("o_orderkey",))
-        .with_column("high", high.cast(pa.int64()))
-        .with_column("low", (~high).cast(pa.int64()))
+        .with_column("high", high.cast(DataType.int64()))
+        .with_column("low", (~high).cast(DataType.int64()))
         .groupby("l_shipmode")
         .aggregate(
             Sum("high", alias_name="high_line_count"), Sum("low", alias_name="low_line_count")

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from datetime import date
 
-import pyarrow as pa
-from tables import Tables
-
+from bench.tpch.tables import Tables
 from headrace import Dataset
 from headrace.aggregate import Sum
+from headrace.datatype import DataType
 from headrace.expressions import col
 
 
 def query(tables: Tables) -> Dataset:
-    number = pa.float64()
+    number = DataType.float64()
     parts = tables.read("part", "p_partkey", "p_type")
     lines = tables.read(
         "lineitem", "l_partkey", "l_extendedprice", "l_discount", "l_shipdate"

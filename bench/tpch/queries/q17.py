@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import pyarrow as pa
-from tables import Tables
-
+from bench.tpch.tables import Tables
 from headrace import Dataset
 from headrace.aggregate import Mean, Sum
+from headrace.datatype import DataType
 from headrace.expressions import col
 
 
 def query(tables: Tables) -> Dataset:
-    n, number = tables.join_tasks, pa.float64()
+    n, number = tables.join_tasks, DataType.float64()
     parts = tables.read("part", "p_partkey", "p_brand", "p_container").filter(
         expr=(col("p_brand") == "Brand#23") & (col("p_container") == "MED BOX")
     )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from tables import Tables
-
+from bench.tpch.tables import Tables
 from headrace import Dataset
 from headrace.aggregate import Sum
 from headrace.expressions import col

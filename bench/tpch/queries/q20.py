@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from datetime import date
 
-import pyarrow as pa
-from tables import Tables
-
+from bench.tpch.tables import Tables
 from headrace import Dataset
 from headrace.aggregate import Sum
+from headrace.datatype import DataType
 from headrace.expressions import col
 
 
 def query(tables: Tables) -> Dataset:
-    n, number = tables.join_tasks, pa.float64()
+    n, number = tables.join_tasks, DataType.float64()
     parts = tables.read("part", "p_partkey", "p_name")
     parts = parts.filter(expr=col("p_name").str.starts_with("forest"))
     offers = tables.read("partsupp", "ps_partkey", "ps_suppkey", "ps_availqty")
