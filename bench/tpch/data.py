@@ -33,7 +33,7 @@ def with_plain_strings(source: Path, target: Path) -> None:
         field.with_type(pa.string()) if field.type == pa.string_view() else field
         for field in file.schema_arrow
     )
-    with pq.ParquetWriter(target, schema) as writer:
+    with pq.ParquetWriter(target, schema, store_decimal_as_integer=True) as writer:
         for group in range(file.num_row_groups):
             writer.write_table(file.read_row_group(group).cast(schema))
 
