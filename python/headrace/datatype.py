@@ -226,10 +226,9 @@ def _arrow(dtype: DataType) -> pa.DataType:
 def _add_simple_types() -> None:
     bits = (8, 16, 32, 64)
     names = [f"{sign}int{n}" for sign in ("", "u") for n in bits]
-    for name in [*names, "float32", "float64", "string", "binary"]:
-        arrow_type = getattr(pa, name)()
+    for name in [*names, "float32", "float64", "string", "binary", "bool"]:
+        arrow_type = getattr(pa, "bool_" if name == "bool" else name)()
         setattr(DataType, name, classmethod(lambda cls, arrow_type=arrow_type: cls(arrow_type)))
-    DataType.bool = classmethod(lambda cls: cls(pa.bool_()))  # type: ignore[method-assign, assignment]
 
 
 _add_simple_types()

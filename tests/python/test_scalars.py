@@ -17,7 +17,16 @@ from headrace._internal.scalars import scalar_of
         *[0, -1, 2**63 - 1, -(2**63), 1.5, float("inf"), True, False, "", "é × ≤", None, b"x"],
         *[date(1994, 1, 1), date(1, 1, 1), datetime(2020, 1, 1), Decimal("0.05"), Decimal(24)],
         *[Decimal("-1.50"), Decimal("1E+3"), Decimal("0.000"), Decimal("1E-37"), Decimal("1E+50")],
-        *[[1, 2], [1, 2.0], ["a", "é", ""], [True, False], [date(1994, 1, 1)], [None, 1], [], [[1]]],
+        *[
+            [1, 2],
+            [1, 2.0],
+            ["a", "é", ""],
+            [True, False],
+            [date(1994, 1, 1)],
+            [None, 1],
+            [],
+            [[1]],
+        ],
         *[[Decimal("1.5")], [Decimal(1), Decimal("2.5")]],
     ],
 )

@@ -1,7 +1,8 @@
 """Arrow scalars and arrays of plain Python values, without the import that `pa.scalar` starts.
 
 The first value that pyarrow converts makes it import pandas, where that is installed: half a second
-in a process that may never use it. Values of the plain types, and lists of them, are laid out here instead.
+in a process that may never use it. Values of the plain types, and lists of them, are laid out here
+instead.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from itertools import accumulate
 from typing import Any
 
 import pyarrow as pa
-
 
 _EPOCH = date(1970, 1, 1).toordinal()
 _DECIMAL128_DIGITS = 38
