@@ -17,12 +17,13 @@ def query(tables: Tables) -> Dataset:
     orders = tables.read("orders", "o_orderkey", "o_custkey", "o_orderdate", "o_shippriority")
     orders = orders.filter(expr=col("o_orderdate") < day)
     lines = tables.read("lineitem", "l_orderkey", "l_extendedprice", "l_discount", "l_shipdate")
-    lines = lines.filter(expr=col("l_shipdate") > day)
+    lines = lines.filter(expr=col("l_shipdate") > day).with_column(
+        "revenue", col("l_extendedprice") * (1 - col("l_discount"))
+    )
 
     orders = orders.join(customers, "left_semi", n, on=("o_custkey",), right_on=("c_custkey",))
     return (
         lines.join(orders, "inner", n, on=("l_orderkey",), right_on=("o_orderkey",))
-        .with_column("revenue", col("l_extendedprice") * (1 - col("l_discount")))
         .groupby(["l_orderkey", "o_orderdate", "o_shippriority"])
         .aggregate(Sum("revenue", alias_name="revenue"))
         .sort(["revenue", "o_orderdate"], [True, False])

@@ -20,6 +20,7 @@ def query(tables: Tables) -> Dataset:
         expr=(col("o_orderdate") >= date(1994, 1, 1)) & (col("o_orderdate") < date(1995, 1, 1))
     )
     lines = tables.read("lineitem", "l_orderkey", "l_suppkey", "l_extendedprice", "l_discount")
+    lines = lines.with_column("revenue", col("l_extendedprice") * (1 - col("l_discount")))
 
     nations = nations.join(asia, "left_semi", n, on=("n_regionkey",), right_on=("r_regionkey",))
     suppliers = suppliers.join(nations, "inner", n, on=("s_nationkey",), right_on=("n_nationkey",))
@@ -33,7 +34,6 @@ def query(tables: Tables) -> Dataset:
             on=("l_suppkey", "c_nationkey"),
             right_on=("s_suppkey", "s_nationkey"),
         )
-        .with_column("revenue", col("l_extendedprice") * (1 - col("l_discount")))
         .groupby("n_name")
         .aggregate(Sum("revenue", alias_name="revenue"))
         .sort("revenue", descending=True)

@@ -22,6 +22,12 @@ def query(tables: Tables) -> Dataset:
     ).filter(
         expr=(col("l_shipdate") >= date(1995, 1, 1)) & (col("l_shipdate") <= date(1996, 12, 31))
     )
+    lines = lines.with_columns(
+        {
+            "l_year": col("l_shipdate").dt.year(),
+            "volume": col("l_extendedprice") * (1 - col("l_discount")),
+        }
+    )
 
     suppliers = suppliers.join(
         nations.rename_columns({"n_name": "supp_nation"}),
@@ -43,8 +49,6 @@ def query(tables: Tables) -> Dataset:
         lines.join(suppliers, "inner", n, on=("l_suppkey",), right_on=("s_suppkey",))
         .join(orders, "inner", n, on=("l_orderkey",), right_on=("o_orderkey",))
         .filter(expr=col("supp_nation") != col("cust_nation"))
-        .with_column("l_year", col("l_shipdate").dt.year())
-        .with_column("volume", col("l_extendedprice") * (1 - col("l_discount")))
         .groupby(groups)
         .aggregate(Sum("volume", alias_name="revenue"))
         .sort(groups)

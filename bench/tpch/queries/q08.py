@@ -36,11 +36,11 @@ def query(tables: Tables) -> Dataset:
     ).select_columns(["s_suppkey", "n_name"])
     return (
         lines.join(parts, "left_semi", n, on=("l_partkey",), right_on=("p_partkey",))
+        .with_column("volume", (col("l_extendedprice") * (1 - col("l_discount"))).cast(number))
         .join(orders, "inner", n, on=("l_orderkey",), right_on=("o_orderkey",))
         .join(customers, "left_semi", n, on=("o_custkey",), right_on=("c_custkey",))
         .join(suppliers, "inner", n, on=("l_suppkey",), right_on=("s_suppkey",))
         .with_column("o_year", col("o_orderdate").dt.year())
-        .with_column("volume", (col("l_extendedprice") * (1 - col("l_discount"))).cast(number))
         .with_column("brazil", col("volume") * (col("n_name") == "BRAZIL").cast(number))
         .groupby("o_year")
         .aggregate(Sum("brazil", alias_name="brazil"), Sum("volume", alias_name="volume"))

@@ -37,6 +37,7 @@ def query(tables: Tables) -> Dataset:
     cost = (col("ps_supplycost") * col("l_quantity")).cast(money)
     return (
         lines.join(parts, "left_semi", n, on=("l_partkey",), right_on=("p_partkey",))
+        .with_column("price", price)
         .join(
             offers,
             "inner",
@@ -47,7 +48,7 @@ def query(tables: Tables) -> Dataset:
         .join(suppliers, "inner", n, on=("l_suppkey",), right_on=("s_suppkey",))
         .join(orders, "inner", n, on=("l_orderkey",), right_on=("o_orderkey",))
         .with_column("o_year", col("o_orderdate").dt.year())
-        .with_column("amount", price - cost)
+        .with_column("amount", col("price") - cost)
         .groupby(["nation", "o_year"])
         .aggregate(Sum("amount", alias_name="sum_profit"))
         .sort(["nation", "o_year"], [False, True])

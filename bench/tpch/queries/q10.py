@@ -16,7 +16,9 @@ def query(tables: Tables) -> Dataset:
         expr=(col("o_orderdate") >= date(1993, 10, 1)) & (col("o_orderdate") < date(1994, 1, 1))
     )
     lines = tables.read("lineitem", "l_orderkey", "l_extendedprice", "l_discount", "l_returnflag")
-    lines = lines.filter(expr=col("l_returnflag") == "R")
+    lines = lines.filter(expr=col("l_returnflag") == "R").with_column(
+        "revenue", col("l_extendedprice") * (1 - col("l_discount"))
+    )
     customers = tables.read(
         "customer",
         "c_custkey",
@@ -31,7 +33,6 @@ def query(tables: Tables) -> Dataset:
 
     revenue = (
         lines.join(orders, "inner", n, on=("l_orderkey",), right_on=("o_orderkey",))
-        .with_column("revenue", col("l_extendedprice") * (1 - col("l_discount")))
         .groupby("o_custkey")
         .aggregate(Sum("revenue", alias_name="revenue"))
         .sort("revenue", descending=True)
