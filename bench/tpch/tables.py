@@ -12,7 +12,11 @@ NAMES = ("customer", "lineitem", "nation", "orders", "part", "partsupp", "region
 
 @dataclass(frozen=True)
 class Tables:
-    """The Parquet files of one scale factor: `folder`/`name`.parquet."""
+    """The Parquet files of one scale factor: `folder`/`name`.parquet.
+
+    Queries materialize what is small once it is filtered: a join gives each task all of a side
+    that it knows to be small, and leaves the other where it is.
+    """
 
     folder: Path
     scale_factor: float

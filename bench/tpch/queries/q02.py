@@ -23,7 +23,9 @@ def query(tables: Tables) -> Dataset:
     nations = tables.read("nation", "n_nationkey", "n_name", "n_regionkey")
     europe = tables.read("region", "r_regionkey", "r_name").filter(expr=col("r_name") == "EUROPE")
     parts = tables.read("part", "p_partkey", "p_mfgr", "p_size", "p_type")
-    parts = parts.filter(expr=(col("p_size") == 15) & col("p_type").str.ends_with("BRASS"))
+    parts = parts.filter(
+        expr=(col("p_size") == 15) & col("p_type").str.ends_with("BRASS")
+    ).materialize()
     offers = tables.read("partsupp", "ps_partkey", "ps_suppkey", "ps_supplycost")
 
     nations = nations.join(europe, "left_semi", n, on=("n_regionkey",), right_on=("r_regionkey",))

@@ -17,7 +17,7 @@ def query(tables: Tables) -> Dataset:
     america = america.filter(expr=col("r_name") == "AMERICA")
     nations = tables.read("nation", "n_nationkey", "n_name", "n_regionkey")
     parts = tables.read("part", "p_partkey", "p_type")
-    parts = parts.filter(expr=col("p_type") == "ECONOMY ANODIZED STEEL")
+    parts = parts.filter(expr=col("p_type") == "ECONOMY ANODIZED STEEL").materialize()
     suppliers = tables.read("supplier", "s_suppkey", "s_nationkey")
     customers = tables.read("customer", "c_custkey", "c_nationkey")
     orders = tables.read("orders", "o_orderkey", "o_custkey", "o_orderdate").filter(

@@ -14,7 +14,7 @@ from headrace.expressions import col
 def query(tables: Tables) -> Dataset:
     n, money = tables.join_tasks, DataType.from_arrow(pa.decimal128(18, 4))
     parts = tables.read("part", "p_partkey", "p_name")
-    parts = parts.filter(expr=col("p_name").str.contains("green"))
+    parts = parts.filter(expr=col("p_name").str.contains("green")).materialize()
     nations = tables.read("nation", "n_nationkey", "n_name").rename_columns({"n_name": "nation"})
     suppliers = tables.read("supplier", "s_suppkey", "s_nationkey")
     offers = tables.read("partsupp", "ps_partkey", "ps_suppkey", "ps_supplycost")

@@ -11,8 +11,10 @@ from headrace.expressions import col
 
 def query(tables: Tables) -> Dataset:
     n, number = tables.join_tasks, DataType.float64()
-    parts = tables.read("part", "p_partkey", "p_brand", "p_container").filter(
-        expr=(col("p_brand") == "Brand#23") & (col("p_container") == "MED BOX")
+    parts = (
+        tables.read("part", "p_partkey", "p_brand", "p_container")
+        .filter(expr=(col("p_brand") == "Brand#23") & (col("p_container") == "MED BOX"))
+        .materialize()
     )
     lines = tables.read("lineitem", "l_partkey", "l_quantity", "l_extendedprice")
 

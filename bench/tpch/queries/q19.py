@@ -30,7 +30,7 @@ def query(tables: Tables) -> Dataset:
     medium = kind("Brand#23", "MED", ["BAG", "BOX", "PKG", "PACK"], 10)
     large = kind("Brand#34", "LG", ["CASE", "BOX", "PACK", "PKG"], 15)
     parts = tables.read("part", "p_partkey", "p_brand", "p_container", "p_size")
-    parts = parts.filter(expr=small | medium | large)
+    parts = parts.filter(expr=small | medium | large).materialize()
     lines = tables.read(
         "lineitem",
         "l_partkey",

@@ -14,7 +14,7 @@ from headrace.expressions import col
 def query(tables: Tables) -> Dataset:
     n, number = tables.join_tasks, DataType.float64()
     parts = tables.read("part", "p_partkey", "p_name")
-    parts = parts.filter(expr=col("p_name").str.starts_with("forest"))
+    parts = parts.filter(expr=col("p_name").str.starts_with("forest")).materialize()
     offers = tables.read("partsupp", "ps_partkey", "ps_suppkey", "ps_availqty")
     canada = tables.read("nation", "n_nationkey", "n_name")
     canada = canada.filter(expr=col("n_name") == "CANADA")
