@@ -43,6 +43,7 @@ help:
 	@echo "make headers                     every header compiles alone"
 	@echo "make clang-tidy                  static analysis of all sources (slow)"
 	@echo "make bench [SCALE=x] [ARGS=...]  all workloads beside the peers; writes bench/RESULTS.md"
+	@echo "make tpch [ARGS=...]             TPC-H beside the peers; writes bench/tpch/RESULTS.md"
 	@echo "make wheel                       build a wheel into dist/"
 
 # ---- Environments ----------------------------------------------------------------------------
@@ -194,6 +195,10 @@ SCALE ?= 1
 bench: $(VENV)/.test $(VENV)/.headrace .venv-bench/.ready bench-cpp
 	@$(STEP) "bench" $(BIN)/python bench/run.py --scale $(SCALE) --peers .venv-bench/bin/python \
 		--cpp build/bench/bench/headrace_bench $(ARGS)
+
+.PHONY: tpch
+tpch: $(VENV)/.test $(VENV)/.headrace .venv-bench/.ready
+	@$(STEP) "tpch" $(BIN)/python bench/tpch/run.py --peers .venv-bench/bin/python $(ARGS)
 
 bench-cpp: $(VENV)/.test
 	@tools/system_packages.sh bench

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -34,6 +35,21 @@ class DataType:
     """
 
     _physical_dtype: Any
+
+    # DataType.int64() and so on; defined below.
+    int8: ClassVar[Callable[[], DataType]]
+    int16: ClassVar[Callable[[], DataType]]
+    int32: ClassVar[Callable[[], DataType]]
+    int64: ClassVar[Callable[[], DataType]]
+    uint8: ClassVar[Callable[[], DataType]]
+    uint16: ClassVar[Callable[[], DataType]]
+    uint32: ClassVar[Callable[[], DataType]]
+    uint64: ClassVar[Callable[[], DataType]]
+    float32: ClassVar[Callable[[], DataType]]
+    float64: ClassVar[Callable[[], DataType]]
+    string: ClassVar[Callable[[], DataType]]
+    binary: ClassVar[Callable[[], DataType]]
+    bool: ClassVar[Callable[[], DataType]]
 
     @classmethod
     def from_arrow(cls, arrow_type: pa.DataType) -> DataType:
@@ -210,10 +226,9 @@ def _arrow(dtype: DataType) -> pa.DataType:
 def _add_simple_types() -> None:
     bits = (8, 16, 32, 64)
     names = [f"{sign}int{n}" for sign in ("", "u") for n in bits]
-    for name in [*names, "float32", "float64", "string", "binary"]:
-        arrow_type = getattr(pa, name)()
+    for name in [*names, "float32", "float64", "string", "binary", "bool"]:
+        arrow_type = getattr(pa, "bool_" if name == "bool" else name)()
         setattr(DataType, name, classmethod(lambda cls, arrow_type=arrow_type: cls(arrow_type)))
-    DataType.bool = classmethod(lambda cls: cls(pa.bool_()))  # type: ignore[attr-defined]
 
 
 _add_simple_types()

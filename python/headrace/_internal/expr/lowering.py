@@ -22,7 +22,7 @@ from headrace._internal.expr.nodes import (
     UnaryExpr,
 )
 from headrace._internal.expr.special_nodes import MonotonicallyIncreasingIdExpr, RandomExpr
-from headrace._internal.scalars import scalar_of
+from headrace._internal.scalars import array_of, scalar_of
 
 _FUNCTIONS = {
     Operation.ADD: "add",
@@ -193,7 +193,7 @@ def to_value_set(values: Any) -> pa.Array:
     """Returns the values of `is_in` as an array."""
     if isinstance(values, (pa.Array, pa.ChunkedArray)):
         return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-    return pa.array(list(values) if not hasattr(values, "dtype") else values)
+    return pa.array(values) if hasattr(values, "dtype") else array_of(list(values))
 
 
 def infer_type(expr: Expr, schema: pa.Schema) -> pa.DataType | None:

@@ -26,6 +26,15 @@ struct SumOf {
   static bool Add(T& sum, const T& value) {
     if constexpr (std::is_integral_v<T>) {
       return !__builtin_add_overflow(sum, value, &sum);
+    } else if constexpr (std::is_same_v<T, arrow::Decimal128>) {
+      // Here, for Arrow's operator is a call for each row, and wraps around.
+      const std::uint64_t low = sum.low_bits() + value.low_bits();
+      const std::int64_t carry = low < value.low_bits() ? 1 : 0;
+      std::int64_t high = 0;
+      const bool wraps = __builtin_add_overflow(sum.high_bits(), value.high_bits(), &high) ||
+                         __builtin_add_overflow(high, carry, &high);
+      sum = T(high, low);
+      return !wraps;
     } else {
       sum += value;
       return true;

@@ -2,6 +2,7 @@
 
 #include <arrow/filesystem/filesystem.h>
 #include <arrow/io/interfaces.h>
+#include <arrow/type.h>
 #include <arrow/util/future.h>
 #include <arrow/util/thread_pool.h>
 #include <parquet/arrow/reader.h>
@@ -16,6 +17,17 @@ namespace headrace {
 
 namespace {
 
+// Strings that were written as views become plain ones: Arrow has hardly a function for views.
+std::shared_ptr<arrow::Schema> WithoutViews(const arrow::Schema& schema) {
+  arrow::FieldVector fields = schema.fields();
+  for (auto& field : fields) {
+    const auto type = field->type()->id();
+    if (type == arrow::Type::STRING_VIEW) field = field->WithType(arrow::utf8());
+    if (type == arrow::Type::BINARY_VIEW) field = field->WithType(arrow::binary());
+  }
+  return arrow::schema(std::move(fields), schema.metadata());
+}
+
 Result<ParquetFooter> ParseFooter(const std::shared_ptr<arrow::fs::FileSystem>& file_system,
                                   const std::string& path) {
   ARROW_ASSIGN_OR_RAISE(auto file, file_system->OpenInputFile(path));
@@ -24,6 +36,7 @@ Result<ParquetFooter> ParseFooter(const std::shared_ptr<arrow::fs::FileSystem>& 
   ARROW_ASSIGN_OR_RAISE(auto reader, builder.Build());
   ParquetFooter footer;
   ARROW_RETURN_NOT_OK(reader->GetSchema(&footer.schema));
+  footer.schema = WithoutViews(*footer.schema);
   BEGIN_PARQUET_CATCH_EXCEPTIONS
   const auto metadata = reader->parquet_reader()->metadata();
   for (int i = 0; i < metadata->num_row_groups(); ++i) {

@@ -16,7 +16,7 @@ namespace headrace {
 
 /// What the footer of a Parquet file says.
 struct ParquetFooter {
-  std::shared_ptr<arrow::Schema> schema;
+  std::shared_ptr<arrow::Schema> schema;  // Without views: plain strings stand for them.
   struct RowGroup {
     std::int64_t num_rows = 0;
     std::int64_t num_bytes = 0;  // Encoded, before compression: about the size in memory.

@@ -9,6 +9,7 @@
 #include <arrow/scalar.h>
 #include <arrow/table.h>
 
+#include <algorithm>
 #include <optional>
 #include <set>
 #include <string>
@@ -187,8 +188,12 @@ class BoundEvaluator : public Evaluator {
     if (node.function->kind() == cp::Function::META) {
       return node.function->Execute(arguments, node.options.get(), &context_);
     }
-    return node.function->Execute(cp::ExecBatch(std::move(arguments), batch.num_rows()),
-                                  node.options.get(), &context_);
+    const bool constant =
+        !arguments.empty() && std::all_of(arguments.begin(), arguments.end(),
+                                          [](const auto& value) { return value.is_scalar(); });
+    const std::int64_t rows = constant ? 1 : batch.num_rows();  // Arrow insists on this one.
+    return node.function->Execute(cp::ExecBatch(std::move(arguments), rows), node.options.get(),
+                                  &context_);
   }
 
   // case_when takes its conditions as one struct; a null condition counts as false.

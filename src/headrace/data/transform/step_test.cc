@@ -162,6 +162,7 @@ TEST(Evaluate, CaseIsInCastAndOptions) {
   ASSERT_TRUE(values.Append("a").ok());
   EXPECT_EQ(evaluate(MakeExpr(expr::IsIn{Col("s"), *values.Finish()})), "true false false true");
   EXPECT_EQ(evaluate(MakeExpr(expr::Cast{Col("i"), arrow::utf8(), true})), "1 null 3 4");
+  EXPECT_EQ(evaluate(Call("add", {Lit(1), Lit(2)})), "3 3 3 3");
   const arrow::compute::MatchSubstringOptions options("B", /*ignore_case=*/true);
   EXPECT_EQ(evaluate(MakeExpr(expr::Call{"match_substring",
                                          {Col("s")},
