@@ -18,6 +18,15 @@ nb::object Text(const std::string& text) {
       PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace"));
 }
 
+// Text of Python's may have halves of characters, as names of files that are no UTF-8 have.
+std::string Utf8(nb::handle value) {
+  const nb::str text(value);
+  const nb::object bytes =
+      nb::steal(PyUnicode_AsEncodedString(text.ptr(), "utf-8", "backslashreplace"));
+  if (!bytes.is_valid()) throw nb::python_error();
+  return {PyBytes_AS_STRING(bytes.ptr()), static_cast<std::size_t>(PyBytes_GET_SIZE(bytes.ptr()))};
+}
+
 bool Contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }
@@ -129,15 +138,15 @@ Status StatusOfPythonError(nb::python_error& error,
   try {
     nb::object value = nb::borrow(error.value());
     nb::dict parts = nb::cast<nb::dict>(describe(value));
-    failure.message = nb::cast<std::string>(nb::str(parts["message"]));
-    failure.context = nb::cast<std::string>(nb::str(parts["context"]));
-    failure.traceback = nb::cast<std::string>(nb::str(parts["traceback"]));
+    failure.message = Utf8(parts["message"]);
+    failure.context = Utf8(parts["context"]);
+    failure.traceback = Utf8(parts["traceback"]);
     nb::object exception = parts["exception"];
     if (nb::isinstance<nb::bytes>(exception)) {
       auto bytes = nb::cast<nb::bytes>(exception);
       failure.exception = std::make_shared<const std::string>(bytes.c_str(), bytes.size());
     }
-  } catch (nb::python_error& second) {
+  } catch (const std::exception& second) {
     failure.message =
         std::string(error.what()) + "\n(and then, while describing it: " + second.what() + ")";
   }

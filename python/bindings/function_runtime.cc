@@ -41,10 +41,8 @@ nb::object& InputFailed() {
   return *type;
 }
 
-// A type slot: the end is a null without an exception, where a bound method would throw one
-// through C++ for each task.
-PyObject* NextBatch(PyObject* self) {
-  CallState& state = *nb::inst_ptr<PyBatches>(self)->state;
+// Null at the end, and after an error.
+PyObject* NextBatchOf(CallState& state) {
   state.current.reset();
   if (state.input == nullptr) return nullptr;
   Result<std::optional<Batch>> next = [&] {
@@ -64,6 +62,23 @@ PyObject* NextBatch(PyObject* self) {
   state.origin = (**next).origin;
   state.current = nb::cast(PyBatch{*std::move(*next)});
   return nb::object(state.current).release().ptr();
+}
+
+// A type slot: the end is a null without an exception, where a bound method would throw one
+// through C++ for each task.
+PyObject* NextBatch(PyObject* self) {
+  if (!nb::inst_ready(self)) {
+    PyErr_SetString(PyExc_TypeError, "not made by the engine");
+    return nullptr;
+  }
+  try {
+    return NextBatchOf(*nb::inst_ptr<PyBatches>(self)->state);
+  } catch (nb::python_error& error) {
+    error.restore();
+  } catch (const std::exception& error) {
+    PyErr_SetString(PyExc_RuntimeError, error.what());
+  }
+  return nullptr;
 }
 
 PyType_Slot kBatchesSlots[] = {
@@ -116,9 +131,13 @@ class PythonStream final : public BatchStream {
     });
   }
 
+  // User code may keep the iterator of its input: what is left of that ends with the task.
   void Close() {
     state_->current.reset();
     output_.reset();
+    if (state_->input == nullptr) return;
+    nb::gil_scoped_release unlocked;
+    state_->input.reset();
   }
 
   std::shared_ptr<CallState> state_;

@@ -64,12 +64,12 @@ class ImageDatasource(FileBasedDatasource):
         def read() -> Iterator[Block]:
             images = _ImageColumn(len(paths))
             read_paths: list[str] = []
-            for path in paths:
+            for number, path in enumerate(paths, 1):
                 images.append(self._decode(path))
                 read_paths.append(path)
                 if images.num_bytes >= _BLOCK_BYTES:
                     yield self._to_block(images, read_paths)
-                    images, read_paths = _ImageColumn(len(paths)), []
+                    images, read_paths = _ImageColumn(len(paths) - number), []
             if read_paths:
                 yield self._to_block(images, read_paths)
 
@@ -112,7 +112,8 @@ class _ImageColumn:
     """A column that grows by one image at a time.
 
     Images of one shape are written where their block will lie, in shared memory. The first one of
-    another shape makes all of them a list; so do booleans, which Arrow packs.
+    another shape makes all of them a list; so do booleans, which Arrow packs, and images without
+    pixels.
 
     Args:
         most: how many images there will be at most.
@@ -127,7 +128,9 @@ class _ImageColumn:
         self.num_bytes = 0
 
     def append(self, image: np.ndarray) -> None:
-        if self._count == 0 and image.dtype.kind == "b":
+        if not image.dtype.isnative:
+            image = image.astype(image.dtype.newbyteorder("="))
+        if self._count == 0 and (image.dtype.kind == "b" or image.size == 0):
             self._images = []
         elif self._count == 0:
             most = min(self._most, _BLOCK_BYTES // max(1, image.nbytes) + 1)

@@ -18,7 +18,7 @@ namespace headrace {
 namespace {
 
 // Strings that were written as views become plain ones: Arrow has hardly a function for views.
-std::shared_ptr<arrow::Schema> WithoutViews(const arrow::Schema& schema) {
+std::shared_ptr<arrow::Schema> PlainStrings(const arrow::Schema& schema) {
   arrow::FieldVector fields = schema.fields();
   for (auto& field : fields) {
     const auto type = field->type()->id();
@@ -36,7 +36,7 @@ Result<ParquetFooter> ParseFooter(const std::shared_ptr<arrow::fs::FileSystem>& 
   ARROW_ASSIGN_OR_RAISE(auto reader, builder.Build());
   ParquetFooter footer;
   ARROW_RETURN_NOT_OK(reader->GetSchema(&footer.schema));
-  footer.schema = WithoutViews(*footer.schema);
+  footer.schema = PlainStrings(*footer.schema);
   BEGIN_PARQUET_CATCH_EXCEPTIONS
   const auto metadata = reader->parquet_reader()->metadata();
   for (int i = 0; i < metadata->num_row_groups(); ++i) {

@@ -22,6 +22,7 @@
 #include "headrace/runtime/local/event_port.h"
 #include "headrace/runtime/local/local_runtime.h"
 #include "headrace/runtime/local/process_memory.h"
+#include "headrace/runtime/local/released_pins.h"
 #include "headrace/runtime/local/task_run.h"
 #include "headrace/runtime/local/worker_link.h"
 #include "headrace/runtime/store/arena.h"
@@ -38,48 +39,10 @@ namespace {
 // While the main thread has tasks, what they have to say goes out together, by the reader and at
 // most this late: a send wakes the driver, which may take the cpu of the function that comes next.
 constexpr int kBusyPollMillis = 1;
+constexpr std::int64_t kFlushNanos = 1'000'000;
 constexpr std::size_t kFlushBytes = 64 * 1024;
 // How long user code may run on after the driver is gone.
 constexpr std::chrono::seconds kOrphanGrace{1};
-
-/// Inputs that nobody in this process reads any more. Outlives the worker's other state.
-class ReleasedPins {
- public:
-  explicit ReleasedPins(int wake) : generation_(ForkGeneration()), wake_(wake) {}
-  void Add(std::uint64_t pin) {
-    // In a process that the user's function forked; the lock may be held for ever.
-    if (ForkGeneration() != generation_) return;
-    std::lock_guard lock(mutex_);
-    pins_.push_back(pin);
-    if (pins_.size() > 1 || main_running_.load()) return;
-    const std::uint64_t one = 1;
-    [[maybe_unused]] const ssize_t written = ::write(wake_, &one, sizeof one);
-  }
-  std::vector<std::uint64_t> Take() {
-    std::lock_guard lock(mutex_);
-    return std::exchange(pins_, {});
-  }
-  /// While the main thread runs it looks here itself.
-  void SetMainRunning(bool running) { main_running_.store(running); }
-
- private:
-  std::mutex mutex_;
-  std::vector<std::uint64_t> pins_;
-  std::atomic<bool> main_running_{false};
-  const std::uint64_t generation_;
-  const int wake_;
-};
-
-struct InputHold {
-  InputHold(std::shared_ptr<ReleasedPins> released, std::uint64_t pin)
-      : released(std::move(released)), pin(pin) {}
-  InputHold(const InputHold&) = delete;
-  InputHold& operator=(const InputHold&) = delete;
-  ~InputHold() { released->Add(pin); }
-
-  const std::shared_ptr<ReleasedPins> released;
-  const std::uint64_t pin;
-};
 
 struct Task {
   Task(std::uint64_t key, std::int64_t credit_bytes, std::uint32_t skip_outputs)
@@ -95,6 +58,7 @@ struct Task {
   std::int64_t peak_heap_bytes = 0;
 };
 using TaskPtr = std::shared_ptr<Task>;
+using TableList = std::vector<std::shared_ptr<arrow::Table>>;
 
 class WorkerProcess {
  public:
@@ -125,6 +89,7 @@ class WorkerProcess {
   Status Yield(Task& task, TaskRun::Pulled& pulled);
   bool Park(Task& task);
   void End(Task& task, std::optional<Failure> failure);
+  void FreeDropped();
   void EmitEnd(std::uint64_t key, std::optional<Failure> failure, const TaskStats& stats);
   void StartActor(const ProgramPtr& program);
 
@@ -157,6 +122,9 @@ class WorkerProcess {
   std::deque<ProgramPtr> actors_;   // To be started.
   std::unordered_map<std::uint64_t, std::shared_ptr<arrow::Table>> blocks_;  // Yielded ones.
   std::uint64_t next_block_ = 1;
+  // Blocks that nobody reads any more. Memory of Python's among them needs Python's lock, which a
+  // running function may hold for long: so the main thread frees them, between two outputs.
+  TableList dropped_;
   bool stopping_ = false;
   bool main_ended_ = false;
   std::atomic<bool> busy_{false};
@@ -206,6 +174,7 @@ void WorkerProcess::Flush() {
 // ---- The reader -----------------------------------------------------------------------------
 
 void WorkerProcess::Read() {
+  std::int64_t flushed_nanos = 0;
   while (true) {
     pollfd polled[2] = {{socket_, POLLIN, 0}, {wake_, POLLIN, 0}};
     const int count = ::poll(polled, 2, busy_.load() ? kBusyPollMillis : -1);
@@ -219,13 +188,17 @@ void WorkerProcess::Read() {
       [[maybe_unused]] const ssize_t size = ::read(wake_, &value, sizeof value);
     }
     if (polled[0].revents != 0 && !ReadFrames()) break;
-    // Who woke us will not do it again, so that must wait for its turn.
+    // Once the main thread is idle it sends nothing more by itself. Who woke us will not do it
+    // again, so that must wait for its turn.
+    const std::int64_t now = SteadyNanos();
+    const bool due = !busy_.load() || now - flushed_nanos >= kFlushNanos;
     std::unique_lock lock(out_mutex_, std::defer_lock);
     if (polled[1].revents != 0) {
       lock.lock();
-    } else if (count != 0 || !lock.try_lock()) {
+    } else if (!due || !lock.try_lock()) {
       continue;
     }
+    flushed_nanos = now;
     Flush();
   }
   OnEndOfInput();
@@ -393,13 +366,14 @@ Status WorkerProcess::OnCancel(WireReader& in) {
 }
 
 Status WorkerProcess::OnDrop(WireReader& in) {
-  std::vector<std::shared_ptr<arrow::Table>> dropped;  // Freed after the lock is given back.
+  TableList freed;  // After the lock is given back.
   const std::uint64_t count = in.Count();
   std::lock_guard lock(mutex_);
   for (std::uint64_t i = 0; i < count; ++i) {
     auto node = blocks_.extract(in.U64());
-    if (!node.empty()) dropped.push_back(std::move(node.mapped()));
+    if (!node.empty()) dropped_.push_back(std::move(node.mapped()));
   }
+  if (!busy_.load()) freed.swap(dropped_);
   return in.Finish();
 }
 
@@ -448,6 +422,7 @@ int WorkerProcess::Run() {
         std::lock_guard out_lock(out_mutex_);
         Flush();
       }
+      FreeDropped();
       lock.lock();
       const auto woken = [this] { return stopping_ || !ready_.empty() || !actors_.empty(); };
       if (stopping_ && ready_.empty() && actors_.empty()) break;
@@ -493,6 +468,7 @@ void WorkerProcess::RunTask(const TaskPtr& task) {
     const std::int64_t num_bytes = pulled.output->info.num_bytes;
     const Status status = Yield(*task, pulled);
     pulled.output.reset();
+    FreeDropped();
     if (!status.ok()) {
       return End(*task, Failure::FromStatus(FailureKind::kSystem, status));
     }
@@ -522,6 +498,12 @@ Status WorkerProcess::Yield(Task& task, TaskRun::Pulled& pulled) {
   WriteInfo(pulled.output->info, schema, &payload);
   Emit(Message::kYielded, payload);
   return Status::OK();
+}
+
+void WorkerProcess::FreeDropped() {
+  TableList dropped;
+  std::lock_guard lock(mutex_);
+  dropped.swap(dropped_);  // Destroyed after the lock.
 }
 
 /// Returns false if a grant or a cancel came first.
