@@ -174,6 +174,8 @@ Result<std::vector<std::int64_t>> GroupStarts(const arrow::Table& table, const N
     if (values == nullptr) {
       ARROW_ASSIGN_OR_RAISE(values, JoinArrays(column->chunks(), nullptr));
     }
+    // Codes that differ may stand for one value.
+    ARROW_ASSIGN_OR_RAISE(values, PromoteArray(values, PlainType(values->type()), nullptr));
     ChangeMarker marker{*values, &marks};
     ARROW_RETURN_NOT_OK(arrow::VisitTypeInline(*values->type(), &marker));
   }

@@ -68,7 +68,8 @@ Result<ArrayPtr> Decode(const arrow::DictionaryArray& array, arrow::MemoryPool* 
 // for null.
 Result<ArrayPtr> Recode(const arrow::DictionaryArray& array, const std::vector<std::int32_t>& codes,
                         const TypePtr& type, const ArrayPtr& dictionary, arrow::MemoryPool* pool) {
-  if (array.dictionary()->null_count() == 0) {
+  // Arrow's own looks up what lies under null codes too.
+  if (array.null_count() == 0 && array.dictionary()->null_count() == 0) {
     return array.Transpose(type, dictionary, codes.data(), pool);
   }
   arrow::Int32Builder builder(pool);
@@ -211,12 +212,61 @@ Result<ArrayPtr> PromoteStruct(const arrow::StructArray& array, const TypePtr& t
       arrow::ArrayData::Make(type, array.length(), {std::move(validity)}, std::move(children)));
 }
 
+// The entries of a map, whose two fields may have any names.
+Result<ArrayPtr> PromoteEntries(const ArrayPtr& array, const TypePtr& type,
+                                arrow::MemoryPool* pool) {
+  const auto& entries = static_cast<const arrow::StructArray&>(*array);
+  std::vector<DataPtr> children;
+  for (int i = 0; i < type->num_fields(); ++i) {
+    ARROW_ASSIGN_OR_RAISE(auto child, PromoteArray(entries.field(i), type->field(i)->type(), pool));
+    children.push_back(child->data());
+  }
+  return arrow::MakeArray(
+      arrow::ArrayData::Make(type, array->length(), {nullptr}, std::move(children), 0));
+}
+
+// Cuts the values of lists down to those of their rows, which may be few of many.
+template <class Offset>
+Status CutValues(arrow::ArrayData* data, arrow::MemoryPool* pool) {
+  const auto* offsets = data->GetValues<Offset>(1);
+  const Offset first = data->length == 0 ? 0 : offsets[0];
+  const Offset last = data->length == 0 ? 0 : offsets[data->length];
+  data->child_data[0] = data->child_data[0]->Slice(first, last - first);
+  ARROW_ASSIGN_OR_RAISE(
+      std::shared_ptr<arrow::Buffer> rebased,
+      arrow::AllocateBuffer((data->length + 1) * static_cast<std::int64_t>(sizeof(Offset)), pool));
+  auto* out = reinterpret_cast<Offset*>(rebased->mutable_data());
+  for (std::int64_t i = 0; i <= data->length; ++i) {
+    out[i] = data->length == 0 ? 0 : static_cast<Offset>(offsets[i] - first);
+  }
+  data->buffers[1] = std::move(rebased);
+  return Status::OK();
+}
+
+Result<std::shared_ptr<arrow::ArrayData>> WithOwnValues(const arrow::Array& array,
+                                                        arrow::MemoryPool* pool) {
+  auto data = array.data()->Copy();
+  ARROW_ASSIGN_OR_RAISE(data->buffers[0], ValidityOf(array, pool));
+  if (array.type_id() == arrow::Type::FIXED_SIZE_LIST) {
+    const auto size = static_cast<const arrow::FixedSizeListType&>(*array.type()).list_size();
+    data->child_data[0] = data->child_data[0]->Slice(data->offset * size, data->length * size);
+  } else if (array.type_id() == arrow::Type::LARGE_LIST) {
+    ARROW_RETURN_NOT_OK(CutValues<std::int64_t>(data.get(), pool));
+  } else {
+    ARROW_RETURN_NOT_OK(CutValues<std::int32_t>(data.get(), pool));
+  }
+  data->offset = 0;
+  return data;
+}
+
 // Lists and maps: the values first, then what holds them.
 Result<ArrayPtr> PromoteList(const ArrayPtr& array, const TypePtr& type, arrow::MemoryPool* pool) {
-  auto data = array->data()->Copy();
+  ARROW_ASSIGN_OR_RAISE(auto data, WithOwnValues(*array, pool));
   const ArrayPtr values = arrow::MakeArray(data->child_data[0]);
+  const bool is_map = array->type_id() == arrow::Type::MAP;
   ARROW_ASSIGN_OR_RAISE(const ArrayPtr promoted,
-                        PromoteArray(values, type->field(0)->type(), pool));
+                        is_map ? PromoteEntries(values, type->field(0)->type(), pool)
+                               : PromoteArray(values, type->field(0)->type(), pool));
   data->child_data[0] = promoted->data();
   const auto& field = type->field(0);
   switch (array->type_id()) {

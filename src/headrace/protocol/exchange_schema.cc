@@ -140,7 +140,13 @@ Result<std::shared_ptr<arrow::Schema>> AggregateSchema(const AggregateStep& step
 
 TypePtr JoinKeyType(const TypePtr& left, const TypePtr& right) {
   if (left->Equals(*right)) return left;
-  return UnifyTypes(PlainType(left), PlainType(right));
+  const TypePtr a = PlainType(left);
+  const TypePtr b = PlainType(right);
+  // Decimals are rounded to be floats, and then have other equals.
+  const auto mixed = [](const arrow::DataType& x, const arrow::DataType& y) {
+    return arrow::is_decimal(x.id()) && arrow::is_floating(y.id());
+  };
+  return mixed(*a, *b) || mixed(*b, *a) ? nullptr : UnifyTypes(a, b);
 }
 
 namespace {
@@ -244,25 +250,31 @@ Result<std::shared_ptr<arrow::Schema>> JoinSchema(const JoinStep& step, const ar
   return arrow::schema(std::move(fields));
 }
 
-Status CheckOneOrder(const std::vector<SortKey>& keys,
-                     const std::vector<std::shared_ptr<arrow::Schema>>& schemas) {
-  for (const SortKey& key : keys) {
+std::vector<std::string> NamesOf(const std::vector<SortKey>& keys) {
+  std::vector<std::string> names;
+  for (const SortKey& key : keys) names.push_back(key.column);
+  return names;
+}
+
+Status CheckComparable(const std::vector<std::string>& keys,
+                       const std::vector<std::shared_ptr<arrow::Schema>>& schemas) {
+  for (const std::string& key : keys) {
     TypePtr decimal;
     TypePtr floating;
     const arrow::Schema* last = nullptr;
     for (const auto& schema : schemas) {
       if (schema.get() == last) continue;
       last = schema.get();
-      const auto field = schema->GetFieldByName(key.column);
+      const auto field = schema->GetFieldByName(key);
       if (!field) continue;
       const TypePtr type = PlainType(field->type());
       if (arrow::is_decimal(type->id())) decimal = type;
       if (arrow::is_floating(type->id())) floating = type;
     }
     if (!decimal || !floating) continue;
-    return Status::TypeError("cannot sort by column '", key.column, "': some blocks have it as ",
-                             decimal->ToString(), ", others as ", floating->ToString(),
-                             "; cast it to one type before the sort");
+    return Status::TypeError("cannot compare the rows by column '", key,
+                             "': some blocks have it as ", decimal->ToString(), ", others as ",
+                             floating->ToString(), "; cast it to one type before");
   }
   return Status::OK();
 }

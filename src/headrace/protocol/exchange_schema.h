@@ -38,10 +38,14 @@ Result<std::shared_ptr<arrow::Schema>> JoinSchema(const JoinStep& step, const ar
 std::shared_ptr<arrow::DataType> JoinKeyType(const std::shared_ptr<arrow::DataType>& left,
                                              const std::shared_ptr<arrow::DataType>& right);
 
-/// A TypeError if blocks with these schemas cannot be sorted together, though their types can be
-/// unified: decimals are rounded to be floats, and then have another order.
-Status CheckOneOrder(const std::vector<SortKey>& keys,
-                     const std::vector<std::shared_ptr<arrow::Schema>>& schemas);
+/// A TypeError if rows of blocks with these schemas cannot be compared by `keys`, though their
+/// types can be unified: decimals are rounded to be floats, and then have another order, and other
+/// equals.
+Status CheckComparable(const std::vector<std::string>& keys,
+                       const std::vector<std::shared_ptr<arrow::Schema>>& schemas);
+
+/// The names of the columns by which rows are compared.
+std::vector<std::string> NamesOf(const std::vector<SortKey>& keys);
 
 Result<std::shared_ptr<arrow::Schema>> ZipSchema(const arrow::Schema& left,
                                                  const arrow::Schema& right);

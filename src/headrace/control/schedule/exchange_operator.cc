@@ -14,6 +14,17 @@ namespace {
 // How often a block may be asked for that then stays in memory.
 constexpr std::uint8_t kRefusalsMax = 3;
 
+// The columns by which the reduce side compares the rows of one input.
+std::vector<std::string> KeysOf(const Step& step, std::size_t input) {
+  if (const auto* merge = std::get_if<MergeStep>(&step)) return NamesOf(merge->keys);
+  if (const auto* group = std::get_if<GroupStep>(&step)) return group->keys;
+  if (const auto* fold = std::get_if<AggregateStep>(&step)) return fold->keys;
+  if (const auto* join = std::get_if<JoinStep>(&step)) {
+    return input == 0 ? join->left_keys : join->right_keys;
+  }
+  return {};
+}
+
 }  // namespace
 
 ExchangeBlocks::ExchangeBlocks(const ExchangeOperator& spec, std::size_t num_inputs, bool ordered,
@@ -72,7 +83,8 @@ Status ExchangeBlocks::CheckTypes(const std::vector<InputInfos>& inputs) const {
   const bool meet = spec_.kind == ExchangeKind::kRuns || spec_.kind == ExchangeKind::kBuckets ||
                     spec_.kind == ExchangeKind::kGathered;
   if (!meet) return Status::OK();
-  for (const InputInfos& infos : inputs) {
+  for (std::size_t input = 0; input < inputs.size(); ++input) {
+    const InputInfos& infos = inputs[input];
     std::vector<SchemaPtr> schemas;
     std::vector<FileList> files;
     for (const BlockInfo* info : infos) {
@@ -84,9 +96,7 @@ Status ExchangeBlocks::CheckTypes(const std::vector<InputInfos>& inputs) const {
     if (schemas.size() < 2) continue;
     ARROW_RETURN_NOT_OK(UnifySchemas(schemas, files).status());
     if (spec_.program == nullptr || spec_.program->steps.empty()) continue;
-    if (const auto* merge = std::get_if<MergeStep>(&spec_.program->steps.front())) {
-      ARROW_RETURN_NOT_OK(CheckOneOrder(merge->keys, schemas));
-    }
+    ARROW_RETURN_NOT_OK(CheckComparable(KeysOf(spec_.program->steps.front(), input), schemas));
   }
   return Status::OK();
 }

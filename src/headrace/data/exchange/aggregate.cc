@@ -145,7 +145,8 @@ class AggregateStream : public BatchStream {
         ARROW_ASSIGN_OR_RAISE(auto nulls, arrow::MakeArrayOfNull(type, table.num_rows(), pool_));
         columns[i] = std::make_shared<arrow::ChunkedArray>(std::move(nulls));
       }
-      ARROW_ASSIGN_OR_RAISE(columns[i], Promote(columns[i], names_[i], type, from_states_));
+      ARROW_ASSIGN_OR_RAISE(
+          columns[i], Promote(columns[i], names_[i], type, from_states_ && i >= step_.keys.size()));
     }
     table_ = arrow::Table::Make(schema_, std::move(columns), table.num_rows());
     reader_ = std::make_unique<arrow::TableBatchReader>(*table_);
@@ -179,15 +180,20 @@ class AggregateStream : public BatchStream {
     if (!folder || folder->num_rows() == 0) return Status::OK();
     ARROW_ASSIGN_OR_RAISE(auto states, folder->States(0, folder->num_groups()));
     arrow::ArrayVector columns;
+    arrow::FieldVector fields;
     for (int i = 0; i < states->num_columns(); ++i) {
       const auto& field = folder_->state_schema()->field(i);
+      const bool is_key = static_cast<std::size_t>(i) < step_.keys.size();
+      // The codes of the keys so far may be wider than a dictionary's type says.
+      const TypePtr type = is_key ? PlainType(field->type()) : field->type();
       ARROW_ASSIGN_OR_RAISE(auto column,
                             Promote(std::make_shared<arrow::ChunkedArray>(states->column(i)),
-                                    field->name(), field->type(), /*is_state=*/true));
+                                    field->name(), type, /*is_state=*/!is_key));
+      fields.push_back(field->WithType(type));
       columns.push_back(column->chunk(0));
     }
     return folder_->AddStates(
-        *arrow::RecordBatch::Make(folder_->state_schema(), states->num_rows(), columns));
+        *arrow::RecordBatch::Make(arrow::schema(std::move(fields)), states->num_rows(), columns));
   }
 
   // Folds the next rows of the table; returns a batch if they pass as they are.

@@ -50,7 +50,7 @@ std::shared_ptr<arrow::RecordBatch> BatchOf(SchemaPtr schema, std::int64_t rows,
                                             arrow::ArrayVector columns) {
   for (int i = 0; i < schema->num_fields(); ++i) {
     const auto& type = columns[static_cast<std::size_t>(i)]->type();
-    if (type->id() != arrow::Type::DICTIONARY || type->Equals(*schema->field(i)->type())) continue;
+    if (type->Equals(*schema->field(i)->type())) continue;
     schema = schema->SetField(i, schema->field(i)->WithType(type)).ValueOrDie();
   }
   return arrow::RecordBatch::Make(std::move(schema), rows, std::move(columns));

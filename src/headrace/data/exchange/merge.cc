@@ -101,7 +101,7 @@ class MergeStream : public BatchStream {
       tables.push_back(block.table());
       if (block.num_rows() > 0) schemas.push_back(block.table()->schema());
     }
-    ARROW_RETURN_NOT_OK(CheckOneOrder(step_.keys, schemas));
+    ARROW_RETURN_NOT_OK(CheckComparable(NamesOf(step_.keys), schemas));
     ARROW_RETURN_NOT_OK(UnifyTables(&tables, files_, context_.pool));
     ARROW_RETURN_NOT_OK(CheckSortKeys(step_.keys, *tables.front()->schema()));
     for (std::size_t i = 0; i < inputs_.size(); ++i) {
