@@ -121,7 +121,7 @@ void ThreadLane::Enqueue(std::shared_ptr<Task> task) {
   {
     std::lock_guard lock(mutex_);
     tasks_.push_back(std::move(task));
-    wake = idle_ > 0;
+    wake = MustWake();
   }
   if (wake) work_.notify_one();
 }
@@ -129,7 +129,15 @@ void ThreadLane::Enqueue(std::shared_ptr<Task> task) {
 void ThreadLane::Submit(std::function<void()> job) {
   std::lock_guard lock(mutex_);
   jobs_.push_back(std::move(job));
-  if (idle_ > 0) work_.notify_one();
+  if (MustWake()) work_.notify_one();
+}
+
+// A thread that is on its way takes all that comes until it is here: a burst of short tasks is not
+// to cost a call of the kernel each.
+bool ThreadLane::MustWake() {
+  if (idle_ <= woken_) return false;
+  ++woken_;
+  return true;
 }
 
 void ThreadLane::Serve() {
@@ -156,6 +164,7 @@ void ThreadLane::Serve() {
       ++idle_;
       work_.wait(lock);
       --idle_;
+      if (woken_ > 0) --woken_;
     }
   }
 }

@@ -43,12 +43,14 @@ class ThreadLane {
  private:
   void Enqueue(std::shared_ptr<Task> task);
   void Serve();
+  bool MustWake();  // Requires: mutex_ is held.
 
   std::mutex mutex_;
   std::condition_variable work_;
   std::deque<std::shared_ptr<Task>> tasks_;  // Guarded by mutex_.
   std::deque<std::function<void()>> jobs_;   // Guarded by mutex_. Taken before tasks.
   int idle_ = 0;                             // Guarded by mutex_.
+  int woken_ = 0;                            // Of the idle ones. Guarded by mutex_.
   bool stopping_ = false;                    // Guarded by mutex_.
   std::vector<std::thread> threads_;
 };
