@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -178,6 +179,8 @@ class FileBasedDatasource(Datasource):
         data_context: DataContext | None = None,
     ) -> list[ReadTask]:
         files = list(self._files)
+        reader = copy.copy(self)
+        reader._files = []  # Each task carries the paths of its own files only.
         seed = shuffle_seed(self._shuffle)
         if seed is not None:
             random.Random(seed).shuffle(files)
@@ -195,7 +198,7 @@ class FileBasedDatasource(Datasource):
                 input_files=[path for path, _ in group],
             )
             schema = self._schema if isinstance(self._schema, pa.Schema) else None
-            read = self._make_read_fn([path for path, _ in group])
+            read = reader._make_read_fn([path for path, _ in group])
             tasks.append(ReadTask(read, metadata, schema, per_task_row_limit))
         return tasks
 
