@@ -227,9 +227,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--output", help="directory for the Parquet files; default: a temporary one"
     )
-    parser.add_argument(
-        "--engine", choices=["headrace", "ray"], default=os.environ.get("PEER") or "headrace"
-    )
+    parser.add_argument("--engine", choices=["headrace", "ray"], default="headrace")
     parser.add_argument("--times", help="also write the line of times to this file")
     return parser.parse_args()
 

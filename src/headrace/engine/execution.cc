@@ -9,6 +9,7 @@
 #include <thread>
 #include <utility>
 
+#include "headrace/base/short_mutex.h"
 #include "headrace/engine/event_recorder.h"
 #include "headrace/runtime/backend.h"
 
@@ -55,7 +56,7 @@ class Execution::Impl {
     if (backend_->runs_in_caller()) {
       DriveUntil([this] { return !ready_.empty(); });
     }
-    std::unique_lock lock(mutex_);
+    std::unique_lock<std::mutex> lock(mutex_);
     consumer_waits_ = true;
     if (deadline == kNever) {
       changed_.wait(lock, [this] { return !ready_.empty() || over_; });
@@ -179,8 +180,7 @@ class Execution::Impl {
       if (recorder_ != nullptr) recorder_->Record(*action);
       Perform(*std::move(action));
     }
-    // Once for all that was delivered, so that the consumer does not wake up for each block.
-    if (std::exchange(wake_consumer_, false)) changed_.notify_all();
+    HandOver();
     return deadline;
   }
 
@@ -194,20 +194,31 @@ class Execution::Impl {
             [this](action::StopActor& a) { backend_->StopActor(a.actor); },
             [this](action::ReleaseObjects& a) { backend_->Release(a.objects); },
             [this](action::SpillObjects& a) { backend_->SpillObjects(std::move(a.objects)); },
-            [this](action::DeliverOutput& a) { Deliver(std::move(a.blocks)); },
-            [this](action::Finish& a) { Finish(std::move(a.failure)); },
+            [this](action::DeliverOutput& a) { delivered_.push_back(std::move(a.blocks)); },
+            [this](action::Finish& a) {
+              HandOver();
+              Finish(std::move(a.failure));
+            },
         },
         action);
   }
 
-  void Deliver(std::vector<BlockHandle> blocks) {
+  // Once for all that was delivered, so that the consumer does not wake up for each block, nor
+  // the two meet at the lock.
+  void HandOver() {
+    if (delivered_.empty()) return;
+    bool wake;
     {
       std::lock_guard lock(mutex_);
-      // A bundle of several blocks counts as one wish; the rest was not asked for one by one.
-      asked_ += static_cast<std::int64_t>(blocks.size()) - 1;
-      for (BlockHandle& block : blocks) ready_.push_back(std::move(block));
-      if (std::exchange(consumer_waits_, false)) wake_consumer_ = true;
+      for (std::vector<BlockHandle>& blocks : delivered_) {
+        // A bundle of several blocks counts as one wish; the rest was not asked for one by one.
+        asked_ += static_cast<std::int64_t>(blocks.size()) - 1;
+        for (BlockHandle& block : blocks) ready_.push_back(std::move(block));
+      }
+      wake = std::exchange(consumer_waits_, false);
     }
+    delivered_.clear();
+    if (wake) changed_.notify_all();
   }
 
   void Finish(std::optional<Failure> failure) {
@@ -239,11 +250,11 @@ class Execution::Impl {
   const std::shared_ptr<Backend> backend_;
   const std::unique_ptr<EventRecorder> recorder_;  // Null: the run is not recorded.
   const Instant start_;
-  bool wake_consumer_ = false;  // Of the driver.
+  std::vector<std::vector<BlockHandle>> delivered_;  // Of the driver: not handed over yet.
   std::thread driver_;
   std::mutex stop_mutex_;  // Two threads may stop at once; one of them joins.
 
-  mutable std::mutex mutex_;
+  mutable ShortMutex mutex_;
   std::condition_variable changed_;
   std::deque<BlockHandle> ready_;
   bool consumer_waits_ = false;        // And nobody has woken it yet.

@@ -18,8 +18,9 @@ namespace headrace {
 /// machine), inline (the calling thread, for debugging), sim (virtual time and faults, for
 /// tests), ray (Ray Core).
 ///
-/// Orders return nothing. Their success and their failure both arrive as events, in one queue
-/// and in the order in which they happened, so there is one path for errors.
+/// Orders return nothing, and may be held together until the next Wait(). Their success and their
+/// failure both arrive as events, in one queue and in the order in which they happened, so there
+/// is one path for errors.
 ///
 /// Threads: the driver thread calls everything; Wake() and Post() may be called from any thread,
 /// Get(), Put() and Release() by consumers too. Destroying a backend cancels what still runs,

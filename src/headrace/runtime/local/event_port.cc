@@ -71,7 +71,7 @@ void EventPort::Spill(const std::vector<ObjectId>& objects) {
 }
 
 void EventPort::Wait(std::int64_t deadline_nanos, std::vector<Event>* events) {
-  std::unique_lock lock(mutex_);
+  std::unique_lock<std::mutex> lock(mutex_);
   if (events_.empty() && deadline_nanos - last_wait_nanos_ > 2 * kNapNanos) Nap(&lock);
   if (events_.empty()) {
     waiting_ = true;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "headrace/base/id.h"
+#include "headrace/base/short_mutex.h"
 #include "headrace/block/block.h"
 #include "headrace/protocol/event.h"
 
@@ -58,7 +59,7 @@ class EventPort {
 
   const std::shared_ptr<LocalStore> store_;
   const std::uint64_t generation_;
-  std::mutex mutex_;
+  ShortMutex mutex_;
   std::condition_variable arrived_;
   std::vector<Event> events_;  // Guarded by mutex_.
   bool waiting_ = false;       // Guarded by mutex_.
@@ -68,7 +69,7 @@ class EventPort {
   std::int64_t mean_gap_nanos_;       // Between events, lately.
   int no_naps_ = 0;                   // Waits to go before the next nap may be tried.
 
-  std::mutex objects_mutex_;
+  ShortMutex objects_mutex_;
   std::unordered_map<ObjectId, std::int64_t> references_;  // Guarded by objects_mutex_.
 };
 

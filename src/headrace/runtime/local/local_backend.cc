@@ -9,6 +9,11 @@
 #include "headrace/runtime/store/local_store.h"
 
 namespace headrace {
+namespace {
+
+constexpr std::size_t kStartedMax = 16;  // So many tasks may wait for those started after them.
+
+}  // namespace
 
 LocalBackend::LocalBackend(std::shared_ptr<LocalRuntime> runtime, std::shared_ptr<LocalStore> store,
                            ThreadLane* lane, WorkerPool* workers)
@@ -37,7 +42,9 @@ LocalBackend::~LocalBackend() {
 
 void LocalBackend::StartTask(TaskId task, const TaskOrder& order) {
   if (order.program->lane == Lane::kThread) {
-    tasks_.emplace(task, lane_->Start(port_, task, order));
+    started_.push_back(ThreadLane::Make(port_, task, order));
+    tasks_.emplace(task, started_.back());
+    if (started_.size() >= kStartedMax) Flush();
     return;
   }
   std::uint64_t actor = 0;
@@ -108,7 +115,14 @@ void LocalBackend::SpillObjects(std::vector<ObjectId> objects) {
   lane_->Submit([port = port_, objects = std::move(objects)] { port->Spill(objects); });
 }
 
+void LocalBackend::Flush() {
+  if (started_.empty()) return;
+  lane_->Enqueue(started_);
+  started_.clear();
+}
+
 void LocalBackend::Wait(Instant deadline, std::vector<Event>* events) {
+  Flush();
   workers_->Flush();
   port_->store().AwaitRoom();
   const std::size_t first = events->size();

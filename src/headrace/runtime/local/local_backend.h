@@ -53,12 +53,16 @@ class LocalBackend : public Backend {
   /// Forgets the tasks and actors that `events` from `first` on say have ended.
   void NoteEnded(const std::vector<Event>& events, std::size_t first);
 
+  /// Gives the thread lane what was started since.
+  void Flush();
+
   const std::shared_ptr<LocalRuntime> runtime_;
   const std::shared_ptr<EventPort> port_;
   ThreadLane* const lane_;
   WorkerPool* const workers_;
   const std::int64_t start_nanos_;
   std::unordered_map<TaskId, std::variant<ThreadTask, WorkerTaskKey>> tasks_;
+  std::vector<ThreadTask> started_;     // But not given to the lane.
   std::map<ActorId, ActorKey> actors_;  // Key 0: of the thread lane, which has no process.
 };
 

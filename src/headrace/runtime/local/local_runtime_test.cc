@@ -187,7 +187,7 @@ TEST(LocalRuntimeTest, CancelStopsARunningTask) {
     return batch;
   })});
   driver.backend->StartTask(MakeTaskId(0), UnitOrder(program, 0, 1'000));
-  while (calls == 0) std::this_thread::yield();
+  ASSERT_TRUE(driver.WaitFor([&] { return calls > 0; }));
   driver.backend->CancelTask(MakeTaskId(0));
   ++calls;
   ASSERT_TRUE(driver.WaitForEnds(1));

@@ -101,29 +101,29 @@ ThreadLane::~ThreadLane() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-std::shared_ptr<ThreadLane::Task> ThreadLane::Start(std::shared_ptr<EventPort> port, TaskId id,
-                                                    const TaskOrder& order) {
-  auto task = std::make_shared<Task>(std::move(port), id, order);
-  Enqueue(task);
-  return task;
+std::shared_ptr<ThreadLane::Task> ThreadLane::Make(std::shared_ptr<EventPort> port, TaskId id,
+                                                   const TaskOrder& order) {
+  return std::make_shared<Task>(std::move(port), id, order);
 }
 
 void ThreadLane::Grant(const std::shared_ptr<Task>& task, std::int64_t credit_bytes) {
-  if (task->Grant(credit_bytes)) Enqueue(task);
+  if (task->Grant(credit_bytes)) Enqueue(std::span(&task, 1));
 }
 
 void ThreadLane::Cancel(const std::shared_ptr<Task>& task) {
-  if (task->Cancel()) Enqueue(task);
+  if (task->Cancel()) Enqueue(std::span(&task, 1));
 }
 
-void ThreadLane::Enqueue(std::shared_ptr<Task> task) {
-  bool wake;
+void ThreadLane::Enqueue(std::span<const std::shared_ptr<Task>> tasks) {
+  int wake = 0;
   {
     std::lock_guard lock(mutex_);
-    tasks_.push_back(std::move(task));
-    wake = MustWake();
+    for (const std::shared_ptr<Task>& task : tasks) {
+      tasks_.push_back(task);
+      if (MustWake()) ++wake;
+    }
   }
-  if (wake) work_.notify_one();
+  for (; wake > 0; --wake) work_.notify_one();
 }
 
 void ThreadLane::Submit(std::function<void()> job) {
@@ -142,7 +142,7 @@ bool ThreadLane::MustWake() {
 
 void ThreadLane::Serve() {
   ::prctl(PR_SET_NAME, "headrace-lane", 0, 0, 0);
-  std::unique_lock lock(mutex_);
+  std::unique_lock<std::mutex> lock(mutex_);
   while (true) {
     if (!jobs_.empty()) {
       auto job = std::move(jobs_.front());

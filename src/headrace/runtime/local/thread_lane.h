@@ -6,9 +6,11 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <vector>
 
+#include "headrace/base/short_mutex.h"
 #include "headrace/protocol/event.h"
 
 namespace headrace {
@@ -32,8 +34,11 @@ class ThreadLane {
   /// Waits for what runs. Requires: no task is left.
   ~ThreadLane();
 
-  /// Starts a task; what happens to it goes to `port`.
-  std::shared_ptr<Task> Start(std::shared_ptr<EventPort> port, TaskId id, const TaskOrder& order);
+  /// Makes a task; what happens to it goes to `port`. It waits for Enqueue().
+  static std::shared_ptr<Task> Make(std::shared_ptr<EventPort> port, TaskId id,
+                                    const TaskOrder& order);
+  /// Starts `tasks`, together: a burst of short ones costs one lock, and few wake-ups.
+  void Enqueue(std::span<const std::shared_ptr<Task>> tasks);
   void Grant(const std::shared_ptr<Task>& task, std::int64_t credit_bytes);
   void Cancel(const std::shared_ptr<Task>& task);
 
@@ -41,11 +46,10 @@ class ThreadLane {
   void Submit(std::function<void()> job);
 
  private:
-  void Enqueue(std::shared_ptr<Task> task);
   void Serve();
   bool MustWake();  // Requires: mutex_ is held.
 
-  std::mutex mutex_;
+  ShortMutex mutex_;
   std::condition_variable work_;
   std::deque<std::shared_ptr<Task>> tasks_;  // Guarded by mutex_.
   std::deque<std::function<void()>> jobs_;   // Guarded by mutex_. Taken before tasks.

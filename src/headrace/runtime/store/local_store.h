@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "headrace/base/short_mutex.h"
 #include "headrace/runtime/store/arena.h"
 #include "headrace/runtime/store/block_codec.h"
 #include "headrace/runtime/store/object_store.h"
@@ -97,11 +98,12 @@ class LocalStore : public ObjectStore {
   const LocalStoreOptions options_;
   const std::uint64_t generation_;
   SpillDirectory directory_;
-  mutable std::mutex mutex_;  // Guards all below. No memory is freed under it.
+  mutable ShortMutex mutex_;  // Guards all below. No memory is freed under it.
   std::unordered_map<ObjectId, Entry> entries_;
   std::uint64_t next_id_ = 1;
   StoreStats stats_;
   Status spill_status_;
+  std::atomic<bool> spill_failed_{false};  // Not spill_status_.ok(). Written under mutex_.
   std::condition_variable over_capacity_;  // The spiller waits here, the others for it below.
   std::condition_variable spiller_idle_;
   bool spill_wanted_ = false;          // Set by each Put() above the capacity.

@@ -256,7 +256,7 @@ std::vector<ObjectId> LocalStore::SpillObjects(std::span<const ObjectId> objects
 }
 
 void LocalStore::RunSpiller() {
-  std::unique_lock lock(mutex_);
+  std::unique_lock<std::mutex> lock(mutex_);
   while (!stopping_) {
     const std::int64_t excess = stats_.memory_bytes - options_.capacity_bytes;
     std::int64_t freed = 0;
@@ -266,6 +266,7 @@ void LocalStore::RunSpiller() {
       auto spilled = Spill(excess + options_.capacity_bytes / 16);
       lock.lock();
       spill_status_ = spilled.status();
+      spill_failed_.store(!spill_status_.ok());
       freed = spilled.ok() ? *spilled : 0;
     }
     if (freed > 0 || stopping_) continue;
@@ -279,13 +280,14 @@ void LocalStore::RunSpiller() {
 
 void LocalStore::AwaitRoom() {
   if (!spilling_.load()) return;
-  std::unique_lock lock(mutex_);
+  std::unique_lock<std::mutex> lock(mutex_);
   spiller_idle_.wait(lock, [this, rests = spiller_rests_] {
     return !spilling_.load() || spiller_rests_ != rests;
   });
 }
 
 Status LocalStore::CheckRoom() const {
+  if (!spill_failed_.load()) return Status::OK();
   std::lock_guard lock(mutex_);
   return stats_.memory_bytes > options_.capacity_bytes ? spill_status_ : Status::OK();
 }
