@@ -173,14 +173,29 @@ class PlanMaker {
     return Add({.name = "Exchange", .kind = std::move(exchange), .inputs = {input}});
   }
 
+  // Sometimes the map side is part of an exchange before it, as after fusion.
+  OperatorId LeftSide(OperatorId input, const Step& step) {
+    auto* before = std::get_if<ExchangeOperator>(
+        &case_.plan.operators[static_cast<std::size_t>(input.value)].kind);
+    if (before == nullptr || before->program == nullptr || rng_.Chance(0.2)) {
+      return MapSide(input, step);
+    }
+    auto program = std::make_shared<TaskProgram>(*before->program);
+    program->steps.push_back(step);
+    before->program = std::move(program);
+    return input;
+  }
+
   OperatorId Join(OperatorId left, OperatorId right) {
     ExchangeOperator exchange = ExchangeOf(ExchangeKind::kBroadcast, {JoinStep{}});
     exchange.small_input = static_cast<std::int32_t>(rng_.Below(2));
     if (rng_.Chance(0.6)) {
       const auto buckets = static_cast<std::int32_t>(Between(rng_, 1, 40));
-      left = MapSide(left, ScatterStep{{"k"}, buckets, 0});
+      left = LeftSide(left, ScatterStep{{"k"}, buckets, 0});
       right = MapSide(right, ScatterStep{{"k"}, buckets, 0});
       exchange.kind = ExchangeKind::kBuckets;
+      exchange.small_input = 1;
+      if (rng_.Chance(0.6)) exchange.broadcast_bytes = std::int64_t{1} << Between(rng_, 0, 24);
     }
     return Add({.name = "Join", .kind = std::move(exchange), .inputs = {left, right}});
   }
@@ -188,8 +203,10 @@ class PlanMaker {
   OperatorId Chain(int length, int unions) {
     OperatorId at;
     if (unions > 0 && rng_.Chance(0.12)) {
-      const OperatorId left = Chain(static_cast<int>(Between(rng_, 0, 2)), unions - 1);
-      at = Join(left, Chain(static_cast<int>(Between(rng_, 0, 2)), unions - 1));
+      at = Chain(static_cast<int>(Between(rng_, 0, 2)), unions - 1);
+      do {
+        at = Join(at, Chain(static_cast<int>(Between(rng_, 0, 2)), unions - 1));
+      } while (rng_.Chance(0.4));
     } else if (unions > 0 && rng_.Chance(0.2)) {
       std::vector<OperatorId> inputs;
       for (std::int64_t i = Between(rng_, 1, 3); i > 0; --i) {
@@ -309,24 +326,48 @@ class Oracle {
     if (outputs.error_after) ++out_.errors;
   }
 
-  Blocks EvalMap(OperatorId op, const TaskOperator& map, const Blocks& in) {
+  Blocks EvalMap(OperatorId op, const TaskOperator& map, const TaskProgram& program,
+                 const Blocks& in) {
     Blocks out;
     std::size_t begin = 0;
     std::int64_t rows = 0;
     for (std::size_t i = 0; i < in.size(); ++i) {
       rows += in[i].num_rows;
       if (rows < map.min_bundle_rows && i + 1 < in.size()) continue;
-      RunTask(op, *map.program, in[begin].position.path, rows, &out);
+      RunTask(op, program, in[begin].position.path, rows, &out);
       begin = i + 1;
       rows = 0;
     }
     return out;
   }
 
-  Blocks EvalExchange(OperatorId op, const ExchangeOperator& exchange,
+  // Whether the tasks of `op` may join instead of scattering their rows.
+  bool MayJoin(OperatorId op) const {
+    const OperatorSpec& spec = case_.plan.operators[static_cast<std::size_t>(op.value)];
+    const auto* exchange = spec.As<ExchangeOperator>();
+    const auto* task = spec.As<TaskOperator>();
+    const ProgramPtr program = exchange ? exchange->program : task ? task->program : nullptr;
+    return program != nullptr && !program->steps.empty() &&
+           std::holds_alternative<ScatterStep>(program->steps.back());
+  }
+
+  bool Broadcasts(const ExchangeOperator& exchange, OperatorId left, const Blocks& right) const {
+    std::int64_t bytes = 0;
+    for (const BlockInfo& info : right) bytes += info.num_bytes;
+    return exchange.broadcast_bytes > 0 && MayJoin(left) &&
+           bytes <= std::min(exchange.broadcast_bytes, case_.sim.object_store_bytes / 16);
+  }
+
+  // `last`: the program whose last step the tasks do in the end.
+  Blocks EvalExchange(OperatorId op, const ExchangeOperator& exchange, const TaskProgram* last,
                       const std::vector<OperatorId>& inputs) {
-    std::vector<Blocks> in;
-    for (const OperatorId input : inputs) in.push_back(Eval(input.value));
+    std::vector<Blocks> in(inputs.size());
+    if (last == nullptr) last = exchange.program.get();
+    if (inputs.size() == 2) in[1] = Eval(inputs[1].value);
+    if (inputs.size() == 2 && Broadcasts(exchange, inputs[0], in[1])) {
+      return Eval(inputs[0].value, last);
+    }
+    in[0] = Eval(inputs[0].value);
     Blocks out;
     if (exchange.kind == ExchangeKind::kBroadcast) {
       std::int64_t small = 0;
@@ -334,7 +375,7 @@ class Oracle {
         small += info.num_rows;
       }
       for (const BlockInfo& info : in[static_cast<std::size_t>(1 - exchange.small_input)]) {
-        RunTask(op, *exchange.program, info.position.path, info.num_rows + small, &out);
+        RunTask(op, *last, info.position.path, info.num_rows + small, &out);
       }
       return out;
     }
@@ -357,7 +398,7 @@ class Oracle {
       for (const BlockPart& part : plan->WorkOf(task).parts) {
         rows += part.range.end - part.range.begin;
       }
-      RunTask(op, *exchange.program, {task}, rows, &out);
+      RunTask(op, *last, {task}, rows, &out);
     }
     return out;
   }
@@ -373,7 +414,7 @@ class Oracle {
     return blocks;
   }
 
-  Blocks Eval(std::int32_t index) {
+  Blocks Eval(std::int32_t index, const TaskProgram* last = nullptr) {
     const OperatorId op{index};
     const OperatorSpec& spec = case_.plan.operators[static_cast<std::size_t>(index)];
     Blocks out;
@@ -401,11 +442,13 @@ class Oracle {
         out.push_back(std::move(row));
       }
     } else if (const auto* exchange = spec.As<ExchangeOperator>()) {
-      return EvalExchange(op, *exchange, spec.inputs);
+      return EvalExchange(op, *exchange, last, spec.inputs);
     } else if (const auto* task = spec.As<TaskOperator>()) {
-      if (!spec.inputs.empty()) return EvalMap(op, *task, Eval(spec.inputs[0].value));
-      for (const auto& group : task->unit_groups)
-        RunTask(op, *task->program, {group.front()}, -1, &out);
+      const TaskProgram& program = last != nullptr ? *last : *task->program;
+      if (!spec.inputs.empty()) return EvalMap(op, *task, program, Eval(spec.inputs[0].value));
+      for (const auto& group : task->unit_groups) {
+        RunTask(op, program, {group.front()}, -1, &out);
+      }
     }
     return out;
   }

@@ -90,6 +90,7 @@ std::string Text(const TaskOrder& order) {
   std::string text = order.program == nullptr ? "?" : order.program->name;
   if (!order.units.empty()) text += " units " + TextList(order.units);
   if (!order.inputs.empty()) text += " inputs " + InputsText(order);
+  if (!order.sides.empty()) text += " sides " + TextList(order.sides);
   text += " at " + order.position.ToString() + " cost " + order.cost.ToString();
   if (order.actor) text += " actor " + Text(*order.actor);
   text += Credit(order.credit_bytes);

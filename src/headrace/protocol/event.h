@@ -35,9 +35,11 @@ struct TaskProgram;
 /// Everything that a backend needs to start one task.
 struct TaskOrder {
   std::shared_ptr<const TaskProgram> program;
-  std::vector<ObjectId> inputs;      // Blocks to process, in order.
+  std::vector<ObjectId> inputs;      // Blocks to process, in order; then those of sides.
   std::vector<RowRange> ranges;      // One for each input: the rows to process. Empty: all.
   std::uint32_t left_inputs = 0;     // Joins and zips: the first inputs are the left side.
+  std::vector<std::uint32_t> sides;  // How many of the last inputs are the right side of each of
+                                     // the program's last joins, in order; see JoinStep.
   std::optional<KeyRange> keys;      // Merges.
   std::vector<std::uint32_t> units;  // Read units of the program's source, in order.
   Position position;                 // Of the task; its outputs are its children.

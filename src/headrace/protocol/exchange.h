@@ -147,11 +147,12 @@ enum class JoinKind : std::uint8_t {
   kRightAnti,
 };
 
-/// Reduce side, first step: joins the left inputs of the task with the right ones by equal keys. A
-/// null key matches nothing. Output: the left columns, keys too, then the right ones that are no
-/// keys; for right outer joins the left ones that are no keys, then the right ones, keys too; for
-/// semi and anti joins those of one side. A name on both sides gets the suffix of its side, but
-/// keys keep theirs.
+/// Reduce side, first step: joins the left inputs of the task with the right ones by equal keys. Or
+/// anywhere in a program, where all of the right side comes with the task's order
+/// (TaskOrder::sides) and the left rows from the step before. A null key matches nothing. Output:
+/// the left columns, keys too, then the right ones that are no keys; for right outer joins the left
+/// ones that are no keys, then the right ones, keys too; for semi and anti joins those of one side.
+/// A name on both sides gets the suffix of its side, but keys keep theirs.
 struct JoinStep {
   JoinKind kind = JoinKind::kInner;
   std::vector<std::string> left_keys;

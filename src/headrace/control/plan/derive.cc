@@ -72,7 +72,9 @@ void DeriveOrder(bool preserve_order, PhysicalPlan* plan) {
   for (auto op = plan->operators.rbegin(); op != plan->operators.rend(); ++op) {
     // An exchange puts its input in order by itself.
     if (const auto* exchange = op->As<ExchangeOperator>()) {
-      if (exchange->kind != ExchangeKind::kBroadcast || !op->keep_order) continue;
+      const bool streams =
+          exchange->kind == ExchangeKind::kBroadcast || exchange->broadcast_bytes > 0;
+      if (!streams || !op->keep_order) continue;
       const auto streamed = static_cast<std::size_t>(1 - exchange->small_input);
       At(plan, op->inputs[streamed]).keep_order = true;
       continue;

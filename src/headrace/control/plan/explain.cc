@@ -216,6 +216,9 @@ Details DetailsOf(const OperatorSpec& op) {
     if (exchange->rows_per_partition >= 0) {
       details.push_back("rows=" + std::to_string(exchange->rows_per_partition));
     }
+    if (exchange->broadcast_bytes > 0) {
+      details.push_back("broadcast<=" + std::to_string(exchange->broadcast_bytes));
+    }
     const std::string steps = exchange->program == nullptr ? "" : StepsOf(*exchange->program);
     if (!steps.empty()) details.push_back(steps);
     if (exchange->program != nullptr) details.push_back(exchange->cost.ToString());

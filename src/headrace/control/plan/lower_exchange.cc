@@ -13,6 +13,10 @@ constexpr std::int32_t kBucketsMin = 64;
 constexpr std::int32_t kBucketsMax = 4096;
 constexpr std::int32_t kBucketsDefault = 256;
 constexpr std::int64_t kBroadcastBytes = 16 << 20;
+// A right side that may be as small as that when it is there; and what its sources may hold, so
+// that the left side does not wait for long, and for nothing.
+constexpr std::int64_t kSideBytes = 64 << 20;
+constexpr std::int64_t kSideGuessMax = std::int64_t{4} << 30;
 
 std::int32_t BucketsFor(const LogicalOperator& op, std::int64_t asked) {
   if (asked > 0) return static_cast<std::int32_t>(std::min<std::int64_t>(asked, INT32_MAX));
@@ -65,6 +69,17 @@ bool OnlyChoosesRows(const LogicalOperator& op) {
          op.As<logical::RandomShuffle>() || op.As<logical::RandomizeBlocks>() ||
          op.As<logical::Sort>() || op.As<logical::Group>() ||
          (map != nullptr && map->function->kind == FunctionKind::kFilterRows);
+}
+
+// Returns true if the tasks that make `plan`'s rows, and would scatter them, are of C++ alone.
+bool EndsNatively(const LogicalPtr& plan) {
+  if (const auto* read = plan->As<logical::Read>()) return read->source->function == nullptr;
+  if (const auto* map = plan->As<logical::Map>(); map != nullptr && map->function->payload) {
+    return false;
+  }
+  const bool maps =
+      plan->As<logical::Map>() || plan->As<logical::Filter>() || plan->As<logical::Project>();
+  return !maps || EndsNatively(plan->inputs().front());
 }
 
 struct Planner {
@@ -146,13 +161,15 @@ struct Planner {
     ExchangeParts parts;
     parts.reduce = {join.join};
     parts.map_sides = {{}, {}};
-    if (const auto small = SmallSide(join)) {
+    const bool waits = MayWaitForRight(join);
+    if (const auto small = SmallSide(join); small && !(waits && *small == 1)) {
       parts.exchange.kind = ExchangeKind::kBroadcast;
       parts.exchange.small_input = *small;
       return parts;
     }
     parts.exchange.kind = ExchangeKind::kBuckets;
     parts.exchange.partitions = join.partitions;
+    if (waits) parts.exchange.broadcast_bytes = kSideBytes;
     parts.map_sides[0] = {Scatter(join.join.left_keys, join.partitions, 0)};
     parts.map_sides[1] = {Scatter(join.join.right_keys, join.partitions, 0)};
     return parts;
@@ -177,12 +194,25 @@ struct Planner {
     return ScatterStep{std::move(keys), BucketsFor(op, blocks), seed};
   }
 
+  // Returns true if each left row can be joined by itself.
+  static bool JoinsLeftApart(JoinKind kind) {
+    return kind == JoinKind::kInner || kind == JoinKind::kLeftOuter ||
+           kind == JoinKind::kLeftSemi || kind == JoinKind::kLeftAnti;
+  }
+
+  // Returns true if the left side's tasks are to wait for the size of the right one.
+  bool MayWaitForRight(const logical::Join& join) const {
+    if (join.partitions > 0 || !JoinsLeftApart(join.join.kind)) return false;
+    if (!EndsNatively(op.inputs()[0])) return false;
+    const auto left = GuessBytes(op.inputs()[0]), right = GuessBytes(op.inputs()[1]);
+    return left && right && *right <= kSideGuessMax && *right <= *left;
+  }
+
   // Returns the input that every task may have all of, or unset.
   std::optional<std::int32_t> SmallSide(const logical::Join& join) const {
     if (join.partitions > 0) return std::nullopt;
     const JoinKind kind = join.join.kind;
-    const bool left_apart = kind == JoinKind::kInner || kind == JoinKind::kLeftOuter ||
-                            kind == JoinKind::kLeftSemi || kind == JoinKind::kLeftAnti;
+    const bool left_apart = JoinsLeftApart(kind);
     const bool right_apart = kind == JoinKind::kInner || kind == JoinKind::kRightOuter ||
                              kind == JoinKind::kRightSemi || kind == JoinKind::kRightAnti;
     const auto left = BoundBytes(op.inputs()[0]), right = BoundBytes(op.inputs()[1]);

@@ -33,9 +33,10 @@ struct ExchangeParts {
 /// one for 16 MiB of what the sources are known to hold, from 64 to 4096; 256 where that is not
 /// known. How many of them make a partition is decided when their sizes are there.
 ///
-/// Joins: where one side surely has no more than 64 MiB and the kind of join lets the other side's
-/// rows be joined apart from each other, each task has all of the small one (kBroadcast), and
-/// neither side is scattered.
+/// Joins: where the kind of join lets the left side's rows be joined apart from each other, and the
+/// right side may be the smaller one, its real size decides (ExchangeOperator::broadcast_bytes). A
+/// side that surely has no more than 16 MiB goes to each task of the other one's blocks
+/// (kBroadcast) where that cannot be done: left sides that are small, or functions of the user.
 ExchangeParts PlanExchange(const LogicalOperator& op);
 
 /// Returns the bytes that `plan` yields, as far as its sources tell: a guess, for functions may

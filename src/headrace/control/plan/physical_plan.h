@@ -76,6 +76,12 @@ enum class ExchangeKind : std::uint8_t {
 /// them has ended. A partition without rows reads none, of each input's first block, for its
 /// schema.
 ///
+/// A kBuckets join with `broadcast_bytes` looks at its right input first: the tasks that make the
+/// left one wait. If the right one turns out to have no more bytes than that, it goes to each of
+/// these tasks, which then joins its rows instead of scattering them, and the exchange passes their
+/// outputs on (so one decides at run time that decided by guesses before: Kabra and DeWitt,
+/// "Efficient mid-query re-optimization", 1998). Only where these are native and scatter last.
+///
 /// Number of partitions: `partitions` if set, also if some have no rows; else from the sizes; see
 /// control/schedule/exchange_plan.h.
 struct ExchangeOperator {
@@ -87,6 +93,7 @@ struct ExchangeOperator {
   std::vector<std::string> boundaries;  // kRuns: encoded keys that part them. Empty: chosen.
   std::uint64_t seed = 0;               // kPermuted.
   std::int32_t small_input = 1;         // kBroadcast: the input that each task has all of.
+  std::int64_t broadcast_bytes = 0;     // kBuckets joins: see below. 0: never.
   Resources cost{.cpu_milli = 1000};
   std::int32_t max_attempts = 4;
 };

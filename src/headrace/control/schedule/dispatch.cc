@@ -62,6 +62,7 @@ SchedulerImpl::Candidate SchedulerImpl::MayStart(const OperatorRun& run, bool ah
   if (!run.has_work()) {
     return {run.op->exhausted() ? WaitReason::kFinished : WaitReason::kNoInput};
   }
+  if (run.left_of != nullptr && AwaitsChoice(run)) return {WaitReason::kNoInput};
   // A limit's cut is a slice of its input: it needs no cpu and no room.
   if (!run.runs_tasks) return {WaitReason::kNone, 1};
   if (!run.parked.empty()) return {CreditReason(run)};  // Running tasks come before new ones.
@@ -138,6 +139,7 @@ void SchedulerImpl::Start(OperatorRun& run, std::int64_t credit_bytes) {
   } else {
     task = &run.tasks.Add(run.id);
     task->work = run.op->TakeWork();
+    if (run.left_of != nullptr) AddSides(run, &task->work);
     for (const RefBundle::Item& item : task->work.held.items) {
       ledger_.Move(item.owner, Place::kInputQueue, Place::kTaskInput, item.info.num_bytes);
     }
@@ -154,14 +156,17 @@ void SchedulerImpl::Start(OperatorRun& run, std::int64_t credit_bytes) {
   TaskOrder& order = start.order;
   order.program = task->work.program;
   const ProposedTask& work = task->work;
-  order.inputs.reserve(work.held.items.size() + work.shared.size());
+  order.inputs.reserve(work.held.items.size() + work.shared.size() + work.side_inputs.size());
   if (work.shared_first) order.inputs = work.shared;
   for (const RefBundle::Item& item : work.held.items) order.inputs.push_back(item.object.id());
   if (!work.shared_first) {
     order.inputs.insert(order.inputs.end(), work.shared.begin(), work.shared.end());
   }
+  order.inputs.insert(order.inputs.end(), work.side_inputs.begin(), work.side_inputs.end());
   order.ranges = work.ranges;
+  if (!order.ranges.empty()) order.ranges.resize(order.inputs.size());
   order.left_inputs = work.left_inputs;
+  order.sides = work.sides;
   order.keys = work.keys;
   if (task->work.units != nullptr) order.units = *task->work.units;
   order.position = task->work.position;

@@ -11,6 +11,9 @@
 namespace headrace {
 namespace {
 
+// The share of the budget that the sides of one join may have.
+constexpr std::int64_t kSideShare = 16;
+
 // How often a block may be asked for that then stays in memory.
 constexpr std::uint8_t kRefusalsMax = 3;
 
@@ -41,7 +44,8 @@ ExchangeBlocks::ExchangeBlocks(const ExchangeOperator& spec, std::size_t num_inp
 bool ExchangeBlocks::MaySpill(const Held& held) const {
   return held.is_live && held.readers == 0 && !held.spilling && !held.spilled &&
          held.refused < kRefusalsMax && held.item.info.num_bytes > 0 && !streams() &&
-         spec_.kind != ExchangeKind::kPermuted && !ledger_->borrowed(held.item.owner);
+         !broadcasts() && spec_.kind != ExchangeKind::kPermuted &&
+         !ledger_->borrowed(held.item.owner);
 }
 
 /// Changes `held`, and what is counted of it.
@@ -57,6 +61,7 @@ void ExchangeBlocks::Update(Held& held, Change change) {
 
 void ExchangeBlocks::OnInput(int input, RefBundle::Item block) {
   if (closed_) return Discard(std::move(block), Place::kInputQueue);
+  if (broadcasts()) return Emit(std::move(block), Place::kInputQueue);
   ++queued_blocks_;
   queued_bytes_ += block.info.num_bytes;
   if (streams() && input != spec_.small_input) {
@@ -73,8 +78,45 @@ void ExchangeBlocks::OnInputEnd(int input) {
   if (closed_ || ended_[index]) return;
   ended_[index] = true;
   --inputs_open_;
+  if (undecided() && input == 1) Choose();
+  if (broadcasts()) {
+    if (inputs_open_ == 0) DropAll();
+    return;
+  }
   if (streams() ? input == spec_.small_input : inputs_open_ == 0) Plan();
   DropSmallIfDone();
+}
+
+/// Decides whether the right input, which has ended, is a side.
+void ExchangeBlocks::Choose() {
+  std::int64_t bytes = 0;
+  for (const Held& held : inputs_[1]) bytes += held.item.info.num_bytes;
+  if (bytes > std::min(spec_.broadcast_bytes, place_.budget_bytes / kSideShare)) {
+    choice_ = Choice::kScatter;
+    return;
+  }
+  spillable_bytes_ = 0;
+  choice_ = Choice::kBroadcast;
+  for (Held& held : inputs_[1]) blocks_.push_back(&held);
+  std::stable_sort(blocks_.begin(), blocks_.end(), [](const Held* a, const Held* b) {
+    return a->item.info.position < b->item.info.position;
+  });
+}
+
+void ExchangeBlocks::TakeSide(ProposedTask* work) {
+  HEADRACE_CHECK(broadcasts());
+  for (Held* held : blocks_) {
+    work->side_inputs.push_back(held->item.object.id());
+    ++held->readers;
+  }
+  work->sides.push_back(static_cast<std::uint32_t>(blocks_.size()));
+}
+
+void ExchangeBlocks::ReturnSide() {
+  for (Held* held : blocks_) {
+    --held->readers;
+    if (held->readers == 0 && (closed_ || inputs_open_ == 0)) Drop(*held);
+  }
 }
 
 /// Fails if blocks whose rows meet have types that cannot be unified. Tasks would notice too, but
@@ -268,7 +310,7 @@ bool ExchangeBlocks::HasWork() const {
 
 int ExchangeBlocks::needed_input() const {
   const auto small = static_cast<std::size_t>(spec_.small_input);
-  if (streams() && !ended_[small]) return spec_.small_input;
+  if ((streams() || undecided()) && !ended_[small]) return spec_.small_input;
   for (std::size_t i = 0; i < ended_.size(); ++i) {
     if (!ended_[i]) return static_cast<int>(i);
   }
@@ -347,6 +389,7 @@ std::vector<ObjectId> ExchangeBlocks::ChooseSpills(std::int64_t bytes) {
 std::int64_t ExchangeBlocks::tasks_total() const {
   if (inputs_open_ > 0) return -1;
   if (streams()) return static_cast<std::int64_t>(tasks_taken_ + streamed_.size());
+  if (broadcasts()) return 0;
   return plan_ == nullptr ? 0 : plan_->num_tasks();
 }
 

@@ -25,12 +25,26 @@ namespace headrace {
 /// block of the other as it comes. kPermuted has no tasks: its blocks are its output, all at once,
 /// so it spills none.
 ///
+/// A join that may broadcast its right input (ExchangeOperator::broadcast_bytes) decides when that
+/// one has ended. If it does, it is a side() of the tasks that make the left input: what these
+/// yield is the exchange's output, and it has no tasks of its own.
+///
 /// Every method takes constant time, but for the last OnInputEnd(), and TakeWork(), OnTaskEnd()
 /// and ChooseSpills(), which take time in the number of blocks.
 class ExchangeBlocks final : public PhysicalOperator {
  public:
   ExchangeBlocks(const ExchangeOperator& spec, std::size_t num_inputs, bool ordered,
                  const ExchangePlace& place, Ledger* ledger);
+
+  /// Lets the right input's size decide. Requires: broadcast_bytes, and no input yet.
+  void MayBroadcast() { choice_ = Choice::kOpen; }
+  /// Whether that is still open, and whether the right input is a side.
+  bool undecided() const { return choice_ == Choice::kOpen; }
+  bool broadcasts() const { return choice_ == Choice::kBroadcast; }
+  /// Gives a task the right input, all blocks in order; they live until as many ReturnSide() came
+  /// and the left input has ended. Requires: broadcasts().
+  void TakeSide(ProposedTask* work);
+  void ReturnSide();
 
   void OnInput(int input, RefBundle::Item block) override;
   void OnInputEnd(int input) override;
@@ -65,7 +79,10 @@ class ExchangeBlocks final : public PhysicalOperator {
     std::uint8_t refused = 0;  // How often it was to be spilled and stayed.
   };
 
+  enum class Choice : std::uint8_t { kNone, kOpen, kScatter, kBroadcast };
+
   bool streams() const { return spec_.kind == ExchangeKind::kBroadcast; }
+  void Choose();
   Place place_of(const Held& held) const {
     return held.spilled ? Place::kSpilled : Place::kInputQueue;
   }
@@ -105,6 +122,7 @@ class ExchangeBlocks final : public PhysicalOperator {
   std::int64_t spilled_bytes_total_ = 0;
   std::uint64_t tasks_taken_ = 0;
   Status status_;
+  Choice choice_ = Choice::kNone;
   bool closed_ = false;
 };
 

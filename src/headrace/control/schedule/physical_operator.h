@@ -39,6 +39,8 @@ struct ProposedTask {
   std::vector<RowRange> ranges{};                     // As in TaskOrder.
   std::uint32_t left_inputs = 0;                      // As in TaskOrder.
   std::optional<KeyRange> keys{};                     // As in TaskOrder.
+  std::vector<ObjectId> side_inputs{};                // Inputs that exchanges hold, and
+  std::vector<std::uint32_t> sides{};                 // as in TaskOrder: how many of each.
   const std::vector<std::uint32_t>* units = nullptr;  // Sources: the read units. In the plan.
   Position position;
 };

@@ -47,6 +47,10 @@ Status CheckExchange(const OperatorSpec& spec) {
   if ((exchange->program == nullptr) != (exchange->kind == ExchangeKind::kPermuted)) {
     return Status::Invalid("operator ", spec.name, " has no program, or one too many");
   }
+  if (exchange->broadcast_bytes > 0 && (exchange->kind != ExchangeKind::kBuckets ||
+                                        exchange->small_input != 1 || spec.inputs.size() != 2)) {
+    return Status::Invalid("operator ", spec.name, " has no right side to broadcast");
+  }
   return Status::OK();
 }
 
@@ -97,9 +101,10 @@ std::vector<bool> OrderedOutputs(const PhysicalPlan& plan) {
     const auto* exchange = spec.As<ExchangeOperator>();
     for (std::size_t number = 0; number < spec.inputs.size() && needs_order; ++number) {
       // An exchange puts in order what it gathers.
-      const bool gathers =
-          exchange != nullptr && (exchange->kind != ExchangeKind::kBroadcast ||
-                                  number == static_cast<std::size_t>(exchange->small_input));
+      const bool streams = exchange != nullptr && (exchange->kind == ExchangeKind::kBroadcast ||
+                                                   exchange->broadcast_bytes > 0);
+      const bool gathers = exchange != nullptr &&
+                           (!streams || number == static_cast<std::size_t>(exchange->small_input));
       if (!gathers) ordered[static_cast<std::size_t>(spec.inputs[number].value)] = true;
     }
   }
@@ -163,6 +168,7 @@ SchedulerImpl::SchedulerImpl(PhysicalPlan plan, ExecutionOptions options, Backen
       caps[i] = std::get<TaskPool>(run.task_spec->compute).max_tasks;
     }
   }
+  FindSideJoins();
   policies_.insert(policies_.begin(), std::make_unique<ConcurrencyCapPolicy>(std::move(caps)));
 }
 

@@ -24,6 +24,7 @@
 //   tasks.cc      what happened to tasks: yielded, parked, ended, lost
 //   actors.cc     sizes of actor pools, lost actors
 //   spill.cc      which blocks go to disk, and when
+//   side_joins.cc joins whose right side goes to the tasks that make the left one
 //   flow.cc       blocks between operators, the consumer, ends and closings
 //   liveness.cc   the only place that overrides credit
 //   report.cc     snapshots, and the books compared
@@ -31,6 +32,8 @@
 // Costs: an event takes time in the number of operators, never in that of tasks or blocks.
 
 namespace headrace {
+
+class ExchangeBlocks;
 
 /// One operator of the plan while it runs.
 struct OperatorRun {
@@ -46,10 +49,13 @@ struct OperatorRun {
   Resources task_cost;  // Of a task; none where the actor pays.
   TaskTable tasks;
   std::optional<ActorPoolState> pool;
-  std::set<std::uint64_t> parked;   // Ordinals of tasks in kParked.
-  std::set<std::uint64_t> retries;  // Ordinals of tasks in kRetry.
-  bool closed = false;              // Nobody wants its output.
-  bool finished = false;            // No task, no work; its consumer knows.
+  ExchangeBlocks* left_of = nullptr;   // The join whose left side it makes, if that may broadcast.
+  ProgramPtr joined;                   // Its program, where joins broadcast; and
+  std::vector<ExchangeBlocks*> sides;  // these joins.
+  std::set<std::uint64_t> parked;      // Ordinals of tasks in kParked.
+  std::set<std::uint64_t> retries;     // Ordinals of tasks in kRetry.
+  bool closed = false;                 // Nobody wants its output.
+  bool finished = false;               // No task, no work; its consumer knows.
   WaitReason waits_for = WaitReason::kNoInput;
   OperatorState stats;
   Instant first_start;  // Of its first task.
@@ -114,6 +120,11 @@ class SchedulerImpl {
   void GrantParked();
   void Grant(OperatorRun& run, TaskRecord& task, std::int64_t bytes);
   bool Fits(const Resources& cost) const { return (used_ + cost).FitsIn(total_); }
+
+  // side_joins.cc
+  void FindSideJoins();
+  bool AwaitsChoice(const OperatorRun& run) const;
+  void AddSides(OperatorRun& run, ProposedTask* work);
 
   // tasks.cc
   TaskRecord* FindTask(const TaskId& id);

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "headrace/base/check.h"
+#include "headrace/control/schedule/exchange_operator.h"
 #include "headrace/control/schedule/scheduler_impl.h"
 
 // What happened to tasks: yielded, parked, ended, lost.
@@ -181,6 +182,9 @@ void SchedulerImpl::EndForGood(OperatorRun& run, TaskRecord& task) {
   const std::uint64_t ordinal = task.id.ordinal;
   for (const RefBundle::Item& item : task.work.held.items) {
     ledger_.Release(item.owner, Place::kTaskInput, item.info.num_bytes);
+  }
+  if (!task.work.sides.empty()) {
+    for (ExchangeBlocks* join : run.sides) join->ReturnSide();
   }
   run.tasks.Remove(ordinal);
   run.op->OnTaskEnd(ordinal);

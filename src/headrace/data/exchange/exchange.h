@@ -43,9 +43,11 @@ StreamPtr MakeGroupStream(StreamPtr input, GroupStep step, std::int64_t target_b
 /// Folds rows; see AggregateStep.
 StreamPtr MakeAggregateStream(StreamPtr input, AggregateStep step, const TaskContext& context);
 
-/// Joins two sides; see JoinStep.
+/// Joins two sides; see JoinStep. `shared`: the objects that the right side is all of, where other
+/// tasks join the same ones; then hashed once for all of them (TaskContext::sides). Not for kinds
+/// of join that yield right rows which met nothing.
 StreamPtr MakeJoinTablesStream(StreamPtr left, StreamPtr right, JoinStep step,
-                               const TaskContext& context);
+                               const TaskContext& context, std::vector<ObjectId> shared = {});
 
 /// Puts two sides beside each other; see ZipStep.
 StreamPtr MakeZipStream(StreamPtr left, StreamPtr right, const TaskContext& context);

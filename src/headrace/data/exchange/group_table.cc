@@ -14,6 +14,7 @@
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "headrace/base/check.h"
@@ -129,12 +130,13 @@ class BitsTable : public GroupTable {
 
   Status Add(const arrow::ArrayVector& keys, std::int64_t rows, std::uint32_t* ids) override {
     if (num_groups_ + rows >= kNoGroup) return TooManyGroups();
-    Walk</*kAdd=*/true>(*keys.front(), rows, ids);
+    Walk(*this, *keys.front(), rows, ids);
     return Status::OK();
   }
 
-  Status Find(const arrow::ArrayVector& keys, std::int64_t rows, std::uint32_t* ids) override {
-    Walk</*kAdd=*/false>(*keys.front(), rows, ids);
+  Status Find(const arrow::ArrayVector& keys, std::int64_t rows,
+              std::uint32_t* ids) const override {
+    Walk(*this, *keys.front(), rows, ids);
     return Status::OK();
   }
 
@@ -166,55 +168,64 @@ class BitsTable : public GroupTable {
     std::uint32_t number;  // The group's, and 1.
   };
 
-  template <bool kAdd>
-  void Walk(const arrow::Array& array, std::int64_t rows, std::uint32_t* ids) {
+  // `Self`: const, and only those groups are found that there are; or not, and more are made.
+  template <class Self>
+  static void Walk(Self& self, const arrow::Array& array, std::int64_t rows, std::uint32_t* ids) {
+    constexpr bool kAdd = !std::is_const_v<Self>;
     const bool has_nulls = array.null_count() > 0;
     std::uint64_t keys[kStride];
     std::uint32_t homes[kStride];
     for (std::int64_t begin = 0; begin < rows; begin += kStride) {
       const std::int64_t count = std::min(kStride, rows - begin);
-      LoadBits(kind_, *array.data(), begin, count, keys);
-      while (kAdd && !slots_.HasRoom(num_groups_ + count)) {
-        slots_.Grow([](const Slot& slot) { return HashBits(slot.key); });
+      LoadBits(self.kind_, *array.data(), begin, count, keys);
+      if constexpr (kAdd) {
+        while (!self.slots_.HasRoom(self.num_groups_ + count)) {
+          self.slots_.Grow([](const Slot& slot) { return HashBits(slot.key); });
+        }
       }
       for (std::int64_t i = 0; i < count; ++i) {
-        homes[i] = static_cast<std::uint32_t>(slots_.IndexOf(HashBits(keys[i])));
-        __builtin_prefetch(&slots_[homes[i]]);
+        homes[i] = static_cast<std::uint32_t>(self.slots_.IndexOf(HashBits(keys[i])));
+        __builtin_prefetch(&self.slots_[homes[i]]);
       }
       for (std::int64_t i = 0; i < count; ++i) {
         if (has_nulls && array.IsNull(begin + i)) [[unlikely]] {
-          ids[begin + i] = NullGroup<kAdd>();
+          ids[begin + i] = NullGroup(self);
         } else {
-          ids[begin + i] = Probe<kAdd>(keys[i], homes[i]);
+          ids[begin + i] = Probe(self, keys[i], homes[i]);
         }
       }
     }
   }
 
-  template <bool kAdd>
-  std::uint32_t Probe(std::uint64_t key, std::size_t index) {
+  template <class Self>
+  static std::uint32_t Probe(Self& self, std::uint64_t key, std::size_t index) {
     while (true) {
-      Slot& slot = slots_[index];
+      auto& slot = self.slots_[index];
       if (slot.number == 0) {
-        if (!kAdd) return kNoGroup;
-        slot.key = key;
-        slot.number = static_cast<std::uint32_t>(++num_groups_);
-        if (use_ == Use::kFold) keys_.push_back(key);
-        return slot.number - 1;
+        if constexpr (std::is_const_v<Self>) {
+          return kNoGroup;
+        } else {
+          slot.key = key;
+          slot.number = static_cast<std::uint32_t>(++self.num_groups_);
+          if (self.use_ == Use::kFold) self.keys_.push_back(key);
+          return slot.number - 1;
+        }
       }
       if (slot.key == key) return slot.number - 1;
-      index = slots_.After(index);
+      index = self.slots_.After(index);
     }
   }
 
-  template <bool kAdd>
-  std::uint32_t NullGroup() {
-    if (use_ == Use::kJoin) return kNoGroup;
-    if (null_group_ < 0 && kAdd) {
-      null_group_ = num_groups_++;
-      keys_.push_back(0);
+  template <class Self>
+  static std::uint32_t NullGroup(Self& self) {
+    if (self.use_ == Use::kJoin) return kNoGroup;
+    if constexpr (!std::is_const_v<Self>) {
+      if (self.null_group_ < 0) {
+        self.null_group_ = self.num_groups_++;
+        self.keys_.push_back(0);
+      }
     }
-    return null_group_ < 0 ? kNoGroup : static_cast<std::uint32_t>(null_group_);
+    return self.null_group_ < 0 ? kNoGroup : static_cast<std::uint32_t>(self.null_group_);
   }
 
   void Store(const std::uint64_t* values, std::int64_t rows, std::uint8_t* out) const {
@@ -246,29 +257,33 @@ class ByteTable {
  public:
   // Writes the ids of rows [0, rows). `get(i)` returns row i's bytes, or a view of nullptr for a
   // row that `absent()` gives the id. `on_new(i, copy)` is told which row made the next group.
-  template <bool kAdd, class Get, class Absent, class OnNew>
-  void Walk(std::int64_t rows, std::uint32_t* ids, std::int64_t* num_groups, const Get& get,
-            const Absent& absent, const OnNew& on_new) {
+  // `Self`: const, or more groups are made.
+  template <class Self, class Get, class Absent, class OnNew>
+  static void Walk(Self& self, std::int64_t rows, std::uint32_t* ids, std::int64_t* num_groups,
+                   const Get& get, const Absent& absent, const OnNew& on_new) {
+    constexpr bool kAdd = !std::is_const_v<Self>;
     std::string_view keys[kStride];
     std::uint64_t hashes[kStride];
     for (std::int64_t begin = 0; begin < rows; begin += kStride) {
       const std::int64_t count = std::min(kStride, rows - begin);
-      while (kAdd && !slots_.HasRoom(*num_groups + count)) {
-        slots_.Grow([](const Slot& slot) { return std::uint64_t{slot.hash} << 32; });
+      if constexpr (kAdd) {
+        while (!self.slots_.HasRoom(*num_groups + count)) {
+          self.slots_.Grow([](const Slot& slot) { return std::uint64_t{slot.hash} << 32; });
+        }
       }
       for (std::int64_t i = 0; i < count; ++i) {
         keys[i] = get(begin + i);
         hashes[i] = keys[i].data() ? HashBytes(keys[i]) : 0;
-        __builtin_prefetch(&slots_[slots_.IndexOf(hashes[i])]);
+        __builtin_prefetch(&self.slots_[self.slots_.IndexOf(hashes[i])]);
       }
       for (std::int64_t i = 0; i < count; ++i) {
-        const Slot& slot = slots_[slots_.IndexOf(hashes[i])];
+        const Slot& slot = self.slots_[self.slots_.IndexOf(hashes[i])];
         if (slot.hash == hashes[i] >> 32) __builtin_prefetch(slot.copy);
       }
       for (std::int64_t i = 0; i < count; ++i) {
         const auto made = [&](const char* copy) { on_new(begin + i, copy); };
         ids[begin + i] =
-            keys[i].data() ? Probe<kAdd>(keys[i], hashes[i], num_groups, made) : absent();
+            keys[i].data() ? Probe(self, keys[i], hashes[i], num_groups, made) : absent();
       }
     }
   }
@@ -287,17 +302,20 @@ class ByteTable {
   };
   static constexpr std::size_t kChunkBytes = 256 << 10;
 
-  template <bool kAdd, class Made>
-  std::uint32_t Probe(std::string_view key, std::uint64_t hash, std::int64_t* num_groups,
-                      const Made& made) {
+  template <class Self, class Made>
+  static std::uint32_t Probe(Self& self, std::string_view key, std::uint64_t hash,
+                             std::int64_t* num_groups, const Made& made) {
     const auto high = static_cast<std::uint32_t>(hash >> 32);
-    for (std::size_t index = slots_.IndexOf(hash);; index = slots_.After(index)) {
-      Slot& slot = slots_[index];
+    for (std::size_t index = self.slots_.IndexOf(hash);; index = self.slots_.After(index)) {
+      auto& slot = self.slots_[index];
       if (slot.number == 0) {
-        if (!kAdd) return GroupTable::kNoGroup;
-        slot = {Copy(key), high, static_cast<std::uint32_t>(++*num_groups)};
-        made(slot.copy);
-        return slot.number - 1;
+        if constexpr (std::is_const_v<Self>) {
+          return GroupTable::kNoGroup;
+        } else {
+          slot = {self.Copy(key), high, static_cast<std::uint32_t>(++*num_groups)};
+          made(slot.copy);
+          return slot.number - 1;
+        }
       }
       if (slot.hash == high && Read(slot.copy) == key) return slot.number - 1;
     }
@@ -334,12 +352,13 @@ class TextTable : public GroupTable {
 
   Status Add(const arrow::ArrayVector& keys, std::int64_t rows, std::uint32_t* ids) override {
     if (num_groups_ + rows >= kNoGroup) return TooManyGroups();
-    Walk</*kAdd=*/true>(static_cast<const Array&>(*keys.front()), rows, ids);
+    Walk(*this, static_cast<const Array&>(*keys.front()), rows, ids);
     return Status::OK();
   }
 
-  Status Find(const arrow::ArrayVector& keys, std::int64_t rows, std::uint32_t* ids) override {
-    Walk</*kAdd=*/false>(static_cast<const Array&>(*keys.front()), rows, ids);
+  Status Find(const arrow::ArrayVector& keys, std::int64_t rows,
+              std::uint32_t* ids) const override {
+    Walk(*this, static_cast<const Array&>(*keys.front()), rows, ids);
     return Status::OK();
   }
 
@@ -358,8 +377,8 @@ class TextTable : public GroupTable {
   }
 
  private:
-  template <bool kAdd>
-  void Walk(const Array& array, std::int64_t rows, std::uint32_t* ids) {
+  template <class Self>
+  static void Walk(Self& self, const Array& array, std::int64_t rows, std::uint32_t* ids) {
     const bool has_nulls = array.null_count() > 0;
     const auto get = [&](std::int64_t i) -> std::string_view {
       if (has_nulls && array.IsNull(i)) return {};
@@ -367,17 +386,24 @@ class TextTable : public GroupTable {
       return text.data() ? text : std::string_view("");
     };
     const auto absent = [&]() -> std::uint32_t {
-      if (use_ == Use::kJoin) return kNoGroup;
-      if (null_group_ == kNoGroup && kAdd) {
-        null_group_ = static_cast<std::uint32_t>(num_groups_++);
-        copies_.push_back(nullptr);
+      if (self.use_ == Use::kJoin) return kNoGroup;
+      if constexpr (!std::is_const_v<Self>) {
+        if (self.null_group_ == kNoGroup) {
+          self.null_group_ = static_cast<std::uint32_t>(self.num_groups_++);
+          self.copies_.push_back(nullptr);
+        }
       }
-      return null_group_;
+      return self.null_group_;
     };
-    const auto on_new = [&](std::int64_t, const char* copy) {
-      if (use_ == Use::kFold) copies_.push_back(copy);
-    };
-    table_.Walk<kAdd>(rows, ids, &num_groups_, get, absent, on_new);
+    if constexpr (std::is_const_v<Self>) {
+      ByteTable::Walk(self.table_, rows, ids, nullptr, get, absent,
+                      [](std::int64_t, const char*) {});
+    } else {
+      const auto on_new = [&](std::int64_t, const char* copy) {
+        if (self.use_ == Use::kFold) self.copies_.push_back(copy);
+      };
+      ByteTable::Walk(self.table_, rows, ids, &self.num_groups_, get, absent, on_new);
+    }
   }
 
   const std::shared_ptr<arrow::DataType> type_;
@@ -405,7 +431,7 @@ class EncodedTable : public GroupTable {
   Status Add(const arrow::ArrayVector& keys, std::int64_t rows, std::uint32_t* ids) override {
     if (num_groups_ + rows >= kNoGroup) return TooManyGroups();
     std::vector<std::uint32_t> made;
-    ARROW_RETURN_NOT_OK(Walk</*kAdd=*/true>(keys, rows, ids, &made));
+    ARROW_RETURN_NOT_OK(Walk(*this, keys, rows, ids, &made));
     if (use_ == Use::kJoin || made.empty()) return Status::OK();
     for (std::size_t i = 0; i < keys.size(); ++i) {
       ARROW_ASSIGN_OR_RAISE(
@@ -415,8 +441,9 @@ class EncodedTable : public GroupTable {
     return Status::OK();
   }
 
-  Status Find(const arrow::ArrayVector& keys, std::int64_t rows, std::uint32_t* ids) override {
-    return Walk</*kAdd=*/false>(keys, rows, ids, nullptr);
+  Status Find(const arrow::ArrayVector& keys, std::int64_t rows,
+              std::uint32_t* ids) const override {
+    return Walk(*this, keys, rows, ids, nullptr);
   }
 
   Result<arrow::ArrayVector> Keys(std::int64_t begin, std::int64_t end) const override {
@@ -435,17 +462,17 @@ class EncodedTable : public GroupTable {
   }
 
  private:
-  template <bool kAdd>
-  Status Walk(const arrow::ArrayVector& keys, std::int64_t rows, std::uint32_t* ids,
-              std::vector<std::uint32_t>* made) {
-    const auto table = arrow::Table::Make(schema_, keys, rows);
-    ARROW_ASSIGN_OR_RAISE(auto encoder, SortKeyEncoder::Make(*table, sort_keys_, pool_));
+  template <class Self>
+  static Status Walk(Self& self, const arrow::ArrayVector& keys, std::int64_t rows,
+                     std::uint32_t* ids, std::vector<std::uint32_t>* made) {
+    const auto table = arrow::Table::Make(self.schema_, keys, rows);
+    ARROW_ASSIGN_OR_RAISE(auto encoder, SortKeyEncoder::Make(*table, self.sort_keys_, self.pool_));
     const EncodedKeys encoded = encoder.EncodeAll();
     arrow::ArrayVector nullable;
     for (const auto& key : keys) {
-      if (use_ != Use::kJoin) break;
+      if (self.use_ != Use::kJoin) break;
       // A dictionary may have a null among its values.
-      ARROW_ASSIGN_OR_RAISE(auto plain, PlainArray(key, pool_));
+      ARROW_ASSIGN_OR_RAISE(auto plain, PlainArray(key, self.pool_));
       if (plain->null_count() > 0) nullable.push_back(std::move(plain));
     }
     const auto get = [&](std::int64_t i) -> std::string_view {
@@ -458,7 +485,11 @@ class EncodedTable : public GroupTable {
     const auto on_new = [&](std::int64_t i, const char*) {
       if (made) made->push_back(static_cast<std::uint32_t>(i));
     };
-    table_.Walk<kAdd>(rows, ids, &num_groups_, get, absent, on_new);
+    if constexpr (std::is_const_v<Self>) {
+      ByteTable::Walk(self.table_, rows, ids, nullptr, get, absent, on_new);
+    } else {
+      ByteTable::Walk(self.table_, rows, ids, &self.num_groups_, get, absent, on_new);
+    }
     return Status::OK();
   }
 

@@ -16,7 +16,8 @@ namespace headrace {
 ///   one text key                    hash table of their bytes
 ///   anything else                   hash table of encoded keys (sort_key.h)
 ///
-/// 0.0 is -0.0, all nan are one value, all nulls another. Threads: one at a time.
+/// 0.0 is -0.0, all nan are one value, all nulls another. Threads: one at a time, but const methods
+/// from any thread.
 class GroupTable {
  public:
   enum class Use : std::uint8_t {
@@ -35,7 +36,8 @@ class GroupTable {
   virtual Status Add(const arrow::ArrayVector& keys, std::int64_t rows, std::uint32_t* ids) = 0;
 
   /// The same, but makes no groups: kNoGroup for keys that have none.
-  virtual Status Find(const arrow::ArrayVector& keys, std::int64_t rows, std::uint32_t* ids) = 0;
+  virtual Status Find(const arrow::ArrayVector& keys, std::int64_t rows,
+                      std::uint32_t* ids) const = 0;
 
   /// Returns the keys of groups [begin, end). For kFold tables.
   virtual Result<arrow::ArrayVector> Keys(std::int64_t begin, std::int64_t end) const = 0;

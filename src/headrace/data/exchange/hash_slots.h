@@ -60,6 +60,7 @@ class Slots {
   std::size_t IndexOf(std::uint64_t hash) const { return hash >> shift_; }
   std::size_t After(std::size_t index) const { return (index + 1) & mask_; }
   Slot& operator[](std::size_t index) { return slots_[index]; }
+  const Slot& operator[](std::size_t index) const { return slots_[index]; }
   bool HasRoom(std::size_t groups) const { return groups * 8 <= (mask_ + 1) * 5; }
 
   /// Makes at least twice as many. `hash_of` returns the hash of a slot's key.

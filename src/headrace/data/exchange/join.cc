@@ -13,6 +13,7 @@
 #include "headrace/data/exchange/collect.h"
 #include "headrace/data/exchange/exchange.h"
 #include "headrace/data/exchange/gather.h"
+#include "headrace/data/exchange/join_sides.h"
 #include "headrace/data/exchange/join_table.h"
 #include "headrace/data/transform/arrow_init.h"
 #include "headrace/data/transform/failure.h"
@@ -51,12 +52,14 @@ struct Plan {
 // Collects the right side in a hash table; left batches pass by. Lone right rows come last.
 class JoinTablesStream : public BatchStream {
  public:
-  JoinTablesStream(StreamPtr left, StreamPtr right, JoinStep step, const TaskContext& context)
+  JoinTablesStream(StreamPtr left, StreamPtr right, JoinStep step, const TaskContext& context,
+                   std::vector<ObjectId> shared)
       : left_(std::move(left)),
         right_(std::move(right)),
         step_(std::move(step)),
         plan_(step_.kind),
         context_(context),
+        shared_(std::move(shared)),
         pool_(context.pool ? context.pool : arrow::default_memory_pool()) {}
 
   Result<std::optional<Batch>> Next() override {
@@ -164,12 +167,17 @@ class JoinTablesStream : public BatchStream {
                                   right.schema()->GetFieldByName(step_.right_keys[i])->type()));
     }
     BindColumns(left, *right.schema());
-    if (join_table_ && SameTypes(types, key_types_)) return Status::OK();
+    if (side_ && SameTypes(types, key_types_)) return Status::OK();
     key_types_ = std::move(types);
+    if (context_.sides != nullptr && !shared_.empty()) {
+      ARROW_ASSIGN_OR_RAISE(
+          side_, context_.sides->Get(shared_, NameOfSide(), [this] { return MakeSide(); }));
+      return Status::OK();
+    }
     std::vector<std::uint32_t> met;
-    if (join_table_) met = join_table_->RowsThatMet(true);
-    ARROW_RETURN_NOT_OK(BuildRight());
-    join_table_->MeetRows(met);
+    if (side_) met = side_->table.RowsThatMet(true);
+    ARROW_ASSIGN_OR_RAISE(side_, MakeSide());
+    side_->table.MeetRows(met);
     return Status::OK();
   }
 
@@ -202,11 +210,20 @@ class JoinTablesStream : public BatchStream {
     }
   }
 
-  Status BuildRight() {
+  // Tells apart what may be made of the same objects.
+  std::string NameOfSide() const {
+    std::string name;
+    for (std::size_t i = 0; i < key_types_.size(); ++i) {
+      name += step_.right_keys[i] + '\0' + key_types_[i]->ToString() + '\0';
+    }
+    for (const int column : right_columns_) name += std::to_string(column) + ',';
+    return name;
+  }
+
+  Result<std::shared_ptr<JoinSide>> MakeSide() {
     TablePtr right = right_rows_->table;
     ARROW_ASSIGN_OR_RAISE(const TablePtr keys, SelectKeys(*right, step_.right_keys));
     ARROW_ASSIGN_OR_RAISE(auto table, JoinTable::Make(*keys, pool_));
-    join_table_.emplace(std::move(table));
     if (plan_.right_keys) {
       for (std::size_t i = 0; i < step_.right_keys.size(); ++i) {
         const int at = right->schema()->GetFieldIndex(step_.right_keys[i]);
@@ -215,10 +232,9 @@ class JoinTablesStream : public BatchStream {
       }
     }
     ARROW_ASSIGN_OR_RAISE(right, right->SelectColumns(right_columns_));
-    ARROW_ASSIGN_OR_RAISE(auto gatherer, RowGatherer::Make(std::move(right), pool_));
-    right_gatherer_.emplace(std::move(gatherer));
+    ARROW_ASSIGN_OR_RAISE(auto columns, RowGatherer::Make(std::move(right), pool_));
     if (step_.kind == JoinKind::kFullOuter) right_keys_ = keys;
-    return Status::OK();
+    return std::make_shared<JoinSide>(std::move(table), std::move(columns));
   }
 
   // Returns the key columns, in the types in which they are compared.
@@ -248,12 +264,12 @@ class JoinTablesStream : public BatchStream {
     const arrow::ArrayVector columns = rows->columns();
     const arrow::ArrayVector keys(columns.begin() + num_left, columns.end());
     groups_.resize(static_cast<std::size_t>(rows->num_rows()));
-    ARROW_RETURN_NOT_OK(join_table_->Find(keys, rows->num_rows(), groups_.data()));
+    ARROW_RETURN_NOT_OK(side_->table.Find(keys, rows->num_rows(), groups_.data()));
     row_ = 0;
     match_ = 0;
     if (plan_.lone_right || plan_.some_right) {
       for (const std::uint32_t group : groups_) {
-        if (group != JoinTable::kNoGroup) join_table_->Meet(group);
+        if (group != JoinTable::kNoGroup) side_->table.Meet(group);
       }
     }
     if (plan_.some_right) return Status::OK();
@@ -289,7 +305,7 @@ class JoinTablesStream : public BatchStream {
     }
     if (plan_.some_left) return WithSchema(left->columns(), left->num_rows());
     ARROW_ASSIGN_OR_RAISE(const TablePtr right,
-                          right_gatherer_->Gather(rights_, /*may_miss=*/plan_.lone_left));
+                          side_->columns.Gather(rights_, /*may_miss=*/plan_.lone_left));
     arrow::ChunkedArrayVector columns = left->columns();
     columns.insert(columns.end(), right->columns().begin(), right->columns().end());
     return WithSchema(std::move(columns), static_cast<std::int64_t>(lefts_.size()));
@@ -305,7 +321,7 @@ class JoinTablesStream : public BatchStream {
         rights_.push_back(kNoRow);
         continue;
       }
-      const auto matches = join_table_->Rows(groups_[row_]).subspan(match_);
+      const auto matches = side_->table.Rows(groups_[row_]).subspan(match_);
       const std::size_t taken = std::min(matches.size(), kYieldRows - lefts_.size());
       lefts_.insert(lefts_.end(), taken, left);
       rights_.insert(rights_.end(), matches.begin(),
@@ -329,7 +345,7 @@ class JoinTablesStream : public BatchStream {
   Status MakeRest() {
     rest_made_ = true;
     if (!plan_.lone_right && !plan_.some_right && out_schema_) return Status::OK();
-    if (!join_table_) {
+    if (!side_) {
       // No block of the left side: its keys are what is known of it.
       if (!right_rows_ || (!plan_.lone_right && !plan_.some_right)) return Status::OK();
       arrow::FieldVector fields;
@@ -339,7 +355,7 @@ class JoinTablesStream : public BatchStream {
       }
       ARROW_RETURN_NOT_OK(Bind(arrow::schema(std::move(fields))));
     }
-    rest_ = join_table_->RowsThatMet(plan_.some_right && plan_.met);
+    rest_ = side_->table.RowsThatMet(plan_.some_right && plan_.met);
     return Status::OK();
   }
 
@@ -347,7 +363,7 @@ class JoinTablesStream : public BatchStream {
     const std::size_t rows = std::min(kYieldRows, rest_.size() - rest_at_);
     const std::span<const std::uint32_t> taken(rest_.data() + rest_at_, rows);
     rest_at_ += rows;
-    ARROW_ASSIGN_OR_RAISE(const TablePtr right, right_gatherer_->Gather(taken));
+    ARROW_ASSIGN_OR_RAISE(const TablePtr right, side_->columns.Gather(taken));
     arrow::ChunkedArrayVector columns;
     for (std::size_t i = 0; i < left_columns_.size(); ++i) {
       if (left_keys_[i] >= 0 && right_keys_) {
@@ -373,12 +389,12 @@ class JoinTablesStream : public BatchStream {
   const JoinStep step_;
   const Plan plan_;
   const TaskContext context_;
+  const std::vector<ObjectId> shared_;
   arrow::MemoryPool* const pool_;
 
   std::optional<Collected> right_rows_;  // Unset: it had no batch.
-  std::optional<JoinTable> join_table_;
-  std::optional<RowGatherer> right_gatherer_;  // Of the right columns that leave.
-  TablePtr right_keys_;                        // Full outer joins only.
+  std::shared_ptr<JoinSide> side_;       // Of them. Shared: only to be read.
+  TablePtr right_keys_;                  // Full outer joins only.
 
   SchemaPtr left_schema_;
   FileList left_files_;  // Of its first rows.
@@ -410,9 +426,9 @@ class JoinTablesStream : public BatchStream {
 }  // namespace
 
 StreamPtr MakeJoinTablesStream(StreamPtr left, StreamPtr right, JoinStep step,
-                               const TaskContext& context) {
+                               const TaskContext& context, std::vector<ObjectId> shared) {
   return std::make_unique<JoinTablesStream>(std::move(left), std::move(right), std::move(step),
-                                            context);
+                                            context, std::move(shared));
 }
 
 }  // namespace headrace

@@ -8,11 +8,13 @@
 #include <vector>
 
 #include "headrace/base/status.h"
+#include "headrace/data/exchange/gather.h"
 #include "headrace/data/exchange/group_table.h"
 
 namespace headrace {
 
-/// The rows of one side of a join by their keys. Threads: one at a time.
+/// The rows of one side of a join by their keys. Threads: one at a time, but const methods from any
+/// thread.
 class JoinTable {
  public:
   static constexpr std::uint32_t kNoGroup = GroupTable::kNoGroup;
@@ -21,7 +23,7 @@ class JoinTable {
   static Result<JoinTable> Make(const arrow::Table& keys, arrow::MemoryPool* pool);
 
   /// Writes the group of each row of the other side, whose keys have the same types.
-  Status Find(const arrow::ArrayVector& keys, std::int64_t rows, std::uint32_t* groups) {
+  Status Find(const arrow::ArrayVector& keys, std::int64_t rows, std::uint32_t* groups) const {
     return groups_->Find(keys, rows, groups);
   }
 
@@ -52,6 +54,13 @@ class JoinTable {
   std::vector<std::uint32_t> begins_;  // Where each group's begin in rows_; and the end.
   std::vector<std::uint8_t> met_;
   bool unique_ = false;  // No group has two rows.
+};
+
+/// The right side of a join, ready to be probed. Several tasks may share one that none of them
+/// notes meetings in.
+struct JoinSide {
+  JoinTable table;
+  RowGatherer columns;  // That leave.
 };
 
 }  // namespace headrace

@@ -67,6 +67,13 @@ class ChainBuilder {
 
   Result<StreamPtr> Build(TaskInput input) {
     input_ = std::move(input);
+    const auto joins =
+        std::count_if(program_.steps.begin(), program_.steps.end(),
+                      [](const auto& s) { return std::holds_alternative<JoinStep>(s); });
+    if (static_cast<std::size_t>(joins) < input_.sides.size()) {
+      return Status::Invalid(joins, " joins with ", input_.sides.size(), " sides");
+    }
+    joins_before_sides_ = static_cast<std::size_t>(joins) - input_.sides.size();
     if (!TakesInputItself()) stream_ = TakeInput(0, input_.blocks.size());
     for (index_ = 0; index_ < program_.steps.size(); ++index_) {
       ARROW_RETURN_NOT_OK(
@@ -81,7 +88,8 @@ class ChainBuilder {
     if (program_.steps.empty()) return false;
     const Step& first = program_.steps.front();
     return std::holds_alternative<ReadStep>(first) || std::holds_alternative<MergeStep>(first) ||
-           std::holds_alternative<JoinStep>(first) || std::holds_alternative<ZipStep>(first);
+           std::holds_alternative<ZipStep>(first) ||
+           (std::holds_alternative<JoinStep>(first) && joins_before_sides_ > 0);
   }
 
   // Returns blocks [begin, end) of the input as a stream, their rows counted.
@@ -191,6 +199,14 @@ class ChainBuilder {
   }
 
   Status Add(const JoinStep& step) {
+    if (joins_++ >= joins_before_sides_) {
+      SideInput& side = input_.sides[joins_ - 1 - joins_before_sides_];
+      StreamPtr right =
+          std::make_unique<InputStream>(std::move(side.blocks), std::move(side.infos), context_);
+      stream_ = MakeJoinTablesStream(std::move(stream_), std::move(right), step, context_,
+                                     std::move(side.objects));
+      return Status::OK();
+    }
     ARROW_RETURN_NOT_OK(RequireFirst());
     StreamPtr left = TakeInput(0, input_.left_blocks);
     StreamPtr right = TakeInput(input_.left_blocks, input_.blocks.size());
@@ -211,6 +227,8 @@ class ChainBuilder {
   TaskStats* const stats_;
   TaskInput input_;  // What no step has taken yet.
   std::size_t index_ = 0;
+  std::size_t joins_ = 0;               // Of the steps that were added.
+  std::size_t joins_before_sides_ = 0;  // Joins whose right side is among the task's blocks.
   StreamPtr stream_;
 };
 

@@ -12,11 +12,19 @@
 
 namespace headrace {
 
+/// All of the right side of a join in the middle of a program.
+struct SideInput {
+  std::vector<ObjectId> objects;
+  std::vector<Block> blocks;
+  std::vector<BlockInfo> infos;
+};
+
 /// What one task works on.
 struct TaskInput {
   std::vector<Block> blocks;  // With their infos, in order; cut to the rows of the order.
   std::vector<BlockInfo> infos;
   std::uint32_t left_blocks = 0;  // Joins and zips: the first blocks are the left side.
+  std::vector<SideInput> sides;   // Of the program's last joins, in order.
   std::optional<KeyRange> keys;   // Merges.
   std::vector<ReadUnit> units;
   Position position;

@@ -22,6 +22,7 @@ class RecordBatch;
 namespace headrace {
 
 class FunctionRuntime;
+class JoinSides;
 
 /// What a task may use of the place where it runs, and which task it is. What it points to outlives
 /// the pipeline.
@@ -29,6 +30,7 @@ struct TaskContext {
   arrow::MemoryPool* pool = nullptr;             // For outputs and scratch. Null: the default pool.
   FunctionRuntime* functions = nullptr;          // Null: C++ functions only.
   const std::atomic<bool>* cancelled = nullptr;  // Checked between batches. Null: never.
+  JoinSides* sides = nullptr;  // Right sides of joins that tasks share. Null: each has its own.
 
   // Which task it is; set by the pipeline.
   Position position;

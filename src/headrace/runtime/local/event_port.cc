@@ -8,6 +8,7 @@
 #include <iterator>
 #include <utility>
 
+#include "headrace/data/exchange/join_sides.h"
 #include "headrace/runtime/store/fork_guard.h"
 #include "headrace/runtime/store/local_store.h"
 
@@ -29,7 +30,10 @@ std::int64_t SteadyNanos() {
 }
 
 EventPort::EventPort(std::shared_ptr<LocalStore> store)
-    : store_(std::move(store)), generation_(ForkGeneration()), mean_gap_nanos_(kCloseNanos * 10) {}
+    : store_(std::move(store)),
+      sides_(std::make_unique<JoinSides>()),
+      generation_(ForkGeneration()),
+      mean_gap_nanos_(kCloseNanos * 10) {}
 
 EventPort::~EventPort() { ReleaseAll(); }
 
@@ -139,6 +143,7 @@ void EventPort::Retain(std::span<const ObjectId> objects) {
 }
 
 void EventPort::Release(std::span<const ObjectId> objects) {
+  sides_->Forget(objects);
   std::vector<ObjectId> known;
   {
     std::lock_guard lock(objects_mutex_);

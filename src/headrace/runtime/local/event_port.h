@@ -15,6 +15,7 @@
 
 namespace headrace {
 
+class JoinSides;
 class LocalStore;
 
 /// What one backend shares with the lanes that run its tasks: its event queue, and the account of
@@ -27,6 +28,8 @@ class EventPort {
   ~EventPort();
 
   LocalStore& store() { return *store_; }
+  /// What tasks of the thread lane share.
+  JoinSides& sides() { return *sides_; }
 
   /// Puts a task's output under the port's account and reports it.
   void Yield(TaskId task, std::uint32_t index, BlockHandle block);
@@ -58,6 +61,7 @@ class EventPort {
   void NoteArrivals(std::int64_t count);
 
   const std::shared_ptr<LocalStore> store_;
+  const std::unique_ptr<JoinSides> sides_;
   const std::uint64_t generation_;
   ShortMutex mutex_;
   std::condition_variable arrived_;

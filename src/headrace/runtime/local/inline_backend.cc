@@ -81,6 +81,7 @@ void InlineBackend::Wait(Instant deadline, std::vector<Event>* events) {
 
 Status InlineBackend::Open(Task& task) {
   TaskContext context;
+  context.sides = &port_->sides();
   context.functions = functions_;
   ARROW_ASSIGN_OR_RAISE(TaskInput input, LoadInput(task.id, task.order, port_->store()));
   return task.run.Open(task.order.program, std::move(input), context);

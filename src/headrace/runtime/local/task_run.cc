@@ -88,15 +88,27 @@ Result<TaskInput> LoadInput(TaskId id, const TaskOrder& order, LocalStore& store
   input.units = LoadUnits(order);
   input.left_blocks = order.left_inputs;
   input.keys = order.keys;
-  input.blocks.reserve(order.inputs.size());
-  input.infos.reserve(order.inputs.size());
-  for (std::size_t i = 0; i < order.inputs.size(); ++i) {
+  std::size_t side_begin = order.inputs.size();
+  for (const std::uint32_t count : order.sides) side_begin -= count;
+  input.blocks.reserve(side_begin);
+  input.infos.reserve(side_begin);
+  for (std::size_t i = 0; i < side_begin; ++i) {
     ARROW_ASSIGN_OR_RAISE(Block block, store.Get(order.inputs[i]));
     ARROW_ASSIGN_OR_RAISE(BlockInfo info, store.Info(order.inputs[i]));
     info.index = nullptr;  // Of the whole block.
     if (!order.ranges.empty()) CutToRange(order.ranges[i], &block, &info);
     input.blocks.push_back(std::move(block));
     input.infos.push_back(std::move(info));
+  }
+  for (const std::uint32_t count : order.sides) {
+    SideInput& side = input.sides.emplace_back();
+    for (std::size_t i = side_begin; i < side_begin + count; ++i) {
+      side.objects.push_back(order.inputs[i]);
+      ARROW_ASSIGN_OR_RAISE(side.blocks.emplace_back(), store.Get(order.inputs[i]));
+      ARROW_ASSIGN_OR_RAISE(side.infos.emplace_back(), store.Info(order.inputs[i]));
+      side.infos.back().index = nullptr;
+    }
+    side_begin += count;
   }
   return input;
 }

@@ -56,6 +56,7 @@ class ThreadLane::Task {
  private:
   Status Open() {
     TaskContext context;
+    context.sides = &port_->sides();
     if (order_.program->shared_output) {
       ARROW_ASSIGN_OR_RAISE(auto arena, Arena::ForProcess());
       context.pool = arena->pool();

@@ -305,6 +305,7 @@ Status WorkerPool::SendProgram(Worker& worker, const ProgramPtr& program) {
 
 Status WorkerPool::WriteOrder(Worker& worker, std::uint64_t key, WireWriter* out) {
   WorkerTask& task = tasks_.at(key);
+  HEADRACE_CHECK(task.order.sides.empty());  // Joins in mid-program are of the thread lane.
   out->U64(key);
   out->U64(task.order.program->id);
   out->I64(task.credit_bytes);

@@ -24,7 +24,9 @@ SimBackend::SimBackend(SimOptions options) : options_(std::move(options)), rng_(
 
 void SimBackend::StartTask(TaskId id, const TaskOrder& order) {
   if (!tasks_ever_.insert(id).second) return Violated("task started twice: " + id.ToString());
-  std::int64_t rows_in = order.inputs.empty() && !order.units.empty() ? -1 : 0;
+  std::size_t own = order.inputs.size();  // The others are sides of joins.
+  for (const std::uint32_t count : order.sides) own -= count;
+  std::int64_t rows_in = own == 0 && !order.units.empty() ? -1 : 0;
   for (std::size_t i = 0; i < order.inputs.size(); ++i) {
     const ObjectId input = order.inputs[i];
     auto at = objects_.find(input);
@@ -35,7 +37,7 @@ void SimBackend::StartTask(TaskId id, const TaskOrder& order) {
     if (range.begin < 0 || range.begin > range.end || range.end > rows) {
       Violated("rows that an input does not have: " + id.ToString());
     }
-    rows_in += range.end - range.begin;
+    if (i < own) rows_in += range.end - range.begin;
     ++inputs_in_use_[input];
   }
   if (order.credit_bytes < 1) Violated("task without credit: " + id.ToString());

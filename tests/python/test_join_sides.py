@@ -1,0 +1,151 @@
+"""Joins whose right side turns out to be small, against DuckDB: its size decides at run time."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from exchange_tables import in_order, row_set
+
+import headrace
+from headrace.aggregate import Count, Sum
+from headrace.expressions import col
+
+duckdb = pytest.importorskip("duckdb")
+pytestmark = pytest.mark.usefixtures("settings")
+
+_KINDS = ["inner", "left_outer", "left_semi", "left_anti"]
+_SQL = {"inner": "", "left_outer": "LEFT", "left_semi": "SEMI", "left_anti": "ANTI"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Sales (60,000 rows in three files) of goods (3,000) in shops (40)."""
+    path = tmp_path_factory.mktemp("sales")
+    for part in range(3):
+        rows = range(part * 20_000, (part + 1) * 20_000)
+        sales = {
+            "id": list(rows),
+            "good": [None if i % 97 == 0 else i * 7 % 3_300 for i in rows],
+            "shop": [f"s{i % 43}" for i in rows],
+        }
+        pq.write_table(pa.table(sales), path / f"sales-{part}.parquet", row_group_size=5_000)
+    goods = {"good": list(range(3_000)), "price": [i % 50 for i in range(3_000)]}
+    pq.write_table(pa.table(goods), path / "goods.parquet")
+    shops = {"shop": [f"s{i}" for i in range(40)], "town": [f"t{i % 7}" for i in range(40)]}
+    pq.write_table(pa.table(shops), path / "shops.parquet")
+    return path
+
+
+def _read(folder: pathlib.Path, name: str) -> headrace.Dataset:
+    paths = sorted(folder.glob(f"{name}*.parquet"))
+    return headrace.read_parquet([str(path) for path in paths])
+
+
+def _expected(folder: pathlib.Path, text: str) -> list[dict[str, Any]]:
+    connection = duckdb.connect()
+    for name in ("sales", "goods", "shops"):
+        connection.execute(f"CREATE VIEW {name} AS FROM '{folder}/{name}*.parquet'")
+    return connection.sql(text).to_arrow_table().to_pylist()  # type: ignore[no-any-return]
+
+
+def _operators(data: headrace.Dataset) -> Callable[[str], int]:
+    """Runs `data`; returns how many operators of that name had tasks."""
+    text = data.materialize().stats()
+    return lambda name: len(re.findall(rf" {re.escape(name)}: [1-9]\d* tasks", text))
+
+
+@pytest.mark.parametrize("kind", _KINDS)
+def test_the_tasks_that_read_the_left_side_join(folder: pathlib.Path, kind: str) -> None:
+    made = _read(folder, "sales").join(_read(folder, "goods"), kind, 0, ("good",))
+    text = f"FROM sales {_SQL[kind]} JOIN goods USING (good)"
+    columns = "sales.*, price" if kind in ("inner", "left_outer") else "sales.*"
+    assert row_set(in_order(made)) == row_set(_expected(folder, f"SELECT {columns} {text}"))
+    having = _operators(made)
+    assert having("ReadParquet->Join") == 1
+    assert having("ReadParquet->Join(map)") == 1  # The right side's.
+
+
+@pytest.mark.parametrize("kinds", [(a, b) for a in _KINDS for b in _KINDS])
+def test_two_joins_and_a_fold_in_one_task(folder: pathlib.Path, kinds: tuple[str, str]) -> None:
+    first, second = kinds
+    made = (
+        _read(folder, "sales")
+        .filter(expr=col("id") % 3 != 0)
+        .join(_read(folder, "goods"), first, 0, ("good",))
+        .join(_read(folder, "shops"), second, 0, ("shop",))
+        .groupby("shop")
+        .aggregate(Count(alias_name="n"), Sum("id", alias_name="ids"))
+        .materialize()
+    )
+    text = f"""
+        SELECT shop, count(*) AS n, sum(id)::BIGINT AS ids
+        FROM (SELECT sales.* FROM sales {_SQL[first]} JOIN goods USING (good) WHERE id % 3 <> 0)
+        {_SQL[second]} JOIN shops USING (shop) GROUP BY shop"""
+    assert row_set(in_order(made)) == row_set(_expected(folder, text))
+    names = re.findall(r"ReadParquet->Join->(?:Project->)?Join->Aggregate\(map\): \d", made.stats())
+    assert len(names) == 1
+
+
+@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize("empty", ["sales", "goods"])
+def test_a_side_without_rows(folder: pathlib.Path, kind: str, empty: str) -> None:
+    sales, goods = _read(folder, "sales"), _read(folder, "goods")
+    if empty == "sales":
+        sales = sales.filter(expr=col("id") < 0)
+    else:
+        goods = goods.filter(expr=col("good") < 0)
+    made = sales.join(goods, kind, 0, ("good",)).materialize()
+    expected = 60_000 if (empty, kind) in (("goods", "left_outer"), ("goods", "left_anti")) else 0
+    assert made.count() == expected
+    assert made.schema().names[:3] == ["id", "good", "shop"]
+
+
+def test_order_is_that_of_the_left_side_where_it_is_kept(folder: pathlib.Path) -> None:
+    headrace.DataContext.get_current().execution_options.preserve_order = True
+    made = _read(folder, "sales").join(_read(folder, "shops"), "inner", 0, ("shop",))
+    ids = made._to_table().column("id").to_pylist()
+    assert ids == sorted(ids)
+    assert len(ids) == len([i for i in range(60_000) if i % 43 < 40])
+
+
+def test_a_right_side_that_is_not_small_scatters_both(folder: pathlib.Path) -> None:
+    """With a budget of 2 MiB a side may have 128 KiB; here it has 144,000 bytes and more."""
+    options = headrace.DataContext.get_current().execution_options
+    options.resource_limits = headrace.ExecutionResources(object_store_memory=2 << 20)
+    goods = _read(folder, "goods")
+    three = goods.with_column("a", col("price") + 1).with_column("b", col("price") + 2)
+    made = _read(folder, "sales").join(
+        three.with_column("c", col("price")).with_column("d", col("price")), "inner", 0, ("good",)
+    )
+    text = "SELECT sales.*, price, price + 1 a, price + 2 b, price c, price d FROM sales JOIN goods"
+    assert row_set(in_order(made)) == row_set(_expected(folder, f"{text} USING (good)"))
+    having = _operators(made)
+    assert having("ReadParquet->Project->Join(map)") == having("ReadParquet->Join(map)") == 1
+    assert having("Join") == 1
+
+
+def test_a_limit_behind_it_stops_the_readers(folder: pathlib.Path) -> None:
+    made = _read(folder, "sales").join(_read(folder, "goods"), "inner", 0, ("good",)).limit(10)
+    rows = in_order(made)
+    assert len(rows) == 10
+    assert all(row["price"] == row["good"] % 50 for row in rows)
+
+
+def test_a_function_of_the_user_before_it(folder: pathlib.Path) -> None:
+    """Its tasks run in worker processes: they stream past the small side, or scatter."""
+    sales = _read(folder, "sales").map_batches(lambda batch: batch, batch_format="pyarrow")
+    made = sales.join(_read(folder, "shops"), "left_semi", 0, ("shop",))
+    assert made.count() == len([i for i in range(60_000) if i % 43 < 40])
+
+
+def test_an_error_names_operator_and_column(folder: pathlib.Path) -> None:
+    sales = _read(folder, "sales")
+    with pytest.raises(Exception, match="good") as caught:
+        sales.join(_read(folder, "shops"), "inner", 0, ("good",), ("shop",)).take_all()
+    assert "Join" in str(caught.value) or "join" in str(caught.value)
