@@ -42,6 +42,7 @@ _EXPORTS = {
         "RowBasedFileDatasink",
     ),
     "headrace.iterator": ("DataIterator", "DatasetIterator"),
+    "headrace.preprocessor": ("Preprocessor",),
     "headrace.read_api": (
         "from_arrow",
         "from_arrow_refs",
@@ -85,8 +86,11 @@ _SUBMODULES = (
     "expressions",
     "grouped_data",
     "iterator",
+    "preprocessor",
+    "preprocessors",
     "read_api",
     "stats",
+    "util",
 )
 
 __version__ = _core.__version__

@@ -16,6 +16,7 @@ from headrace.datasource import (
     RowBasedFileDatasink,
 )
 from headrace.iterator import DataIterator, DatasetIterator
+from headrace.preprocessor import Preprocessor
 from headrace.read_api import (
     from_arrow,
     from_arrow_refs,
@@ -65,6 +66,7 @@ __all__ = [
     "MaterializedDataset",
     "NodeIdStr",
     "ObjectRef",
+    "Preprocessor",
     "RandomSeedConfig",
     "ReadTask",
     "RowBasedFileDatasink",

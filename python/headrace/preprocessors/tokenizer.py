@@ -1,0 +1,97 @@
+"""`Tokenizer`: texts become lists of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from headrace.preprocessors.base import ColumnsPreprocessor, described
+from headrace.preprocessors.utils import simple_split_tokenizer
+from headrace.preprocessors.version_support import SerializablePreprocessor
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class TextPreprocessor(ColumnsPreprocessor):
+    """A preprocessor that tokenizes columns of text; null stays null."""
+
+    def __init__(
+        self,
+        columns: list[str],
+        tokenization_fn: Callable[[str], list[str]] | None,
+        output_columns: list[str] | None,
+    ) -> None:
+        super().__init__(columns, output_columns)
+        self._tokenization_fn = tokenization_fn or simple_split_tokenizer
+
+    @property
+    def tokenization_fn(self) -> Callable[[str], list[str]]:
+        return self._tokenization_fn
+
+    @property
+    def _shown_fn(self) -> _Name:
+        return _Name(getattr(self._tokenization_fn, "__name__", repr(self._tokenization_fn)))
+
+    def _encode_tokens(self, tokens: list[str], column: str) -> list[Any]:
+        raise NotImplementedError
+
+    def _transform_pandas(self, frame: pd.DataFrame) -> pd.DataFrame:
+        import pandas as pd
+
+        frame = frame.copy(deep=False)
+        inputs = [texts(frame[column]) for column in self._columns]
+        for values, column, output in zip(inputs, self._columns, self._output_columns, strict=True):
+            found = [
+                None if text is None else self._encode_tokens(self._tokenization_fn(text), column)
+                for text in values
+            ]
+            frame[output] = pd.Series(found, index=frame.index, dtype=object)
+        return frame
+
+
+class _Name(str):
+    """A text that shows without quotes."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def texts(series: pd.Series) -> list[Any]:
+    """Returns the values of a column as they are; what is missing as None."""
+    import pandas as pd
+
+    values = series.astype(object)
+    return values.where(~pd.isna(values), None).tolist()
+
+
+@SerializablePreprocessor(version=1, identifier="headrace.preprocessors.tokenizer")
+class Tokenizer(TextPreprocessor):
+    """Makes of each text the list of its tokens; null stays null.
+
+    Args:
+        columns: columns of text.
+        tokenization_fn: from a text to its tokens; default: what stands between single spaces.
+        output_columns: the results' columns; None: in place.
+    """
+
+    _is_fittable = False
+
+    def __init__(
+        self,
+        columns: list[str],
+        tokenization_fn: Callable[[str], list[str]] | None = None,
+        output_columns: list[str] | None = None,
+    ) -> None:
+        super().__init__(columns, tokenization_fn, output_columns)
+
+    def __repr__(self) -> str:
+        return described(
+            self,
+            columns=self._columns,
+            tokenization_fn=self._shown_fn,
+            output_columns=self._output_columns,
+        )
+
+    def _encode_tokens(self, tokens: list[str], column: str) -> list[Any]:
+        return tokens
