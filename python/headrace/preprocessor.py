@@ -4,8 +4,8 @@
     ds = scaler.transform(ds)
     batch = scaler.transform_batch(batch)
 
-A fitted preprocessor is a small value: it can be pickled, and used in other processes. The package's
-own are in `headrace.preprocessors`.
+A fitted preprocessor is a small value: it can be pickled, and used in other processes. Those of the
+package are in `headrace.preprocessors`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class PreprocessorNotFittedException(RuntimeError):
     """A preprocessor was to transform before it was fitted."""
 
 
-class Preprocessor(abc.ABC):
+class Preprocessor(abc.ABC):  # noqa: B024
     """A transformation of rows, perhaps with a state that `fit` learns.
 
     A subclass gives `_fit(ds)`, which sets `self.stats_`, or has `_is_fittable = False`; and one of

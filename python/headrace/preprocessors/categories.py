@@ -30,7 +30,8 @@ class CategoryCounts(AggregateFnV2[dict[Any, int], dict[Any, int]]):
         self._flatten = flatten
 
     def aggregate_block(self, block: Block) -> dict[Any, int]:
-        column = BlockAccessor.for_block(block).to_arrow().column(str(self.get_target_column()))
+        table = BlockAccessor.for_block(block).to_arrow()
+        column = plain(table.column(str(self.get_target_column())))
         if self._flatten and is_list(column.type):
             column = pc.list_flatten(column)
         try:
@@ -71,7 +72,7 @@ def find_categories(
     aggs: dict[str, AggregateFn] = {}
     for column in columns:
         known = schema is not None and column in schema.names
-        if known and column not in most and not is_list(schema.field(column).type):
+        if known and column not in most and _is_scalar(schema.field(column).type):
             aggs[column] = Unique(column, alias_name=column)  # The engine folds it.
         else:
             aggs[column] = CategoryCounts(column, flatten)
@@ -97,12 +98,28 @@ def _sorted(values: Iterable[Any], drop_missing: bool) -> list[Any]:
     return sorted(there)
 
 
+def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Returns a column of tensors as one of lists, of their elements; others as they are."""
+    if not isinstance(column.type, pa.BaseExtensionType):
+        return column
+    chunks = [chunk.storage for chunk in column.chunks]
+    if column.type.extension_name == "arrow.variable_shape_tensor":
+        chunks = [chunk.field("data") for chunk in chunks]
+    if not chunks:
+        return column.cast(column.type.storage_type)
+    return pa.chunked_array(chunks)
+
+
 def is_list(dtype: pa.DataType) -> bool:
     return (
         pa.types.is_list(dtype)
         or pa.types.is_large_list(dtype)
         or pa.types.is_fixed_size_list(dtype)
     )
+
+
+def _is_scalar(dtype: pa.DataType) -> bool:
+    return not (pa.types.is_nested(dtype) or isinstance(dtype, pa.BaseExtensionType))
 
 
 def hashable(value: Any) -> Any:

@@ -24,6 +24,7 @@ from headrace.preprocessors.categories import (
     hashable,
     is_list,
     list_parts,
+    plain,
 )
 from headrace.preprocessors.version_support import SerializablePreprocessor
 from headrace.util.data_batch_conversion import BatchFormat
@@ -54,6 +55,7 @@ class _Encoder(ColumnsPreprocessor):
         raise NotImplementedError
 
     def _encoded(self, inputs: dict[str, pa.ChunkedArray]) -> list[tuple[str, pa.Array]]:
+        inputs = {name: plain(column) for name, column in inputs.items()}
         check_no_missing(inputs, self._columns)
         return [
             (output, self._encode(inputs[column], self.stats_[f"unique_values({column})"]))
@@ -73,15 +75,28 @@ class _Encoder(ColumnsPreprocessor):
         frame = frame.copy(deep=False)
         inputs = _arrow_columns(frame, self._columns)
         for output, values in self._encoded(inputs):
-            frame[output] = values.to_pandas().to_numpy()
+            frame[output] = self._as_pandas(values)
         return frame
+
+    def _as_pandas(self, values: pa.Array) -> Any:
+        return values.to_pandas().to_numpy()
 
 
 def _arrow_columns(frame: pd.DataFrame, names: list[str]) -> dict[str, pa.ChunkedArray]:
-    from headrace._internal.convert import frame_to_table
+    from headrace._internal.convert import series_to_arrow
 
-    table = frame_to_table(frame[names])
-    return {name: table.column(name) for name in names}
+    columns = {}
+    for name in names:
+        values = frame[name]
+        if values.dtype == object:
+            lists = [v.tolist() if isinstance(v, np.ndarray) else v for v in values]
+            column = pa.array(lists, from_pandas=True)
+        else:
+            column = series_to_arrow(values)
+        columns[name] = (
+            column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
+        )
+    return columns
 
 
 @SerializablePreprocessor(version=1, identifier="headrace.preprocessors.ordinal_encoder")
@@ -222,6 +237,11 @@ class MultiHotEncoder(_Encoder):
 
     def _fit(self, ds: Dataset) -> None:
         self._learn(ds, self._max_categories, True)
+
+    def _as_pandas(self, values: pa.Array) -> Any:
+        lists = np.empty(len(values), dtype=object)
+        lists[:] = values.to_pylist()
+        return lists
 
     def _encode(self, column: pa.ChunkedArray, categories: dict[Any, int]) -> pa.Array:
         if is_list(column.type):

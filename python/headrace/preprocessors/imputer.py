@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import numbers
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +108,8 @@ def _filled(series: pd.Series, value: Any) -> pd.Series:
     if hasattr(dtype, "pyarrow_dtype"):
         if dtype.kind in "iu" and isinstance(value, float):
             value = int(value)
+        elif dtype.type is decimal.Decimal and isinstance(value, float):
+            value = decimal.Decimal(str(value))
     elif dtype.kind in "fiu" and isinstance(value, str):
         series = series.astype(object)
     return series.fillna(value).infer_objects()

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from headrace.dataset import Dataset
 
+_QUANTILES = ("low_quantile", "median", "high_quantile")
+
 
 class _Scaler(ColumnsPreprocessor):
     """Makes (x - center) / scale of each column; a scale of 0 counts as 1."""
@@ -150,7 +152,8 @@ class RobustScaler(_Scaler):
 
     Args:
         columns: columns of numbers.
-        quantile_range: the lower and the upper quantile, shares in [0, 1].
+        quantile_range: the lower and the upper quantile, shares in [0, 1]; `fit` raises ValueError
+            for others.
         output_columns: the results' columns; None: in place.
         quantile_precision: values that the sketch keeps; the more, the closer.
     """
@@ -189,6 +192,8 @@ class RobustScaler(_Scaler):
 
         low, high = self._quantile_range
         shares = [low, 0.5, high]
+        if not all(0 <= share <= 1 for share in shares):
+            raise ValueError(f"quantile_range must be of shares in [0, 1], got: {(low, high)}")
         found = fold(
             ds,
             [ApproximateQuantile(c, shares, self._quantile_precision, c) for c in self._columns],
@@ -196,11 +201,9 @@ class RobustScaler(_Scaler):
         self.stats_ = {}
         for column in self._columns:
             quantiles = found[column] or [None] * 3
-            for name, value in zip(("low_quantile", "median", "high_quantile"), quantiles):
+            for name, value in zip(_QUANTILES, quantiles, strict=True):
                 self.stats_[f"{name}({column})"] = value
 
     def _center_and_scale(self, column: str) -> tuple[Any, Any]:
-        low, median, high = (
-            self.stats_[f"{name}({column})"] for name in ("low_quantile", "median", "high_quantile")
-        )
+        low, median, high = (self.stats_[f"{name}({column})"] for name in _QUANTILES)
         return median, None if low is None else high - low

@@ -24,7 +24,7 @@ class UnknownPreprocessorError(ValueError):
         super().__init__(f"Unknown preprocessor type: {preprocessor_type}")
 
 
-def SerializablePreprocessor(version: int, identifier: str) -> Callable[[_Class], _Class]:  # noqa: N802
+def SerializablePreprocessor(version: int, identifier: str) -> Callable[[_Class], _Class]:
     """Decorates a class with the name that its serialized preprocessors bear.
 
     Args:
