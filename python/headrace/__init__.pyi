@@ -1,4 +1,5 @@
 from headrace._internal.compute import ActorPoolStrategy, TaskPoolStrategy
+from headrace._internal.dataset_mix import MixStoppingCondition
 from headrace._internal.execution_options import ExecutionOptions, ExecutionResources
 from headrace._internal.refs import ObjectRef, get, put
 from headrace._internal.runtime import init, is_initialized, shutdown
@@ -64,6 +65,7 @@ __all__ = [
     "ExecutionResources",
     "FileShuffleConfig",
     "MaterializedDataset",
+    "MixStoppingCondition",
     "NodeIdStr",
     "ObjectRef",
     "Preprocessor",

@@ -35,7 +35,7 @@ class CategoryCounts(AggregateFnV2[dict[Any, int], dict[Any, int]]):
         if self._flatten and is_list(column.type):
             column = pc.list_flatten(column)
         try:
-            counted = pc.value_counts(column)
+            counted = pc.call_function("value_counts", [column])
         except pa.ArrowNotImplementedError:
             return Counter(hashable(value) for value in column.to_pylist())
         values, counts = counted.field("values").to_pylist(), counted.field("counts").to_pylist()
@@ -79,7 +79,7 @@ def find_categories(
     found = fold(ds, list(aggs.values()))
     categories = {}
     for column, agg in aggs.items():
-        values = found[agg.name] or []
+        values: Any = found[agg.name] or {}
         if column in most:
             values.pop(None, None)
             values = [value for value, _ in Counter(values).most_common(most[column])]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from headrace.dataset import Dataset
 
-    Edges = Iterable[float] | pd.IntervalIndex
-    Dtypes = dict[str, pd.CategoricalDtype | type[np.integer]]
+    Edges: TypeAlias = Iterable[float] | pd.IntervalIndex
+    Dtypes: TypeAlias = dict[str, pd.CategoricalDtype | type[np.integer]]
 
 
 class _Discretizer(ColumnsPreprocessor):
@@ -215,7 +215,7 @@ def uniform_edges(column: str, least: Any, greatest: Any, count: int, right: boo
         raise ValueError(f"Column '{column}' has no values to make bins of.")
     if not isinstance(least, numbers.Number):
         raise TypeError(f"Column '{column}' has no numbers, but {type(least).__name__}")
-    low, high = float(least), float(greatest)
+    low, high = float(least), float(greatest)  # type: ignore[arg-type]
     if low == high:
         margin = 0.001 * abs(low) or 0.001
         return np.linspace(low - margin, high + margin, count + 1)

@@ -374,8 +374,12 @@ class Categorizer(ColumnsPreprocessor):
         self.stats_ = {**self._dtypes, **made}
 
     def _transform_pandas(self, frame: pd.DataFrame) -> pd.DataFrame:
+        import pandas as pd
+
         frame = frame.copy(deep=False)
         inputs = [frame[column] for column in self._columns]
         for values, column, output in zip(inputs, self._columns, self._output_columns, strict=True):
-            frame[output] = values.astype(self.stats_[column])
+            dtype = self.stats_[column]
+            codes = dtype.categories.get_indexer(pd.Index(values.astype(object)))
+            frame[output] = pd.Categorical.from_codes(codes, dtype=dtype)
         return frame

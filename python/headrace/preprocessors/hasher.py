@@ -8,7 +8,7 @@ import numpy as np
 
 from headrace.preprocessor import SerializablePreprocessorBase
 from headrace.preprocessors.base import as_floats, described
-from headrace.preprocessors.utils import simple_hash
+from headrace.preprocessors.tokens import simple_hash
 from headrace.preprocessors.version_support import SerializablePreprocessor
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from headrace.preprocessors.base import ColumnsPreprocessor, described
-from headrace.preprocessors.utils import simple_split_tokenizer
+from headrace.preprocessors.tokens import simple_split_tokenizer
 from headrace.preprocessors.version_support import SerializablePreprocessor
 
 if TYPE_CHECKING:

@@ -84,7 +84,7 @@ class TorchVisionPreprocessor(ColumnsPreprocessor):
         import torch
 
         try:
-            made = self._torchvision_transform(torch.as_tensor(np.require(image, None, "CW")))
+            made = self._torchvision_transform(torch.as_tensor(np.require(image, None, ["C", "W"])))
         except TypeError:
             made = self._torchvision_transform(image)  # type: ignore[arg-type]
         if isinstance(made, torch.Tensor):

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from headrace.preprocessors.base import described
 from headrace.preprocessors.tokenizer import TextPreprocessor
-from headrace.preprocessors.utils import simple_hash
+from headrace.preprocessors.tokens import simple_hash
 from headrace.preprocessors.version_support import SerializablePreprocessor
 
 if TYPE_CHECKING:

@@ -44,6 +44,7 @@ std::string_view KindOf(const LogicalKind& kind) {
     std::string_view operator()(const logical::Project&) const { return "Project"; }
     std::string_view operator()(const logical::Limit&) const { return "Limit"; }
     std::string_view operator()(const logical::Union&) const { return "Union"; }
+    std::string_view operator()(const logical::Mix&) const { return "Mix"; }
     std::string_view operator()(const logical::Write&) const { return "Write"; }
     std::string_view operator()(const logical::Repartition&) const { return "Repartition"; }
     std::string_view operator()(const logical::RandomShuffle&) const { return "RandomShuffle"; }
@@ -151,6 +152,7 @@ std::string_view KindOf(const OperatorSpec& op) {
   }
   if (op.As<LimitOperator>() != nullptr) return "LimitOperator";
   if (op.As<ExchangeOperator>() != nullptr) return "ExchangeOperator";
+  if (op.As<MixOperator>() != nullptr) return "MixOperator";
   return op.As<UnionOperator>() != nullptr ? "UnionOperator" : "InputDataBuffer";
 }
 

@@ -13,4 +13,4 @@ def simple_split_tokenizer(value: str) -> list[str]:
 
 def simple_hash(value: Any, num_features: int) -> int:
     """Returns a number in [0, `num_features`) that depends on the text of `value` alone."""
-    return int(hashlib.sha1(str(value).encode()).hexdigest(), 16) % num_features
+    return int.from_bytes(hashlib.sha256(str(value).encode()).digest(), "big") % num_features
