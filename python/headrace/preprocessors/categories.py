@@ -35,7 +35,7 @@ class CategoryCounts(AggregateFnV2[dict[Any, int], dict[Any, int]]):
         if self._flatten and is_list(column.type):
             column = pc.list_flatten(column)
         try:
-            counted = pc.call_function("value_counts", [column])
+            counted = pc.value_counts(column)
         except pa.ArrowNotImplementedError:
             return Counter(hashable(value) for value in column.to_pylist())
         values, counts = counted.field("values").to_pylist(), counted.field("counts").to_pylist()
@@ -71,8 +71,8 @@ def find_categories(
     schema = ds._known_schema()
     aggs: dict[str, AggregateFn] = {}
     for column in columns:
-        known = schema is not None and column in schema.names
-        if known and column not in most and _is_scalar(schema.field(column).type):
+        known = schema.field(column) if schema is not None and column in schema.names else None
+        if known is not None and column not in most and _is_scalar(known.type):
             aggs[column] = Unique(column, alias_name=column)  # The engine folds it.
         else:
             aggs[column] = CategoryCounts(column, flatten)
