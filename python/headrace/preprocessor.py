@@ -221,8 +221,12 @@ class Preprocessor(abc.ABC):  # noqa: B024
         preferred = self.preferred_batch_format()
         return preferred if preferred in there else there[0]
 
+    def _form_for_datasets(self) -> BatchFormat:
+        """Returns the form that `transform` works on; `transform_batch` has the preferred one."""
+        return self._determine_transform_to_use()
+
     def _transform(self, ds: Dataset, arguments: dict[str, Any]) -> Dataset:
-        form = self._determine_transform_to_use()
+        form = self._form_for_datasets()
         return ds.map_batches(
             _Transformation(self, form),
             batch_format="pyarrow" if form == BatchFormat.ARROW else form.value,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from headrace.preprocessor import SerializablePreprocessorBase
 
@@ -57,6 +58,14 @@ def described(preprocessor: Any, **fields: Any) -> str:
     """Returns the text of `repr`: the class and the fields."""
     shown = ", ".join(f"{name}={value!r}" for name, value in fields.items())
     return f"{type(preprocessor).__name__}({shown})"
+
+
+def with_column(table: pa.Table, name: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:
+    """Returns the table with a column in place of that of this name, or as its last."""
+    at = table.schema.get_field_index(name)
+    if at < 0:
+        return table.append_column(name, values)
+    return table.set_column(at, name, values)
 
 
 def fold(ds: Dataset, aggs: list[AggregateFn]) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from headrace.preprocessor import SerializablePreprocessorBase
-from headrace.preprocessors.base import as_floats
+from headrace.preprocessors.base import as_floats, with_column
 from headrace.preprocessors.version_support import SerializablePreprocessor
+from headrace.util.data_batch_conversion import BatchFormat
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,10 +86,31 @@ class Concatenator(SerializablePreprocessorBase):
     def get_output_columns(self) -> list[str]:
         return [self._output_column_name]
 
-    def _transform_pandas(self, frame: pd.DataFrame) -> pd.DataFrame:
-        missing = set(self._columns) - set(frame.columns)
+    def _check(self, there: Iterable[str]) -> None:
+        missing = set(self._columns) - set(there)
         if missing and self._raise_if_missing:
             raise ValueError(f"Missing columns specified in '{self._columns}': {missing}")
+        if missing:
+            raise KeyError(", ".join(sorted(missing)))
+
+    def _form_for_datasets(self) -> BatchFormat:
+        # A DataFrame would hold an array for each row.
+        return BatchFormat.ARROW
+
+    def _transform_arrow(self, table: pa.Table) -> pa.Table:
+        from headrace._internal.convert import list_to_arrow, table_to_pandas, tensors_to_arrow
+
+        self._check(table.column_names)
+        read = list(dict.fromkeys(self._columns))
+        frame = table_to_pandas(table.select(read))
+        vectors = self._vectors([_values(frame[column]) for column in self._columns])
+        column = None if vectors.dtype == object else tensors_to_arrow(vectors)
+        if column is None:
+            column = list_to_arrow(list(vectors))
+        return with_column(table.drop_columns(read), self._output_column_name, column)
+
+    def _transform_pandas(self, frame: pd.DataFrame) -> pd.DataFrame:
+        self._check(frame.columns)
         vectors = self._vectors([_values(frame[column]) for column in self._columns])
         frame = frame.drop(columns=list(dict.fromkeys(self._columns)))
         frame[self._output_column_name] = list(vectors)

@@ -16,7 +16,7 @@ from headrace.preprocessor import (
     PreprocessorNotFittedException,
     SerializablePreprocessorBase,
 )
-from headrace.preprocessors.base import ColumnsPreprocessor, described
+from headrace.preprocessors.base import ColumnsPreprocessor, described, with_column
 from headrace.preprocessors.categories import (
     check_no_missing,
     codes_of,
@@ -64,11 +64,7 @@ class _Encoder(ColumnsPreprocessor):
 
     def _transform_arrow(self, table: pa.Table) -> pa.Table:
         for output, values in self._encoded({name: table.column(name) for name in self._columns}):
-            at = table.schema.get_field_index(output)
-            if at < 0:
-                table = table.append_column(output, values)
-            else:
-                table = table.set_column(at, output, values)
+            table = with_column(table, output, values)
         return table
 
     def _transform_pandas(self, frame: pd.DataFrame) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from headrace.preprocessors.base import (
     described,
     fold,
     missing_as_none,
+    with_column,
 )
 from headrace.preprocessors.version_support import SerializablePreprocessor
 from headrace.util.data_batch_conversion import BatchFormat
@@ -86,11 +87,7 @@ class StandardScaler(_Scaler):
             else:
                 values = pc.cast(inputs[column], pa.float64())
                 scaled = pc.divide(pc.subtract(values, center), scale)
-            at = table.schema.get_field_index(output)
-            if at < 0:
-                table = table.append_column(output, scaled)
-            else:
-                table = table.set_column(at, output, scaled)
+            table = with_column(table, output, scaled)
         return table
 
     @classmethod

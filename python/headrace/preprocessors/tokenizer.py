@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from headrace.preprocessors.base import ColumnsPreprocessor, described
+import pyarrow as pa
+
+from headrace.preprocessors.base import ColumnsPreprocessor, described, with_column
 from headrace.preprocessors.tokens import simple_split_tokenizer
 from headrace.preprocessors.version_support import SerializablePreprocessor
+from headrace.util.data_batch_conversion import BatchFormat
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,8 +36,24 @@ class TextPreprocessor(ColumnsPreprocessor):
     def _shown_fn(self) -> _Name:
         return _Name(getattr(self._tokenization_fn, "__name__", repr(self._tokenization_fn)))
 
-    def _encode_tokens(self, tokens: list[str], column: str) -> list[Any]:
+    def _encode(self, tokens: list[list[str] | None], column: str) -> pa.Array:
+        """Returns the result of the rows' tokens; None: the row is null."""
         raise NotImplementedError
+
+    def _encoded(self, values: list[str | None], column: str) -> pa.Array:
+        tokenize = self._tokenization_fn
+        tokens = [None if text is None else tokenize(text) for text in values]
+        return self._encode(tokens, column)
+
+    def _form_for_datasets(self) -> BatchFormat:
+        # A DataFrame would hold a Python list for each row.
+        return BatchFormat.ARROW
+
+    def _transform_arrow(self, table: pa.Table) -> pa.Table:
+        inputs = [table.column(column).to_pylist() for column in self._columns]
+        for values, column, output in zip(inputs, self._columns, self._output_columns, strict=True):
+            table = with_column(table, output, self._encoded(values, column))
+        return table
 
     def _transform_pandas(self, frame: pd.DataFrame) -> pd.DataFrame:
         import pandas as pd
@@ -42,11 +61,8 @@ class TextPreprocessor(ColumnsPreprocessor):
         frame = frame.copy(deep=False)
         inputs = [texts(frame[column]) for column in self._columns]
         for values, column, output in zip(inputs, self._columns, self._output_columns, strict=True):
-            found = [
-                None if text is None else self._encode_tokens(self._tokenization_fn(text), column)
-                for text in values
-            ]
-            frame[output] = pd.Series(found, index=frame.index, dtype=object)
+            made = self._encoded(values, column).to_pylist()
+            frame[output] = pd.Series(made, index=frame.index, dtype=object)
         return frame
 
 
@@ -93,5 +109,7 @@ class Tokenizer(TextPreprocessor):
             output_columns=self._output_columns,
         )
 
-    def _encode_tokens(self, tokens: list[str], column: str) -> list[Any]:
-        return tokens
+    def _encode(self, tokens: list[list[str] | None], column: str) -> pa.Array:
+        from headrace._internal.convert import list_to_arrow
+
+        return list_to_arrow(tokens) if any(tokens) else pa.array(tokens, pa.list_(pa.string()))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from headrace.preprocessors.base import described
@@ -55,11 +57,10 @@ class HashingVectorizer(TextPreprocessor):
             output_columns=self._output_columns,
         )
 
-    def _encode_tokens(self, tokens: list[str], column: str) -> list[Any]:
-        counts = [0] * self._num_features
-        for token in tokens:
-            counts[simple_hash(token, self._num_features)] += 1
-        return counts
+    def _encode(self, tokens: list[list[str] | None], column: str) -> pa.Array:
+        different = {token for row in tokens if row for token in row}
+        places = {token: simple_hash(token, self._num_features) for token in different}
+        return _counts_at(places, self._num_features, tokens)
 
 
 @SerializablePreprocessor(version=1, identifier="headrace.preprocessors.count_vectorizer")
@@ -114,9 +115,23 @@ class CountVectorizer(TextPreprocessor):
             for column, total in zip(self._columns, totals, strict=True)
         }
 
-    def _encode_tokens(self, tokens: list[str], column: str) -> list[Any]:
-        counts = Counter(tokens)
-        return [counts[token] for token in self.stats_[f"token_counts({column})"]]
+    def _encode(self, tokens: list[list[str] | None], column: str) -> pa.Array:
+        known = self.stats_[f"token_counts({column})"]
+        places = {token: i for i, token in enumerate(known)}
+        return _counts_at(places, len(places), tokens)
+
+
+def _counts_at(places: dict[str, int], width: int, tokens: list[list[str] | None]) -> pa.Array:
+    """Returns for each row a list of `width`: how many of its tokens have each place."""
+    there = np.array([row is not None for row in tokens], bool)
+    found = [
+        [places[token] for token in row if token in places] for row in tokens if row is not None
+    ]
+    rows = np.repeat(np.arange(len(found)), [len(row) for row in found])
+    flat = np.fromiter(itertools.chain.from_iterable(found), np.int64, len(rows))
+    counts = np.bincount(rows * width + flat, minlength=len(found) * width).astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum(there * width)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(counts), mask=pa.array(~there))
 
 
 class _TokenCounts:
