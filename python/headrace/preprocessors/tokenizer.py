@@ -36,14 +36,9 @@ class TextPreprocessor(ColumnsPreprocessor):
     def _shown_fn(self) -> _Name:
         return _Name(getattr(self._tokenization_fn, "__name__", repr(self._tokenization_fn)))
 
-    def _encode(self, tokens: list[list[str] | None], column: str) -> pa.Array:
-        """Returns the result of the rows' tokens; None: the row is null."""
-        raise NotImplementedError
-
     def _encoded(self, values: list[str | None], column: str) -> pa.Array:
-        tokenize = self._tokenization_fn
-        tokens = [None if text is None else tokenize(text) for text in values]
-        return self._encode(tokens, column)
+        """Returns a column of lists of the rows' texts; those of null are null."""
+        raise NotImplementedError
 
     def _form_for_datasets(self) -> BatchFormat:
         # A DataFrame would hold a Python list for each row.
@@ -109,7 +104,22 @@ class Tokenizer(TextPreprocessor):
             output_columns=self._output_columns,
         )
 
-    def _encode(self, tokens: list[list[str] | None], column: str) -> pa.Array:
+    def _encoded(self, values: list[str | None], column: str) -> pa.Array:
         from headrace._internal.convert import list_to_arrow
 
-        return list_to_arrow(tokens) if any(tokens) else pa.array(tokens, pa.list_(pa.string()))
+        # No list is kept for each row: the collector of garbage would look at all of them.
+        flat: list[Any] = []
+        ends = [0]
+        for text in values:
+            if text is not None:
+                flat.extend(self._tokenization_fn(text))
+            ends.append(len(flat))
+        tokens = list_to_arrow(flat) if flat else pa.array([], pa.string())
+        return lists_of(tokens, ends, values)
+
+
+def lists_of(elements: pa.Array, ends: Any, values: list[str | None]) -> pa.Array:
+    """Returns a column of lists: that of row i has the elements from ends[i] to ends[i + 1], and is
+    null where values[i] is None."""
+    null = pa.array([value is None for value in values], pa.bool_())
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), elements, mask=null)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
+import array
+import functools
 import pickle
 from collections import Counter
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.preprocessors.base import described
-from headrace.preprocessors.tokenizer import TextPreprocessor
+from headrace.preprocessors.tokenizer import TextPreprocessor, lists_of
 from headrace.preprocessors.tokens import simple_hash
 from headrace.preprocessors.version_support import SerializablePreprocessor
 
@@ -20,8 +21,32 @@ if TYPE_CHECKING:
     from headrace.dataset import Dataset
 
 
+class _Vectorizer(TextPreprocessor):
+    """Counts the tokens of each text by their places."""
+
+    def _counts(
+        self, values: list[str | None], place_of: Callable[[str], int | None], width: int
+    ) -> pa.Array:
+        """Returns lists of `width` numbers; a token whose place is None does not count."""
+        # No list is kept for each row: the collector of garbage would look at all of them.
+        places, ends = array.array("q"), array.array("q", [0])
+        texts = 0
+        for text in values:
+            if text is None:
+                continue
+            for token in self._tokenization_fn(text):
+                place = place_of(token)
+                if place is not None:
+                    places.append(texts * width + place)
+            texts += 1
+        for text in values:
+            ends.append(ends[-1] + (0 if text is None else width))
+        counts = np.bincount(np.array(places, np.int64), minlength=texts * width)
+        return lists_of(pa.array(counts.astype(np.int64)), np.array(ends), values)
+
+
 @SerializablePreprocessor(version=1, identifier="headrace.preprocessors.hashing_vectorizer")
-class HashingVectorizer(TextPreprocessor):
+class HashingVectorizer(_Vectorizer):
     """Makes of each text a list of int64: how many of its tokens have each hash.
 
     Args:
@@ -57,14 +82,13 @@ class HashingVectorizer(TextPreprocessor):
             output_columns=self._output_columns,
         )
 
-    def _encode(self, tokens: list[list[str] | None], column: str) -> pa.Array:
-        different = {token for row in tokens if row for token in row}
-        places = {token: simple_hash(token, self._num_features) for token in different}
-        return _counts_at(places, self._num_features, tokens)
+    def _encoded(self, values: list[str | None], column: str) -> pa.Array:
+        place_of = functools.cache(lambda token: simple_hash(token, self._num_features))
+        return self._counts(values, place_of, self._num_features)
 
 
 @SerializablePreprocessor(version=1, identifier="headrace.preprocessors.count_vectorizer")
-class CountVectorizer(TextPreprocessor):
+class CountVectorizer(_Vectorizer):
     """Makes of each text a list of int64: how often each fitted token occurs in it.
 
     The tokens' places are those of `stats_["token_counts(column)"]`: the most frequent first, and
@@ -115,23 +139,10 @@ class CountVectorizer(TextPreprocessor):
             for column, total in zip(self._columns, totals, strict=True)
         }
 
-    def _encode(self, tokens: list[list[str] | None], column: str) -> pa.Array:
+    def _encoded(self, values: list[str | None], column: str) -> pa.Array:
         known = self.stats_[f"token_counts({column})"]
         places = {token: i for i, token in enumerate(known)}
-        return _counts_at(places, len(places), tokens)
-
-
-def _counts_at(places: dict[str, int], width: int, tokens: list[list[str] | None]) -> pa.Array:
-    """Returns for each row a list of `width`: how many of its tokens have each place."""
-    there = np.array([row is not None for row in tokens], bool)
-    found = [
-        [places[token] for token in row if token in places] for row in tokens if row is not None
-    ]
-    rows = np.repeat(np.arange(len(found)), [len(row) for row in found])
-    flat = np.fromiter(itertools.chain.from_iterable(found), np.int64, len(rows))
-    counts = np.bincount(rows * width + flat, minlength=len(found) * width).astype(np.int64)
-    offsets = np.concatenate([[0], np.cumsum(there * width)]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(counts), mask=pa.array(~there))
+        return self._counts(values, places.get, len(places))
 
 
 class _TokenCounts:
