@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 
 from headrace.preprocessor import SerializablePreprocessorBase
-from headrace.preprocessors.base import as_floats, described
+from headrace.preprocessors.base import as_floats, described, with_column
 from headrace.preprocessors.tokens import simple_hash
 from headrace.preprocessors.version_support import SerializablePreprocessor
+from headrace.util.data_batch_conversion import BatchFormat
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,8 +62,22 @@ class FeatureHasher(SerializablePreprocessorBase):
     def get_output_columns(self) -> list[str]:
         return [self._output_column]
 
+    def _form_for_datasets(self) -> BatchFormat:
+        # A DataFrame would hold an array for each row.
+        return BatchFormat.ARROW
+
+    def _transform_arrow(self, table: pa.Table) -> pa.Table:
+        from headrace._internal.convert import ndarray_to_arrow, table_to_pandas
+
+        vectors = self._vectors(table_to_pandas(table.select(self._columns)))
+        return with_column(table, self._output_column, ndarray_to_arrow(vectors))
+
     def _transform_pandas(self, frame: pd.DataFrame) -> pd.DataFrame:
-        frame = frame.copy(deep=False)
+        vectors = self._vectors(frame)
+        return frame.assign(**{self._output_column: list(vectors)})
+
+    def _vectors(self, frame: pd.DataFrame) -> np.ndarray:
+        """Returns (rows, num_features)."""
         vectors = np.zeros((len(frame), self._num_features), np.float64)
         whole = True
         for column in self._columns:
@@ -69,6 +85,5 @@ class FeatureHasher(SerializablePreprocessorBase):
             whole = whole and getattr(values.dtype, "kind", "O") in "iub"
             vectors[:, simple_hash(column, self._num_features)] += as_floats(values)
         if whole and not np.isnan(vectors).any():
-            vectors = vectors.astype(np.int64)
-        frame[self._output_column] = list(vectors)
-        return frame
+            return vectors.astype(np.int64)
+        return vectors
