@@ -64,6 +64,14 @@ PyPlan UnionOf(const std::vector<PyPlan>& plans) {
   return {LogicalOperator::Make(logical::Union{}, std::move(inputs))};
 }
 
+PyPlan MixOf(const std::vector<PyPlan>& plans, std::vector<double> weights, bool stop_on_shortest) {
+  if (plans.empty()) throw nb::value_error("a mix needs at least one plan");
+  std::vector<LogicalPtr> inputs;
+  for (const PyPlan& plan : plans) inputs.push_back(plan.plan);
+  logical::Mix mix{std::move(weights), stop_on_shortest};
+  return {LogicalOperator::Make(std::move(mix), std::move(inputs))};
+}
+
 // Workers must find the modules and relative paths that this process finds now.
 void WarmUp() {
   nb::object payload =
@@ -104,6 +112,7 @@ constexpr std::array<const char*, std::variant_size_v<LogicalKind>> kKindNames =
     "project",
     "limit",
     "union",
+    "mix",
     "write",
     "repartition",
     "random_shuffle",
@@ -195,6 +204,7 @@ void BindPlan(nb::module_& module) {
                   nb::arg("placement") = nb::none())
       .def_static("input_data", &InputDataOf, nb::arg("blocks"), nb::arg("name") = "InputData")
       .def_static("union", &UnionOf, nb::arg("plans"))
+      .def_static("mix", &MixOf, nb::arg("plans"), nb::arg("weights"), nb::arg("stop_on_shortest"))
       .def("map", &MapOver, nb::arg("function"), nb::arg("placement") = nb::none(),
            nb::arg("min_bundle_rows") = -1)
       .def(

@@ -25,6 +25,7 @@ from headrace._internal.runtime import configure_from_environment as _configure_
 # imported when it is first used (PEP 562). `__init__.pyi` has the same names for type checkers.
 _EXPORTS = {
     "headrace._internal.compute": ("ActorPoolStrategy", "TaskPoolStrategy"),
+    "headrace._internal.dataset_mix": ("MixStoppingCondition",),
     "headrace._internal.execution_options": ("ExecutionOptions", "ExecutionResources"),
     "headrace._internal.refs": ("ObjectRef", "get", "put"),
     "headrace._internal.runtime": ("init", "is_initialized", "shutdown"),
@@ -42,6 +43,7 @@ _EXPORTS = {
         "RowBasedFileDatasink",
     ),
     "headrace.iterator": ("DataIterator", "DatasetIterator"),
+    "headrace.preprocessor": ("Preprocessor",),
     "headrace.read_api": (
         "from_arrow",
         "from_arrow_refs",
@@ -85,8 +87,11 @@ _SUBMODULES = (
     "expressions",
     "grouped_data",
     "iterator",
+    "preprocessor",
+    "preprocessors",
     "read_api",
     "stats",
+    "util",
 )
 
 __version__ = _core.__version__

@@ -1,4 +1,5 @@
 from headrace._internal.compute import ActorPoolStrategy, TaskPoolStrategy
+from headrace._internal.dataset_mix import MixStoppingCondition
 from headrace._internal.execution_options import ExecutionOptions, ExecutionResources
 from headrace._internal.refs import ObjectRef, get, put
 from headrace._internal.runtime import init, is_initialized, shutdown
@@ -16,6 +17,7 @@ from headrace.datasource import (
     RowBasedFileDatasink,
 )
 from headrace.iterator import DataIterator, DatasetIterator
+from headrace.preprocessor import Preprocessor
 from headrace.read_api import (
     from_arrow,
     from_arrow_refs,
@@ -63,8 +65,10 @@ __all__ = [
     "ExecutionResources",
     "FileShuffleConfig",
     "MaterializedDataset",
+    "MixStoppingCondition",
     "NodeIdStr",
     "ObjectRef",
+    "Preprocessor",
     "RandomSeedConfig",
     "ReadTask",
     "RowBasedFileDatasink",

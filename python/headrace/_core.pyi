@@ -196,6 +196,8 @@ class Plan:
     def input_data(blocks: Sequence[BlockRef], name: str = "InputData") -> Plan: ...
     @staticmethod
     def union(plans: Sequence[Plan]) -> Plan: ...
+    @staticmethod
+    def mix(plans: Sequence[Plan], weights: Sequence[float], stop_on_shortest: bool) -> Plan: ...
     def map(
         self, function: Function, placement: Placement | None = None, min_bundle_rows: int = -1
     ) -> Plan: ...
@@ -261,7 +263,7 @@ class Plan:
     def name(self) -> str: ...
     @property
     def kind(self) -> str:
-        """ "read", "input_data", "map", "filter", "project", "limit", "union", "write",
+        """ "read", "input_data", "map", "filter", "project", "limit", "union", "mix", "write",
         "repartition", "random_shuffle", "randomize_blocks", "sort", "aggregate", "group", "join",
         "zip"."""
     @property

@@ -11,6 +11,7 @@ import pyarrow as pa
 from headrace import _core
 from headrace._internal.dataset_consume import ConsumeMixin, RefBundle
 from headrace._internal.dataset_exchange import ExchangeMixin
+from headrace._internal.dataset_mix import MixMixin
 from headrace._internal.dataset_split import SplitMixin
 from headrace._internal.dataset_transform import TransformMixin
 from headrace._internal.dataset_write import WriteMixin
@@ -70,6 +71,7 @@ def type_name(dtype: pa.DataType) -> str:
 class Dataset(
     TransformMixin,
     ExchangeMixin,
+    MixMixin,
     ConsumeMixin,
     SplitMixin,
     TensorBatchesMixin,

@@ -15,6 +15,7 @@
 //   map blocks=1 bytes=64MiB [actors=MIN-MAX] [cap=N] [bundle=ROWS] [ordered] [error=N]
 //   limit rows=N                           rows: each block has 10, unless rows=N says else
 //   union inputs=N                         of the last N chains
+//   mix inputs=N first=N shortest          the same; the first one's weight, the others' is 1
 //   machine cpu=2 store=256MiB [holds]     holds: waiting tasks keep their cpu
 //   consumer prefetch=1 think=50ms [stop_after=N]
 //   lose task=OP#ORDINAL.ATTEMPT before=OUTPUT
@@ -108,6 +109,12 @@ class Script {
     if (verb == "read") return AddTask("Read", {});
     if (verb == "map") return AddTask("Map", TakeChains(1));
     if (verb == "union") return Add("Union", UnionOperator{}, TakeChains(Number("inputs", 2)));
+    if (verb == "mix") {
+      MixOperator mix{.weights = {}, .stop_on_shortest = Has("shortest")};
+      mix.weights.assign(static_cast<std::size_t>(Number("inputs", 2)), 1.0);
+      mix.weights.front() = static_cast<double>(Number("first", 1));
+      return Add("Mix", std::move(mix), TakeChains(Number("inputs", 2)));
+    }
     if (verb == "limit") {
       auto cut = std::make_shared<TaskProgram>();
       cut->name = "Limit";

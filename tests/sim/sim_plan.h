@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -212,7 +214,15 @@ class PlanMaker {
       for (std::int64_t i = Between(rng_, 1, 3); i > 0; --i) {
         inputs.push_back(Chain(static_cast<int>(Between(rng_, 0, 2)), unions - 1));
       }
-      at = Add({.name = "Union", .kind = UnionOperator{}, .inputs = std::move(inputs)});
+      if (rng_.Chance(0.3)) {
+        MixOperator mix{.weights = {}, .stop_on_shortest = rng_.Chance(0.3)};
+        for (std::size_t i = 0; i < inputs.size(); ++i) {
+          mix.weights.push_back(static_cast<double>(Between(rng_, 1, 4)));
+        }
+        at = Add({.name = "Mix", .kind = std::move(mix), .inputs = std::move(inputs)});
+      } else {
+        at = Add({.name = "Union", .kind = UnionOperator{}, .inputs = std::move(inputs)});
+      }
     } else {
       at = Root();
     }
@@ -414,6 +424,37 @@ class Oracle {
     return blocks;
   }
 
+  /// By turns, as a list of the blocks that are left of each input says.
+  Blocks Mixed(const MixOperator& mix, const std::vector<OperatorId>& inputs) {
+    std::vector<std::deque<BlockInfo>> left;
+    double all_weights = 0, all_rows = 0;
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      const Blocks blocks = Eval(inputs[i].value);
+      left.emplace_back(blocks.begin(), blocks.end());
+      all_weights += mix.weights[i];
+    }
+    std::vector<double> taken(inputs.size());
+    Blocks out;
+    while (true) {
+      std::vector<std::tuple<double, double, std::size_t>> lacks;  // The least has its turn.
+      for (std::size_t i = 0; i < left.size(); ++i) {
+        if (left[i].empty() && mix.stop_on_shortest) return out;
+        if (left[i].empty()) continue;
+        const double share = mix.weights[i] / all_weights;
+        lacks.emplace_back(taken[i] - share * all_rows, -share, i);
+      }
+      if (lacks.empty()) return out;
+      const std::size_t next = std::get<2>(*std::min_element(lacks.begin(), lacks.end()));
+      BlockInfo block = std::move(left[next].front());
+      left[next].pop_front();
+      taken[next] += static_cast<double>(block.num_rows);
+      all_rows += static_cast<double>(block.num_rows);
+      block.position.path.insert(block.position.path.begin(),
+                                 static_cast<std::uint32_t>(out.size()));
+      out.push_back(std::move(block));
+    }
+  }
+
   Blocks Eval(std::int32_t index, const TaskProgram* last = nullptr) {
     const OperatorId op{index};
     const OperatorSpec& spec = case_.plan.operators[static_cast<std::size_t>(index)];
@@ -429,6 +470,9 @@ class Oracle {
           out.push_back(std::move(row));
         }
       }
+    } else if (const auto* mix = spec.As<MixOperator>()) {
+      out_.has_limit = out_.has_limit || mix->stop_on_shortest;
+      out = Mixed(*mix, spec.inputs);
     } else if (const auto* limit = spec.As<LimitOperator>()) {
       out_.has_limit = true;
       std::int64_t left = limit->rows;

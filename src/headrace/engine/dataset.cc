@@ -157,6 +157,15 @@ Dataset Dataset::Union(std::vector<Dataset> others) const {
   return Dataset(session_, LogicalOperator::Make(logical::Union{}, std::move(inputs)), options_);
 }
 
+Dataset Dataset::Mix(std::vector<Dataset> others, std::vector<double> weights,
+                     bool stop_on_shortest) const {
+  std::vector<LogicalPtr> inputs{plan_};
+  for (const Dataset& other : others) inputs.push_back(other.plan_);
+  if (weights.empty()) weights.assign(inputs.size(), 1.0);
+  logical::Mix mix{std::move(weights), stop_on_shortest};
+  return Dataset(session_, LogicalOperator::Make(std::move(mix), std::move(inputs)), options_);
+}
+
 // ---- Consume --------------------------------------------------------------------------------
 
 Result<std::unique_ptr<Execution>> Dataset::Execute(const ExecutionOptions& options) const {

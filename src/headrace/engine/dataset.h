@@ -118,6 +118,10 @@ class Dataset {
   Dataset RenameColumns(std::vector<std::pair<std::string, std::string>> old_and_new) const;
   Dataset Limit(std::int64_t rows) const;
   Dataset Union(std::vector<Dataset> others) const;
+  /// Blocks of this and the others by turns, their rows in the ratio of `weights`: one for each
+  /// dataset, positive; none: equal. A dataset that has ended drops out, or ends the whole.
+  Dataset Mix(std::vector<Dataset> others, std::vector<double> weights = {},
+              bool stop_on_shortest = false) const;
 
   // ---- Transform with all rows at hand; see protocol/exchange.h. Seeds unset: each run differs.
 

@@ -82,6 +82,18 @@ TEST_F(DatasetTest, UnionOfOneInputTwice) {
   EXPECT_EQ(Ids(**table), (std::vector<std::int64_t>{0, 1, 2, 3, 4, 0, 1, 2, 3, 4}));
 }
 
+TEST_F(DatasetTest, MixTakesBlocksByTurns) {
+  Dataset ds = *(*Dataset::Range(6, 3)).Materialize();
+  Dataset other = *(*Dataset::Range(4, 1)).Materialize();
+  auto table = ds.Mix({other}, {1, 2}).ToTable();
+  ASSERT_TRUE(table.ok()) << table.status();
+  EXPECT_EQ(Ids(**table), (std::vector<std::int64_t>{0, 1, 2, 3, 0, 1, 2, 3, 4, 5}));
+  table = ds.Mix({other}, {}, true).ToTable();
+  ASSERT_TRUE(table.ok()) << table.status();
+  EXPECT_EQ(Ids(**table), (std::vector<std::int64_t>{0, 1, 0, 1, 2, 3}));
+  EXPECT_FALSE(ds.Mix({other}, {1}).ToTable().ok());
+}
+
 TEST_F(DatasetTest, FunctionGetsBatchesOfItsSize) {
   std::atomic<int> wrong{0};
   auto check = [&](std::shared_ptr<arrow::RecordBatch> batch)

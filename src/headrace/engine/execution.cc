@@ -9,9 +9,9 @@
 #include <thread>
 #include <utility>
 
-#include "headrace/base/short_mutex.h"
 #include "headrace/engine/event_recorder.h"
 #include "headrace/runtime/backend.h"
+#include "headrace/runtime/short_mutex.h"
 
 namespace headrace {
 namespace {

@@ -165,7 +165,9 @@ LogicalPtr Narrow(const LogicalPtr& op, const NameSet& needed) {
   if (LogicalPtr exchange = NarrowExchange(op, needed)) return exchange;
   if (op->As<logical::Read>() != nullptr) return NarrowRead(op, needed);
   if (op->As<logical::Project>() != nullptr) return NarrowProject(op, needed);
-  if (op->As<logical::Union>() != nullptr) return NarrowUnion(op, needed);
+  if (op->As<logical::Union>() != nullptr || op->As<logical::Mix>() != nullptr) {
+    return NarrowUnion(op, needed);
+  }
   if (op->As<logical::Limit>() != nullptr) {
     return LogicalOperator::WithInputs(op, {Narrow(op->input(), needed)});
   }

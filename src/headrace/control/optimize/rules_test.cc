@@ -96,6 +96,8 @@ TEST(PredicatePushdownTest, Golden) {
   cases.MustNotApply("below volatile columns",
                      Filter(With(Read(), "x", Fn("random", {})), Over("a")));
   cases.MustNotApply("over a limit", Filter(Limit(Read(), 5), Over("a")));
+  cases.MustNotApply("over a mix, whose turns go by all rows",
+                     Filter(Mix({Read(), Read()}, {1, 2}), Over("a")));
   cases.MustNotApply("over a function", Filter(MapRows(Read()), Over("a")));
   cases.MustNotApply("with resources of its own", Placed(Filter(Read(), Over("a")), kTwoCpus));
   logical::Read limited = *Read()->As<logical::Read>();
@@ -146,6 +148,7 @@ TEST(ProjectionPushdownTest, Golden) {
                 Select(Filter(Read(), Over("b")), {"a"}));
   cases.Applies("through a limit", Select(Limit(Read(), 3), {"a"}));
   cases.Applies("into the branches of a union", Select(Union({Read(), Read()}), {"a"}));
+  cases.Applies("into the branches of a mix", Select(Mix({Read(), Read()}, {1, 2}), {"a"}));
   cases.Applies("unknown schema, explicit columns", Select(Read({.columns = {}}), {"z", "y"}));
   cases.Applies("computed column that nobody reads",
                 Select(Filter(With(Read(), "x", Add(Col("a"), Lit(1))), Over("b")), {"b"}));

@@ -21,6 +21,17 @@ struct ColumnsOf {
   explicit ColumnsOf(const std::vector<MaybeNames>& columns) : inputs(columns) {}
   const std::vector<MaybeNames>& inputs;
 
+  MaybeNames OfAllInputs() const {
+    Names all;
+    for (const MaybeNames& names : inputs) {
+      if (!names) return std::nullopt;
+      for (const std::string& name : *names) {
+        if (!Contains(all, name)) all.push_back(name);
+      }
+    }
+    return all;
+  }
+
   MaybeNames operator()(const logical::Read& read) const {
     if (read.columns) return read.columns;
     if (read.source->schema == nullptr) return std::nullopt;
@@ -51,16 +62,8 @@ struct ColumnsOf {
     return names;
   }
   MaybeNames operator()(const logical::Limit&) const { return inputs.front(); }
-  MaybeNames operator()(const logical::Union&) const {
-    Names all;
-    for (const MaybeNames& names : inputs) {
-      if (!names) return std::nullopt;
-      for (const std::string& name : *names) {
-        if (!Contains(all, name)) all.push_back(name);
-      }
-    }
-    return all;
-  }
+  MaybeNames operator()(const logical::Union&) const { return OfAllInputs(); }
+  MaybeNames operator()(const logical::Mix&) const { return OfAllInputs(); }
   MaybeNames operator()(const logical::Write& write) const {
     if (write.target->format == "python") return Names{"result"};
     return Names{"path", "temporary_path", "num_rows", "num_bytes"};

@@ -1,5 +1,6 @@
 #include "headrace/control/plan/explain.h"
 
+#include <sstream>
 #include <vector>
 
 namespace headrace {
@@ -44,6 +45,7 @@ std::string_view KindOf(const LogicalKind& kind) {
     std::string_view operator()(const logical::Project&) const { return "Project"; }
     std::string_view operator()(const logical::Limit&) const { return "Limit"; }
     std::string_view operator()(const logical::Union&) const { return "Union"; }
+    std::string_view operator()(const logical::Mix&) const { return "Mix"; }
     std::string_view operator()(const logical::Write&) const { return "Write"; }
     std::string_view operator()(const logical::Repartition&) const { return "Repartition"; }
     std::string_view operator()(const logical::RandomShuffle&) const { return "RandomShuffle"; }
@@ -115,11 +117,26 @@ Details DetailsOf(const logical::Repartition& op) {
   return details;
 }
 
+// Of a logical or a physical mix.
+template <class MixT>
+Details DetailsOfMix(const MixT& mix) {
+  std::string weights;
+  for (const double weight : mix.weights) {
+    std::ostringstream text;
+    text << weight;
+    weights += (weights.empty() ? "" : ", ") + text.str();
+  }
+  Details details{"weights=[" + weights + "]"};
+  if (mix.stop_on_shortest) details.push_back("stop on shortest");
+  return details;
+}
+
 Details DetailsOf(const LogicalOperator& op) {
   if (const auto* read = op.As<logical::Read>()) {
     return DetailsOf(ReadStep{read->source, read->columns, read->filter, read->row_limit});
   }
   if (const auto* project = op.As<logical::Project>()) return DetailsOf(project->projection);
+  if (const auto* mix = op.As<logical::Mix>()) return DetailsOfMix(*mix);
   if (const auto* repartition = op.As<logical::Repartition>()) return DetailsOf(*repartition);
   if (const auto* shuffle = op.As<logical::RandomShuffle>(); shuffle && shuffle->blocks >= 0) {
     return {"blocks=" + std::to_string(shuffle->blocks)};
@@ -151,6 +168,7 @@ std::string_view KindOf(const OperatorSpec& op) {
   }
   if (op.As<LimitOperator>() != nullptr) return "LimitOperator";
   if (op.As<ExchangeOperator>() != nullptr) return "ExchangeOperator";
+  if (op.As<MixOperator>() != nullptr) return "MixOperator";
   return op.As<UnionOperator>() != nullptr ? "UnionOperator" : "InputDataBuffer";
 }
 
@@ -223,6 +241,7 @@ Details DetailsOf(const OperatorSpec& op) {
     if (!steps.empty()) details.push_back(steps);
     if (exchange->program != nullptr) details.push_back(exchange->cost.ToString());
   }
+  if (const auto* mix = op.As<MixOperator>()) details = DetailsOfMix(*mix);
   if (const auto* input = op.As<InputOperator>()) {
     details.push_back("blocks=" + std::to_string(input->blocks.size()));
   }

@@ -108,7 +108,9 @@ SchemaPtr InferSchema(const LogicalPtr& plan) {
   if (const auto* project = plan->As<logical::Project>()) {
     return SchemaOfProject(*project, plan->input());
   }
-  if (plan->As<logical::Union>() != nullptr) return CommonSchema(plan->inputs(), InferSchema);
+  if (plan->As<logical::Union>() != nullptr || plan->As<logical::Mix>() != nullptr) {
+    return CommonSchema(plan->inputs(), InferSchema);
+  }
   if (const auto* write = plan->As<logical::Write>()) return SchemaOfWrite(*write);
   if (const auto* aggregate = plan->As<logical::Aggregate>()) {
     const SchemaPtr input = InferSchema(plan->input());
@@ -143,6 +145,9 @@ std::optional<std::int64_t> InferRowCount(const LogicalPtr& plan) {
     return rows ? std::optional(std::min(*rows, limit->rows)) : std::nullopt;
   }
   if (plan->As<logical::Union>() != nullptr) return RowsOfUnion(plan->inputs());
+  if (const auto* mix = plan->As<logical::Mix>()) {
+    return mix->stop_on_shortest ? std::nullopt : RowsOfUnion(plan->inputs());
+  }
   const bool keeps_all =
       plan->As<logical::Repartition>() != nullptr ||
       plan->As<logical::RandomShuffle>() != nullptr ||

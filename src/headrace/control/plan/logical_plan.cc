@@ -39,6 +39,7 @@ struct NameOf {
     return "limit=" + std::to_string(limit.rows);
   }
   std::string operator()(const logical::Union&) const { return "Union"; }
+  std::string operator()(const logical::Mix&) const { return "Mix"; }
   std::string operator()(const logical::Write&) const { return "Write"; }
   std::string operator()(const logical::Repartition&) const { return "Repartition"; }
   std::string operator()(const logical::RandomShuffle&) const { return "RandomShuffle"; }
@@ -58,7 +59,9 @@ bool TakesInputs(const LogicalKind& kind, std::size_t count) {
   }
   if (std::holds_alternative<logical::Join>(kind)) return count == 2;
   if (std::holds_alternative<logical::Zip>(kind)) return count >= 2;
-  return std::holds_alternative<logical::Union>(kind) ? count >= 1 : count == 1;
+  const bool any =
+      std::holds_alternative<logical::Union>(kind) || std::holds_alternative<logical::Mix>(kind);
+  return any ? count >= 1 : count == 1;
 }
 
 }  // namespace

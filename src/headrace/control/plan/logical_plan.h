@@ -75,6 +75,13 @@ struct Limit {
 
 struct Union {};
 
+/// Blocks of the inputs by turns, so that their rows are in the ratio of `weights`: one for each
+/// input, positive. An input that has ended drops out, or, by `stop_on_shortest`, ends the whole.
+struct Mix {
+  std::vector<double> weights;
+  bool stop_on_shortest = false;
+};
+
 struct Write {
   std::shared_ptr<const WriteTarget> target;
   Placement placement;
@@ -138,7 +145,7 @@ struct Zip {};
 
 using LogicalKind =
     std::variant<logical::Read, logical::InputData, logical::Map, logical::Filter, logical::Project,
-                 logical::Limit, logical::Union, logical::Write, logical::Repartition,
+                 logical::Limit, logical::Union, logical::Mix, logical::Write, logical::Repartition,
                  logical::RandomShuffle, logical::RandomizeBlocks, logical::Sort,
                  logical::Aggregate, logical::Group, logical::Join, logical::Zip>;
 
@@ -146,7 +153,7 @@ using LogicalKind =
 class LogicalOperator {
  public:
   /// Makes a node. Requires: the number of inputs that the kind takes (Read and InputData none,
-  /// Union one or more, Join two, Zip two or more, all others one).
+  /// Union and Mix one or more, Join two, Zip two or more, all others one).
   static LogicalPtr Make(LogicalKind kind, std::vector<LogicalPtr> inputs = {});
 
   const LogicalKind& kind() const { return kind_; }
@@ -161,7 +168,7 @@ class LogicalOperator {
   }
 
   /// Returns the operator's name as ray.data users know it: "ReadParquet", "MapBatches(f)",
-  /// "Filter(f)", "limit=5", "Union", "Write", "Repartition", "RandomShuffle", "Sort",
+  /// "Filter(f)", "limit=5", "Union", "Mix", "Write", "Repartition", "RandomShuffle", "Sort",
   /// "Aggregate", "Join", "Zip".
   std::string name() const;
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "headrace/control/plan/columns.h"
 #include "headrace/control/plan/expr_facts.h"
 #include "headrace/control/plan/plan_testing.h"
@@ -27,6 +29,7 @@ TEST(LogicalPlanTest, NamesAreThoseOfRayData) {
   EXPECT_EQ(Select(Input(), {"a"})->name(), "Project");
   EXPECT_EQ(Limit(Input(), 5)->name(), "limit=5");
   EXPECT_EQ(Union({Input(), Input()})->name(), "Union");
+  EXPECT_EQ(Mix({Input(), Input()}, {1, 1})->name(), "Mix");
   EXPECT_EQ(Write(Input())->name(), "Write");
 }
 
@@ -66,6 +69,7 @@ TEST(InferSchemaTest, OthersPassHideOrFixIt) {
   EXPECT_EQ(Types(Input()), "a: int64");
   EXPECT_EQ(Types(Union({Select(Read(), {"a"}), Input()})), "a: int64");
   EXPECT_EQ(Types(Union({Select(Read(), {"b"}), Input()})), "unknown");
+  EXPECT_EQ(Types(Mix({Select(Read(), {"a"}), Input()}, {1, 1})), "a: int64");
   EXPECT_EQ(Types(Write(MapRows(Read()))),
             "path: string\ntemporary_path: string\nnum_rows: int64\nnum_bytes: int64");
 }
@@ -83,6 +87,8 @@ TEST(InferRowCountTest, FollowsOnlyFromExactParts) {
   EXPECT_EQ(InferRowCount(Limit(ReadText(), 0)), 0);
   EXPECT_EQ(InferRowCount(Union({Read(), Input()})), 420);
   EXPECT_EQ(InferRowCount(Union({Read(), ReadText()})), std::nullopt);
+  EXPECT_EQ(InferRowCount(Mix({Read(), Input()}, {1, 2})), 420);
+  EXPECT_EQ(InferRowCount(Mix({Read(), Input()}, {1, 2}, true)), std::nullopt);
 }
 
 TEST(ColumnsTest, ResolveFollowsRenameDropAndReplace) {
@@ -155,6 +161,14 @@ TEST(ValidateTest, SeesColumnsThroughOtherOperators) {
   EXPECT_FALSE(Validate(Select(Limit(Drop(Read(), {"a"}), 3), {"a"})).ok());
   EXPECT_TRUE(Validate(Select(With(Read(), "x", Lit(1)), {"x", "a"})).ok());
   EXPECT_TRUE(Validate(Select(Union({Select(Read(), {"c"}), Input()}), {"c", "a"})).ok());
+}
+
+TEST(ValidateTest, AMixNeedsAWeightForEachInput) {
+  EXPECT_TRUE(Validate(Mix({Read(), Read()}, {0.5, 3})).ok());
+  EXPECT_FALSE(Validate(Mix({Read(), Read()}, {1})).ok());
+  EXPECT_FALSE(Validate(Mix({Read(), Read()}, {1, 0})).ok());
+  EXPECT_FALSE(Validate(Mix({Read(), Read()}, {1, -2})).ok());
+  EXPECT_FALSE(Validate(Mix({Read(), Read()}, {1, std::nan("")})).ok());
 }
 
 TEST(ValidateTest, UnknownSchemasAreNotGuessed) {

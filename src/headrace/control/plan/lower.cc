@@ -78,6 +78,10 @@ class Lowering {
     return Add(op.name(), UnionOperator{}, std::move(inputs));
   }
 
+  OperatorId Lower(const LogicalOperator& op, const logical::Mix& mix, Inputs inputs) {
+    return Add(op.name(), MixOperator{mix.weights, mix.stop_on_shortest}, std::move(inputs));
+  }
+
   OperatorId Lower(const LogicalOperator& op, const logical::Write& write, Inputs inputs) {
     TaskOperator task = MakeTask(op.name(), write.placement, WriteStep{write.target});
     task.min_bundle_rows = write.min_bundle_rows;

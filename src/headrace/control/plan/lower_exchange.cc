@@ -239,7 +239,8 @@ std::optional<std::int64_t> GuessBytes(const LogicalPtr& plan) {
 
 std::optional<std::int64_t> BoundBytes(const LogicalPtr& plan) {
   if (plan->inputs().empty()) return BytesOfSource(plan);
-  const bool adds_up = plan->As<logical::Union>() != nullptr || plan->As<logical::Zip>() != nullptr;
+  const bool adds_up = plan->As<logical::Union>() != nullptr ||
+                       plan->As<logical::Mix>() != nullptr || plan->As<logical::Zip>() != nullptr;
   if (!adds_up && !OnlyChoosesRows(*plan)) return std::nullopt;
   return SumOver(plan->inputs(), BoundBytes);
 }

@@ -32,6 +32,7 @@ TEST(LowerTest, Golden) {
       Write(Limit(MapClass(With(Filter(MapRows(Read()), Gt(Col("a"), Lit(1))), "x", Lit(1))), 5)));
   add("existing blocks", MapBatches(Input(3)));
   add("union", Union({Read(), MapRows(Input())}));
+  add("mix", Mix({Read(), MapRows(Input())}, {1, 3}));
   add("order asked for", MapRows(Union({Read(), Input()})), true);
   add("order needed by batches", MapBatches(MapRows(Read()), "g", 32));
   add("order needed by a limit in one branch", Union({Limit(ReadText(), 3), Read()}));

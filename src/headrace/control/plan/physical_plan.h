@@ -59,6 +59,16 @@ struct LimitOperator {
 /// number as first part.
 struct UnionOperator {};
 
+/// Blocks of the inputs by turns: the next one is of the input that lacks most rows of its share,
+/// its weight's, of those that have passed; of equals, the one of the greatest weight, then the
+/// first. An input that has ended drops out, or, by `stop_on_shortest`, ends the whole. Inputs come
+/// in order, so the result depends on the rows of their blocks alone. Positions get the number of
+/// the turn as first part.
+struct MixOperator {
+  std::vector<double> weights;  // One for each input, positive.
+  bool stop_on_shortest = false;
+};
+
 /// How an exchange shares its input blocks out.
 enum class ExchangeKind : std::uint8_t {
   kBuckets,    // Scattered blocks: neighbouring buckets make one partition.
@@ -100,7 +110,9 @@ struct ExchangeOperator {
 
 struct OperatorSpec {
   std::string name;
-  std::variant<InputOperator, TaskOperator, LimitOperator, UnionOperator, ExchangeOperator> kind;
+  std::variant<InputOperator, TaskOperator, LimitOperator, UnionOperator, MixOperator,
+               ExchangeOperator>
+      kind;
   std::vector<OperatorId> inputs;
   bool keep_order = false;  // Outputs leave in order of position.
 

@@ -155,6 +155,12 @@ inline LogicalPtr Union(std::vector<LogicalPtr> inputs) {
   return LogicalOperator::Make(logical::Union{}, std::move(inputs));
 }
 
+inline LogicalPtr Mix(std::vector<LogicalPtr> inputs, std::vector<double> weights,
+                      bool stop_on_shortest = false) {
+  logical::Mix mix{std::move(weights), stop_on_shortest};
+  return LogicalOperator::Make(std::move(mix), std::move(inputs));
+}
+
 inline LogicalPtr Sort(LogicalPtr input, std::vector<SortKey> keys) {
   return LogicalOperator::Make(logical::Sort{std::move(keys), {}, -1}, {std::move(input)});
 }

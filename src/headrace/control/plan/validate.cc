@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -159,6 +160,14 @@ struct Check {
     return Status::Invalid("limit: the number of rows must not be negative, but is ", limit.rows);
   }
   Status operator()(const logical::Union&) const { return Status::OK(); }
+  Status operator()(const logical::Mix& mix) const {
+    const bool positive = std::all_of(mix.weights.begin(), mix.weights.end(), [](double weight) {
+      return weight > 0 && std::isfinite(weight);
+    });
+    if (positive && mix.weights.size() == op.inputs().size()) return Status::OK();
+    return Status::Invalid("mix: each of the ", op.inputs().size(),
+                           " inputs needs a weight, a positive number");
+  }
   Status operator()(const logical::Write& write) const {
     return CheckPlacement(op.name(), write.placement);
   }

@@ -27,6 +27,7 @@ std::unique_ptr<PhysicalOperator> MakeOperator(const OperatorSpec& spec, bool or
   if (const auto* limit = spec.As<LimitOperator>()) {
     return std::make_unique<LimitBlocks>(*limit, ledger);
   }
+  if (const auto* mix = spec.As<MixOperator>()) return std::make_unique<MixBlocks>(*mix, ledger);
   if (spec.As<UnionOperator>() != nullptr) {
     return std::make_unique<UnionBlocks>(static_cast<int>(spec.inputs.size()), ordered, ledger);
   }

@@ -97,6 +97,7 @@ std::vector<bool> OrderedOutputs(const PhysicalPlan& plan) {
     if (spec.keep_order) ordered[i] = true;
     const auto* task = spec.As<TaskOperator>();
     const bool needs_order = ordered[i] || spec.As<LimitOperator>() != nullptr ||
+                             spec.As<MixOperator>() != nullptr ||
                              (task != nullptr && task->min_bundle_rows > 0);
     const auto* exchange = spec.As<ExchangeOperator>();
     for (std::size_t number = 0; number < spec.inputs.size() && needs_order; ++number) {
@@ -149,7 +150,9 @@ SchedulerImpl::SchedulerImpl(PhysicalPlan plan, ExecutionOptions options, Backen
       above.consumer_input = static_cast<std::int32_t>(input);
     }
     run.op = MakeOperator(*run.spec, ordered[i], place, &ledger_);
-    if (run.spec->As<LimitOperator>() != nullptr) limits_.push_back(i);
+    const auto* mix = run.spec->As<MixOperator>();
+    const bool may_stop = mix != nullptr && mix->stop_on_shortest;
+    if (may_stop || run.spec->As<LimitOperator>() != nullptr) limits_.push_back(i);
     run.max_attempts = options_.max_task_attempts;
     if ((run.exchange = run.spec->As<ExchangeOperator>()) != nullptr) {
       exchanges_.push_back(i);

@@ -178,7 +178,7 @@ class SchedulerImpl {
   mutable std::vector<OperatorLoad> loads_;  // Counters are kept; byte amounts by RefreshView.
   std::vector<OperatorRun> runs_;
   std::vector<std::size_t> exchanges_;  // Indices of exchange operators.
-  std::vector<std::size_t> limits_;     // Indices of limit operators not yet satisfied.
+  std::vector<std::size_t> limits_;     // Indices of operators that may close their inputs.
 
   Resources total_;
   Resources used_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -93,6 +94,53 @@ class UnionBlocks final : public PhysicalOperator {
   std::int64_t queued_blocks_ = 0;
   std::int64_t queued_bytes_ = 0;
   bool closed_ = false;
+};
+
+/// Passes blocks of its inputs by turns; see MixOperator. A block waits here until its turn.
+class MixBlocks final : public PhysicalOperator {
+ public:
+  /// Requires: `spec` outlives the operator.
+  MixBlocks(const MixOperator& spec, Ledger* ledger);
+
+  void OnInput(int input, RefBundle::Item block) override;
+  void OnInputEnd(int input) override;
+  void OnBlock(std::uint64_t ordinal, RefBundle::Item block) override;
+  void OnTaskEnd(std::uint64_t ordinal) override;
+  void Close() override;
+  bool HasWork() const override { return false; }
+  ProposedTask TakeWork() override;
+  bool wants_input() const override { return !done_; }
+  int needed_input() const override { return std::max(Next(), 0); }
+  bool exhausted() const override { return done_; }
+  std::int64_t queued_blocks() const override { return queued_blocks_; }
+  std::int64_t queued_bytes() const override { return queued_bytes_; }
+  void AddTo(std::vector<std::int64_t>* book) const override;
+
+ private:
+  struct Input {
+    double share = 0;  // Of all rows.
+    std::int64_t rows = 0;
+    std::deque<RefBundle::Item> waiting;
+    bool ended = false;
+
+    bool used_up() const { return ended && waiting.empty(); }
+  };
+
+  /// Passes what has its turn now.
+  void PassOn();
+  /// Returns the number of the input that has its turn, whether or not it has a block; -1 at the
+  /// end.
+  int Next() const;
+  /// Ends the output: drops what waits.
+  void Finish();
+
+  bool stop_on_shortest_;
+  std::vector<Input> inputs_;
+  std::uint32_t turns_ = 0;
+  std::int64_t rows_ = 0;  // That have passed.
+  std::int64_t queued_blocks_ = 0;
+  std::int64_t queued_bytes_ = 0;
+  bool done_ = false;
 };
 
 }  // namespace headrace

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "headrace/base/id.h"
-#include "headrace/base/short_mutex.h"
 #include "headrace/block/block.h"
 #include "headrace/protocol/event.h"
+#include "headrace/runtime/short_mutex.h"
 
 namespace headrace {
 

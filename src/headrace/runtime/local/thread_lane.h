@@ -10,8 +10,8 @@
 #include <thread>
 #include <vector>
 
-#include "headrace/base/short_mutex.h"
 #include "headrace/protocol/event.h"
+#include "headrace/runtime/short_mutex.h"
 
 namespace headrace {
 

@@ -11,7 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "headrace/base/short_mutex.h"
+#include "headrace/runtime/short_mutex.h"
 #include "headrace/runtime/store/arena.h"
 #include "headrace/runtime/store/block_codec.h"
 #include "headrace/runtime/store/object_store.h"
