@@ -26,6 +26,7 @@ from headrace._internal.runtime import configure_from_environment as _configure_
 _EXPORTS = {
     "headrace._internal.compute": ("ActorPoolStrategy", "TaskPoolStrategy"),
     "headrace._internal.execution_options": ("ExecutionOptions", "ExecutionResources"),
+    "headrace._internal.policy": ("BackpressurePolicy",),
     "headrace._internal.refs": ("ObjectRef", "get", "put"),
     "headrace._internal.runtime": ("init", "is_initialized", "shutdown"),
     "headrace._internal.savemode": ("SaveMode",),

@@ -1,5 +1,6 @@
 from headrace._internal.compute import ActorPoolStrategy, TaskPoolStrategy
 from headrace._internal.execution_options import ExecutionOptions, ExecutionResources
+from headrace._internal.policy import BackpressurePolicy
 from headrace._internal.refs import ObjectRef, get, put
 from headrace._internal.runtime import init, is_initialized, shutdown
 from headrace._internal.savemode import SaveMode
@@ -50,6 +51,7 @@ NodeIdStr = str
 
 __all__ = [
     "ActorPoolStrategy",
+    "BackpressurePolicy",
     "BlockBasedFileDatasink",
     "DataContext",
     "DataIterator",

@@ -23,9 +23,10 @@ struct Tally {
   std::int64_t blocks = 0;
   std::int64_t retries = 0;
   std::int64_t overrides = 0;
-  std::int64_t spilled = 0;  // Objects.
-  std::int64_t failed = 0;   // Runs that ended with a failure, as they had to.
-  std::int64_t stopped = 0;  // By the consumer.
+  std::int64_t spilled = 0;    // Objects.
+  std::int64_t failed = 0;     // Runs that ended with a failure, as they had to.
+  std::int64_t stopped = 0;    // By the consumer.
+  std::int64_t held_back = 0;  // Runs with a user's policy.
 };
 
 /// Runs the case of `seed` and returns what is wrong, or "".
@@ -39,13 +40,14 @@ std::string Try(std::uint64_t seed, bool replay, Tally* tally) {
   tally->spilled += out.spilled_objects;
   tally->failed += out.failure ? 1 : 0;
   tally->stopped += out.stopped ? 1 : 0;
+  tally->held_back += c.policy.seed != 0 ? 1 : 0;
   for (const OperatorState& state : out.states) tally->retries += state.tasks_retried;
   if (std::string problem = Judge(c, out); !problem.empty()) return problem;
   if (SimRun(c).Go(/*check=*/false).log != out.log) return "two runs of one seed differ";
   if (!replay) return "";
   auto log = ParseEventLog(out.log);
   if (!log.ok()) return log.status().ToString();
-  const Status replayed = Replay(run.plan(), c.options, run.traits(), *log);
+  const Status replayed = Replay(*log);
   return replayed.ok() ? "" : replayed.ToString();
 }
 
@@ -66,12 +68,12 @@ TEST(Sim, RandomPlansMachinesAndFaults) {
   std::printf(
       "%lld cases from seed %lld in %.1f s: %lld events, %lld blocks, %lld retries, "
       "%lld overrides, %lld objects spilled, %lld runs failed and %lld were stopped as they "
-      "should\n",
+      "should, %lld had a policy\n",
       static_cast<long long>(cases), static_cast<long long>(first), took.count(),
       static_cast<long long>(tally.steps), static_cast<long long>(tally.blocks),
       static_cast<long long>(tally.retries), static_cast<long long>(tally.overrides),
       static_cast<long long>(tally.spilled), static_cast<long long>(tally.failed),
-      static_cast<long long>(tally.stopped));
+      static_cast<long long>(tally.stopped), static_cast<long long>(tally.held_back));
   if (failures > 0 && cases == 1) {
     const Case c = MakeCase(first);
     std::printf("%s", ToString(*ParseEventLog(SimRun(c).Go(/*check=*/false).log)).c_str());
@@ -85,6 +87,7 @@ Case QuietCase(std::uint64_t seed) {
   c.sim.noise_chance = c.sim.model.error_chance = 0;
   c.sim.workers_always_lost = c.sim.actors_never_start = false;
   c.stop_after = -1;
+  c.policy.fails_after = -1;
   return c;
 }
 

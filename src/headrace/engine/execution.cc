@@ -279,13 +279,15 @@ Result<std::unique_ptr<Execution>> Execution::Start(PhysicalPlan plan, Execution
     for (const BlockHandle& block : input->blocks) inputs.push_back(block.object);
   }
   BackendTraits traits = TraitsOf(*backend, options);
+  Policies policies;
+  for (const PolicyFactory& make : options.policies) policies.push_back(make(plan));
   std::unique_ptr<EventRecorder> recorder;
   if (!options.event_log_path.empty()) {
-    ARROW_ASSIGN_OR_RAISE(recorder,
-                          EventRecorder::Make(options.event_log_path, plan, options, traits));
+    ARROW_ASSIGN_OR_RAISE(
+        recorder, EventRecorder::Make(options.event_log_path, plan, options, traits, &policies));
   }
-  ARROW_ASSIGN_OR_RAISE(auto scheduler,
-                        Scheduler::Make(std::move(plan), std::move(options), std::move(traits)));
+  ARROW_ASSIGN_OR_RAISE(auto scheduler, Scheduler::Make(std::move(plan), std::move(options),
+                                                        std::move(traits), std::move(policies)));
   if (!inputs.empty()) backend->Retain(inputs);
   auto impl = std::make_unique<Impl>(std::move(scheduler), std::move(backend), std::move(recorder));
   impl->Start();
