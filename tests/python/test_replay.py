@@ -147,7 +147,7 @@ def test_replay_tells_what_the_run_did(log: Path, capsys: Any) -> None:
         lambda ds: ds.random_shuffle(seed=1).take_all(),
         lambda ds: ds.groupby("k").sum("id").take_all(),
         lambda ds: ds.zip(headrace.range(500).rename_columns({"id": "z"})).take_all(),
-        lambda ds: ds.join(ds, "inner", num_partitions=3, on=("id",)).take_all(),
+        lambda ds: ds.join(ds, "inner", num_partitions=3, on=("id", "k")).take_all(),
         lambda ds: ds.union(headrace.range(500)).limit(300).take_all(),
         lambda ds: ds.repartition(3).take_all(),
         lambda ds: next(iter(ds.iter_batches(batch_size=10))),
@@ -294,8 +294,10 @@ def check_trace(trace: dict[str, Any]) -> None:
     spans: dict[tuple[int, int], list[tuple[float, float]]] = defaultdict(list)
     named = set()
     for event in trace["traceEvents"]:
-        assert isinstance(event["name"], str) and event["name"]
-        assert type(event["pid"]) is int and type(event["tid"]) is int
+        assert isinstance(event["name"], str)
+        assert event["name"]
+        assert type(event["pid"]) is int
+        assert type(event["tid"]) is int
         kind = event["ph"]
         if kind == "M":
             known = {
@@ -372,7 +374,8 @@ def test_a_trace_shows_failures_and_names_that_need_quotes(log: Path) -> None:
 
 
 def test_a_trace_shows_spills(settings: Any, log: Path) -> None:
-    settings.execution_options.resource_limits.object_store_memory = 4 << 20
+    limits = headrace.ExecutionResources(object_store_memory=4 << 20)
+    settings.execution_options.resource_limits = limits
     settings.target_max_block_size = 1 << 18
     ds = headrace.range(2_000_000, override_num_blocks=16).random_shuffle(seed=3)
     assert sum(batch["id"].size for batch in ds.iter_batches(batch_size=None)) == 2_000_000

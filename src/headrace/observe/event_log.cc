@@ -72,7 +72,7 @@ class Parser {
       if (!status.ok()) {
         return Status::Invalid("the event log is damaged: ", place, ": ", status.message());
       }
-      finished = tag == kActionTag && body.starts_with("finish");
+      finished |= tag == kActionTag && body.starts_with("finish");
       at += sizeof tag + sizeof checksum + sizeof(std::uint64_t) + body.size();
     }
     if (at == kMagic.size()) return Status::Invalid("the event log is empty");

@@ -13,7 +13,9 @@ namespace {
 PhysicalPlan Plan() {
   auto source = std::make_shared<ReadSource>();
   source->format = "parquet";
-  source->units = {{.path = "a.parquet"}, {.path = "b.parquet"}};
+  source->units.resize(2);
+  source->units[0].path = "a.parquet";
+  source->units[1].path = "b.parquet";
   source->file_system.pickled = std::make_shared<const std::string>("a secret");
   auto program = std::make_shared<TaskProgram>();
   program->name = "Read";
@@ -56,7 +58,9 @@ class Broken final : public BackpressurePolicy {
   }
   std::optional<Failure> failure() const override {
     if (asked_ < 2) return std::nullopt;
-    Failure failure{.kind = FailureKind::kUserError, .message = "no more", .context = "policy"};
+    Failure failure;
+    failure.kind = FailureKind::kUserError;
+    failure.message = "no more";
     return failure;
   }
 
@@ -90,6 +94,7 @@ std::string Recorded(Policies policies = {}, std::shared_ptr<arrow::Schema> sche
   };
   poll();
   step(event::OutputWanted{0, 5}, 1'000'000);
+  step(event::OutputConsumed{0, 1}, 1'000'000);
   for (std::uint64_t task = 0; task < 2; ++task) {
     const auto at = static_cast<std::int64_t>(task) * 2'000'000;
     const TaskId id{OperatorId{0}, 0, task};
@@ -100,9 +105,8 @@ std::string Recorded(Policies policies = {}, std::shared_ptr<arrow::Schema> sche
     info.position = Position{{static_cast<std::uint32_t>(task), 0}};
     step(event::BlockYielded{id, 0, {ObjectId{task + 1}, info}}, at + 2'000'000);
     step(event::TaskParked{id, 1 << 30}, at + 2'400'000);
-    step(event::TaskEnded{id, {}, {}}, at + 3'000'000);
+    step(event::TaskEnded{id, {}, {}}, at + 3'000'000 + (task == 1 ? 1'000'000 : 0));
   }
-  step(event::OutputConsumed{0, 8192}, 6'000'000);
   EXPECT_TRUE(scheduler->finished());
   return bytes;
 }
@@ -228,9 +232,7 @@ TEST(Timeline, AveragesTasksAndKeepsPeaks) {
   ASSERT_EQ(Replay(log, {&timeline}), Status::OK());
   const std::vector<TimelineSlice>& slices = timeline.slices().at(0);
   ASSERT_EQ(slices.size(), 5U);
-  EXPECT_DOUBLE_EQ(slices[0].tasks_running, 1);
-  EXPECT_NEAR(slices[1].tasks_running, 1, 0.61);
-  EXPECT_DOUBLE_EQ(slices[4].tasks_running, 0);
+  for (const TimelineSlice& slice : slices) EXPECT_NEAR(slice.tasks_running, 1, 1e-9);
   EXPECT_GE(slices[1].held_bytes_max, 4096);
   const std::string text = timeline.Render();
   for (const char* part : {"1 Read\n", "running", "queued", "memory", "1.0 ################",
@@ -245,7 +247,7 @@ TEST(Trace, HasASpanForEachTask) {
   ASSERT_EQ(Replay(log, {&trace}), Status::OK());
   const std::string json = trace.Finish();
   for (const char* part : {R"("name":"Read #0","pid":1,"tid":0,"ts":0.000,"dur":2000.000)",
-                           R"("name":"Read #1","pid":1,"tid":0,"ts":2000.000,"dur":2000.000)",
+                           R"("name":"Read #1","pid":1,"tid":0,"ts":2000.000,"dur":3000.000)",
                            R"("rows":10,"bytes":4096,"outcome":"done")", R"("name":"finished")",
                            R"("name":"charged")"}) {
     EXPECT_NE(json.find(part), std::string::npos) << part << " in\n" << json;

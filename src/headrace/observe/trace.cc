@@ -241,13 +241,18 @@ void Trace::OnAction(Instant at, const Action& action) {
 void Trace::Counters(Instant at, const Scheduler& scheduler) {
   Count(kRunProcess, "charged", at, Number("bytes", scheduler.charged_bytes()));
   std::int64_t process = kRunProcess;
+  std::int64_t running = 0;
+  std::int64_t parked = 0;
   for (const OperatorState& state : scheduler.Snapshot()) {
     ++process;
+    running += state.tasks_running;
+    parked += state.tasks_parked;
     Count(process, "memory", at, Number("bytes", state.held_bytes));
     Count(process, "queue", at, Number("blocks", state.input_blocks));
     Count(process, "tasks", at,
           Number("running", state.tasks_running) + "," + Number("parked", state.tasks_parked));
   }
+  Count(kRunProcess, "tasks", at, Number("running", running) + "," + Number("parked", parked));
 }
 
 std::string Trace::Finish() {

@@ -14,7 +14,8 @@ namespace headrace {
 /// Writes a replayed run in the trace event format of Chrome (JSON), which Perfetto and
 /// chrome://tracing show.
 ///
-///   process 0, "run"         counters of all bytes charged; instants: spills, failures, the end
+///   process 0, "run"         counters of all bytes charged and all tasks; instants: spills,
+///                            failures, the end
 ///   process 1 + operator     its tasks as spans, in as many lanes as overlap; within them the time
 ///                            without credit; counters of its tasks, queue and memory; instants:
 ///                            failed tasks, lost actors
