@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +160,38 @@ def test_a_policy_and_a_watcher_do_not_wait_for_each_other(settings: Any) -> Non
     for watcher in watchers:
         watcher.join()
     assert rows == 20_000
+
+
+def test_a_policy_may_free_the_run_that_asks_it(settings: Any) -> None:
+    """A collector of garbage runs wherever it likes: in the driver it meets its own run."""
+    abandoned = threading.Event()
+    freed = threading.Event()
+
+    class Collecting(headrace.BackpressurePolicy):
+        def may_start(self, op: Any, view: Any) -> bool:
+            if abandoned.is_set() and not freed.is_set():
+                gc.collect()
+            return True
+
+    class Box:
+        pass
+
+    settings.backpressure_policies = [Collecting()]
+    gc.disable()
+    try:
+        box = Box()
+        box.itself = box  # type: ignore[attr-defined]
+        batches = ids(100_000, 2000).map_batches(lambda b: b, num_cpus=0.5).iter_batches()
+        box.batches = iter(batches)  # type: ignore[attr-defined]
+        next(box.batches)  # type: ignore[attr-defined]
+        weakref.finalize(box, freed.set)
+        del box, batches
+        abandoned.set()
+        assert freed.wait(60)
+    finally:
+        gc.enable()
+    settings.backpressure_policies = []
+    assert sorted_ids(ids()) == list(range(100))
 
 
 # ---- The smallest engine --------------------------------------------------------------------

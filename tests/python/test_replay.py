@@ -121,6 +121,26 @@ def test_the_environment_and_the_command(tmp_path: Path) -> None:
     assert json.loads(trace.read_text())["traceEvents"]
 
 
+def test_runs_inside_of_workers_are_not_recorded(tmp_path: Path) -> None:
+    log = tmp_path / "run.log"
+    program = """if True:
+        import os, headrace
+        def nested(batch):
+            count = len(headrace.range(7).take_all())
+            return {"n": [count], "log": [os.environ["HEADRACE_EVENT_LOG"]]}
+        rows = headrace.range(3, override_num_blocks=1).map_batches(nested).take_all()
+        assert rows == [{"n": 7, "log": ""}], rows
+    """
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "HEADRACE_EVENT_LOG": str(log),
+    }
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=100)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.log"]
+    assert b"nested" in log.read_bytes()
+
+
 # ---- Replaying ------------------------------------------------------------------------------
 
 
