@@ -162,6 +162,7 @@ def test_a_policy_and_a_watcher_do_not_wait_for_each_other(settings: Any) -> Non
     assert rows == 20_000
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 def test_a_policy_may_free_the_run_that_asks_it(settings: Any) -> None:
     """A collector of garbage runs wherever it likes: in the driver it meets its own run."""
     abandoned = threading.Event()
