@@ -9,10 +9,10 @@ import headrace as data
 
 
 class Operator:
-    """One stage. Each of its tasks takes a cpu and makes a block of 600 bytes."""
+    """One stage. Each of its tasks takes a cpu and makes a block of 592 bytes."""
 
     def __init__(self, function, max_concurrency):
-        self.function, self.max_concurrency, self.task_bytes = function, max_concurrency, 600
+        self.function, self.max_concurrency, self.task_bytes = function, max_concurrency, 592
 
     def dispatch_task(self, block):
         return {"data": self.function(block["data"])}
@@ -50,7 +50,7 @@ class StaticPolicy(data.BackpressurePolicy):
 def build(policies=(StaticPolicy,)):
     stages = [Operator(lambda x: x * 2, 4), Operator(lambda x: x + 10, 2)]
     data.DataContext.get_current().backpressure_policies = [make(stages) for make in policies]
-    ds: data.Dataset = data.from_numpy([np.arange(75 * i, 75 * (i + 1)) for i in range(4)])
+    ds: data.Dataset = data.from_numpy([np.arange(74 * i, 74 * (i + 1)) for i in range(4)])
     for op in stages:  # Their different caps keep the engine from making one stage of them.
         ds = ds.map_batches(op.dispatch_task, batch_size=None, concurrency=op.max_concurrency)
     return ds

@@ -155,7 +155,7 @@ def test_replay_tells_what_the_run_did(log: Path, capsys: Any) -> None:
     assert "with the same actions" in out
     replayed = _core.replay_log(log.read_bytes(), 7)
     tables = replayed.text.split("Operator 1 ")[0]
-    assert tables.count("\n") == replayed.operators * (7 + 3)  # Name, head, slices, a gap.
+    assert tables.count("\n") == 2 + replayed.operators * (7 + 3)  # Name, head, slices, a gap.
     assert replayed.cut == replayed.difference == ""
     assert replayed.elapsed_seconds > 0
 
@@ -280,6 +280,34 @@ def test_a_log_that_was_cut_is_an_error_unless_it_is_asked_for(log: Path, capsys
         assert main(["trace", str(log), "-o", str(trace)]) == 1
         assert main(["trace", str(log), "-o", str(trace), "--partial"]) == 0
         check_trace(json.loads(trace.read_text()))
+
+
+def test_the_log_of_a_killed_process_tells_up_to_its_end(tmp_path: Path, capsys: Any) -> None:
+    log, mark = tmp_path / "run.log", tmp_path / "mark"
+    os.mkfifo(mark)
+    program = f"""if True:
+        import headrace
+        def hang(batch):
+            open({str(mark)!r}, "w").close()  # Returns when it is read.
+            open({str(mark)!r}, "w").close()  # Never returns.
+        headrace.range(5, override_num_blocks=1).map_batches(hang).take_all()
+    """
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "HEADRACE_EVENT_LOG": str(log),
+    }
+    with subprocess.Popen([sys.executable, "-c", program], env=environment) as process:
+        mark.read_bytes()
+        process.kill()
+    assert main(["replay", str(log)]) == 1
+    assert "its process ended in mid-run" in capsys.readouterr().err
+    assert main(["replay", str(log), "--partial"]) == 0
+    assert main(["trace", str(log), "-o", str(tmp_path / "trace"), "--partial"]) == 0
+    trace = json.loads((tmp_path / "trace").read_text())
+    check_trace(trace)
+    outcomes = [e["args"].get("outcome") for e in trace["traceEvents"] if e["ph"] == "X"]
+    assert outcomes == ["not ended"]
 
 
 def test_what_is_no_log_is_an_error(log: Path, capsys: Any) -> None:

@@ -70,6 +70,11 @@ void EventRecorder::Write(const std::string& bytes) {
   status_ = WriteError(path_);
 }
 
+void EventRecorder::Flush() {
+  if (file_ == nullptr || !status_.ok()) return;
+  if (std::fflush(file_.get()) != 0) status_ = WriteError(path_);
+}
+
 Status EventRecorder::Close() {
   if (file_ != nullptr && std::fclose(file_.release()) != 0 && status_.ok()) {
     status_ = WriteError(path_);

@@ -30,6 +30,9 @@ class EventRecorder {
   void Record(Instant now, const Event& event);
   void Record(const Action& action);
 
+  /// Gives what was recorded to the system, so that it stays if the process dies.
+  void Flush();
+
   /// Writes what is buffered and returns the first error that there was. Later records are dropped.
   Status Close();
 

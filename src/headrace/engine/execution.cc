@@ -193,6 +193,7 @@ class Execution::Impl {
       Perform(*std::move(action));
     }
     HandOver();
+    if (recorder_ != nullptr) recorder_->Flush();
     return deadline;
   }
 

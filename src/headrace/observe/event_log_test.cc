@@ -234,8 +234,10 @@ TEST(Timeline, AveragesTasksAndKeepsPeaks) {
   ASSERT_EQ(slices.size(), 5U);
   for (const TimelineSlice& slice : slices) EXPECT_NEAR(slice.tasks_running, 1, 1e-9);
   EXPECT_GE(slices[1].held_bytes_max, 4096);
+  EXPECT_NEAR(slices[0].waits[static_cast<std::size_t>(WaitReason::kNoCpu)], 1, 1e-9);
   const std::string text = timeline.Render();
   for (const char* part : {"1 Read\n", "running", "queued", "memory", "1.0 ################",
+                           "no cpu\n", "1 operators, 5ms, a budget of 1MiB",
                            "Operator 1 Read: 2 tasks executed", "* Total time: 5ms"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << " in\n" << text;
   }

@@ -24,6 +24,15 @@ std::string Decimal(double value) {
   return text;
 }
 
+/// Returns what held the operator back longest, with its share of the slice if it is not all.
+std::string WaitText(const TimelineSlice& slice) {
+  const auto longest = std::max_element(slice.waits.begin(), slice.waits.end());
+  const auto reason = static_cast<WaitReason>(longest - slice.waits.begin());
+  if (*longest <= 0 || reason == WaitReason::kNone) return "";
+  const int percent = static_cast<int>(*longest * 100 + 0.5);
+  return std::string(ToString(reason)) + (percent < 100 ? " " + std::to_string(percent) + "%" : "");
+}
+
 std::string Column(const std::string& number, const std::string& bar) {
   char text[96];
   std::snprintf(text, sizeof text, "%9s %-*s", number.c_str(), kBarColumns, bar.c_str());
@@ -36,6 +45,8 @@ Timeline::Timeline(const EventLog& log, int slices)
     : begin_(log.begin()),
       end_(log.end()),
       num_slices_(slices),
+      budget_bytes_(log.options.object_store_bytes > 0 ? log.options.object_store_bytes
+                                                       : log.traits.object_store_bytes),
       slices_(log.plan.operators.size(),
               std::vector<TimelineSlice>(static_cast<std::size_t>(slices))),
       last_(begin_) {
@@ -66,7 +77,7 @@ void Timeline::Pass(Instant to) {
       seen.tasks_parked_max = std::max(seen.tasks_parked_max, state.tasks_parked);
       seen.input_blocks_max = std::max(seen.input_blocks_max, state.input_blocks);
       seen.held_bytes_max = std::max(seen.held_bytes_max, state.held_bytes);
-      seen.waits_for = state.waits_for;
+      seen.waits[static_cast<std::size_t>(state.waits_for)] += share;
     }
   }
 }
@@ -79,6 +90,26 @@ void Timeline::OnEvent(Instant at, const Event& event, const Scheduler& schedule
   Pass(at);  // What lasts no time is seen too.
 }
 
+std::string Timeline::RenderOperator(std::size_t op, double running_most, double queued_most,
+                                     double held_most) const {
+  char line[160];
+  std::snprintf(line, sizeof line, "  %9s %9s %-16s %9s %-16s %9s %-16s %s\n", "time", "running",
+                "", "queued", "", "memory", "", "waits for");
+  std::string text = std::to_string(op + 1) + " " + now_[op].name + "\n" + line;
+  const double width = static_cast<double>(elapsed().nanos) / static_cast<double>(num_slices_);
+  for (std::size_t i = 0; i < slices_[op].size(); ++i) {
+    const TimelineSlice& slice = slices_[op][i];
+    const auto queued = static_cast<double>(slice.input_blocks_max);
+    const auto held = static_cast<double>(slice.held_bytes_max);
+    std::snprintf(line, sizeof line, "  %9s ",
+                  RenderDuration(width * static_cast<double>(i)).c_str());
+    text += line + Column(Decimal(slice.tasks_running), Bar(slice.tasks_running, running_most)) +
+            " " + Column(std::to_string(slice.input_blocks_max), Bar(queued, queued_most)) + " " +
+            Column(RenderBytes(held), Bar(held, held_most)) + " " + WaitText(slice) + "\n";
+  }
+  return text + "\n";
+}
+
 std::string Timeline::Render() const {
   double running_most = 0, queued_most = 0, held_most = 0;
   for (const auto& slices : slices_) {
@@ -88,27 +119,11 @@ std::string Timeline::Render() const {
       held_most = std::max(held_most, static_cast<double>(slice.held_bytes_max));
     }
   }
-  std::string text;
-  const double width = static_cast<double>(elapsed().nanos) / static_cast<double>(num_slices_);
+  std::string text = std::to_string(slices_.size()) + " operators, " +
+                     RenderDuration(static_cast<double>(elapsed().nanos)) + ", a budget of " +
+                     RenderBytes(static_cast<double>(budget_bytes_)) + "\n\n";
   for (std::size_t op = 0; op < now_.size(); ++op) {
-    char head[160];
-    std::snprintf(head, sizeof head, "  %9s %-26s %-26s %-26s %s\n", "time", "   running",
-                  "    queued", "    memory", "waits for");
-    text += std::to_string(op + 1) + " " + now_[op].name + "\n" + head;
-    for (std::size_t i = 0; i < slices_[op].size(); ++i) {
-      const TimelineSlice& slice = slices_[op][i];
-      const auto queued = static_cast<double>(slice.input_blocks_max);
-      const auto held = static_cast<double>(slice.held_bytes_max);
-      char time[32];
-      std::snprintf(time, sizeof time, "  %9s",
-                    RenderDuration(width * static_cast<double>(i)).c_str());
-      text += time + Column(Decimal(slice.tasks_running), Bar(slice.tasks_running, running_most)) +
-              Column(std::to_string(slice.input_blocks_max), Bar(queued, queued_most)) +
-              Column(RenderBytes(held), Bar(held, held_most)) + " ";
-      text += slice.waits_for == WaitReason::kNone ? "" : std::string(ToString(slice.waits_for));
-      text += "\n";
-    }
-    text += "\n";
+    text += RenderOperator(op, running_most, queued_most, held_most);
   }
   return text + RenderStatistics(now_, {elapsed(), peak_charged_bytes_});
 }

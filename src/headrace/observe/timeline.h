@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -16,17 +17,18 @@ struct TimelineSlice {
   std::int64_t tasks_parked_max = 0;  // Waiting for credit.
   std::int64_t input_blocks_max = 0;  // In its input queue.
   std::int64_t held_bytes_max = 0;    // Charged to it: its credit, and its outputs until they go.
-  WaitReason waits_for = WaitReason::kNone;  // Why it started nothing, at the end of the slice.
+  std::array<double, kNumWaitReasons> waits{};  // By WaitReason: its share of the slice.
 };
 
 /// Cuts a replayed run into slices of equal time, and prints what it saw:
 ///
 ///   1 ReadRange->Map(f)
 ///      time     running            queued            memory               waits for
-///      0ns      3.9 ########         0               12MiB   ####         no cpu
+///      0ns      3.9 ########         0               12MiB   ####         no cpu 80%
 ///
 /// and then the totals, as RenderStatistics() has them. The bars of a column have one scale over
-/// all operators.
+/// all operators; the last column has the reason for which no task started in the most of the
+/// slice, unless that was none.
 class Timeline final : public ReplayObserver {
  public:
   /// Requires: `slices` > 0.
@@ -45,11 +47,14 @@ class Timeline final : public ReplayObserver {
 
  private:
   std::int64_t SliceOf(Instant at) const;
+  std::string RenderOperator(std::size_t op, double running_most, double queued_most,
+                             double held_most) const;
   void Pass(Instant to);
 
   const Instant begin_;
   const Instant end_;
   const std::int64_t num_slices_;
+  const std::int64_t budget_bytes_;
   std::vector<std::vector<TimelineSlice>> slices_;
   std::vector<OperatorState> now_;  // After the last event.
   Instant last_;
