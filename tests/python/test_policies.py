@@ -219,7 +219,7 @@ def run_minimal_engine(log: Path, policies: str) -> tuple[list[int], dict[str, A
 
 def peaks(trace: dict[str, Any]) -> tuple[int, int]:
     """The most tasks that ran at once, and the most bytes charged."""
-    of_run = [e for e in trace["traceEvents"] if e["ph"] == "C" and e["pid"] == 0]
+    of_run = [e for e in trace["traceEvents"] if e["ph"] == "C" and e["pid"] == 1]
     tasks = max(e["args"]["running"] for e in of_run if e["name"] == "tasks")
     return tasks, max(e["args"]["bytes"] for e in of_run if e["name"] == "charged")
 

@@ -141,6 +141,11 @@ def test_runs_inside_of_workers_are_not_recorded(tmp_path: Path) -> None:
     assert b"nested" in log.read_bytes()
 
 
+def test_the_command_is_where_the_package_says() -> None:
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    assert 'headrace = "headrace._internal.cli:main"' in text.split("[project.scripts]")[1]
+
+
 # ---- Replaying ------------------------------------------------------------------------------
 
 
@@ -194,6 +199,23 @@ def test_runs_over_blocks_of_several_schemas_replay(log: Path) -> None:
     assert [row["x"] for row in ds.take_all()] == [0.5, 1, 2, 3, 4.5, 5]
     replayed = _core.replay_log(log.read_bytes())
     assert (replayed.difference, replayed.cut) == ("", "")
+
+
+def test_a_run_without_tasks_replays(log: Path, capsys: Any) -> None:
+    assert headrace.range(0).take_all() == []
+    assert headrace.from_items([1]).limit(0).map(lambda row: row).take_all() == []
+    for path in log.parent.glob("run*.log"):
+        assert main(["replay", str(path)]) == 0
+        assert "operators" in capsys.readouterr().out
+        check_trace(json.loads(_core.trace_log(path.read_bytes())))
+
+
+def test_a_plan_that_cannot_run_leaves_a_log_that_says_so(log: Path, capsys: Any) -> None:
+    with pytest.raises(ValueError, match="gpu"):
+        headrace.range(10).map_batches(lambda b: b, num_gpus=100, batch_size=1).take_all()
+    assert main(["replay", str(log)]) == 1
+    assert main(["replay", str(log), "--partial"]) == 1
+    assert "gpu" in capsys.readouterr().err
 
 
 def test_a_run_that_failed_replays(log: Path, capsys: Any) -> None:
@@ -346,6 +368,7 @@ def check_trace(trace: dict[str, Any]) -> None:
         assert event["name"]
         assert type(event["pid"]) is int
         assert type(event["tid"]) is int
+        assert min(event["pid"], event["tid"]) > 0
         kind = event["ph"]
         if kind == "M":
             known = {
@@ -360,7 +383,7 @@ def check_trace(trace: dict[str, Any]) -> None:
                 named.add((event["name"], event["pid"], event["tid"]))
             continue
         assert event["ts"] >= 0
-        assert ("process_name", event["pid"], 0) in named
+        assert ("process_name", event["pid"], 1) in named
         if kind == "X":
             assert event["dur"] >= 0
             assert ("thread_name", event["pid"], event["tid"]) in named
@@ -402,9 +425,9 @@ def test_a_trace_has_tasks_actors_and_counters(log: Path) -> None:
     assert "starting" in lives
     assert "ready" in lives
     counters = {(e["pid"], e["name"]) for e in events if e["ph"] == "C"}
-    assert (0, "charged") in counters
+    assert (1, "charged") in counters
     for pid in names:
-        assert pid == 0 or {(pid, "memory"), (pid, "queue"), (pid, "tasks")} <= counters
+        assert pid == 1 or {(pid, "memory"), (pid, "queue"), (pid, "tasks")} <= counters
     last = {(e["pid"], e["name"]): e["args"] for e in events if e["ph"] == "C"}
     assert all(args["running"] == 0 for (_, name), args in last.items() if name == "tasks")
     assert any(e["ph"] == "i" and e["name"] == "finished" for e in events)

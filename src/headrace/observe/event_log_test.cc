@@ -248,8 +248,8 @@ TEST(Trace, HasASpanForEachTask) {
   Trace trace(log);
   ASSERT_EQ(Replay(log, {&trace}), Status::OK());
   const std::string json = trace.Finish();
-  for (const char* part : {R"("name":"Read #0","pid":1,"tid":0,"ts":0.000,"dur":2000.000)",
-                           R"("name":"Read #1","pid":1,"tid":0,"ts":2000.000,"dur":3000.000)",
+  for (const char* part : {R"("name":"Read #0","pid":2,"tid":1,"ts":0.000,"dur":2000.000)",
+                           R"("name":"Read #1","pid":2,"tid":1,"ts":2000.000,"dur":3000.000)",
                            R"("rows":10,"bytes":4096,"outcome":"done")", R"("name":"finished")",
                            R"("name":"charged")"}) {
     EXPECT_NE(json.find(part), std::string::npos) << part << " in\n" << json;

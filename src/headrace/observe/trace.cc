@@ -7,7 +7,9 @@
 namespace headrace {
 namespace {
 
-constexpr std::int64_t kRunProcess = 0;
+// Perfetto keeps process 0 and thread 0 for what runs when nothing does.
+constexpr std::int64_t kRunProcess = 1;
+constexpr std::int64_t kFirstLaneThread = 1;
 constexpr std::int64_t kFirstActorThread = 1000;
 
 template <class... Fs>
@@ -45,7 +47,11 @@ std::string FirstLine(const Failure& failure) {
   return failure.message.substr(0, failure.message.find('\n'));
 }
 
-std::int64_t ProcessOf(OperatorId op) { return op.value + 1; }
+std::int64_t ProcessOf(OperatorId op) { return kRunProcess + 1 + op.value; }
+
+std::int64_t ThreadOf(std::size_t lane) {
+  return kFirstLaneThread + static_cast<std::int64_t>(lane);
+}
 
 }  // namespace
 
@@ -53,7 +59,7 @@ Trace::Trace(const EventLog& log) : begin_(log.begin()), last_(begin_) {
   Name(kRunProcess, -1, "run");
   for (const OperatorSpec& spec : log.plan.operators) {
     names_.push_back(spec.name);
-    Name(static_cast<std::int64_t>(names_.size()), -1, spec.name);
+    Name(kRunProcess + static_cast<std::int64_t>(names_.size()), -1, spec.name);
   }
   lanes_.resize(names_.size());
 }
@@ -78,7 +84,7 @@ void Trace::Name(std::int64_t process, std::int64_t thread, const std::string& n
   const bool is_process = thread < 0;
   const std::int64_t order = is_process ? process : thread;
   const std::string place =
-      Number("pid", process) + "," + Number("tid", std::max<std::int64_t>(0, thread));
+      Number("pid", process) + "," + Number("tid", is_process ? kFirstLaneThread : thread);
   Add(Text("ph", "M") + "," + Text("name", is_process ? "process_name" : "thread_name") + "," +
       place + ",\"args\":{" + Text("name", name) + "}");
   Add(Text("ph", "M") + "," +
@@ -100,7 +106,7 @@ void Trace::Span(std::int64_t process, std::int64_t thread, const std::string& n
 void Trace::Mark(std::int64_t process, const std::string& name, Instant at,
                  const std::string& arguments) {
   Add(Text("ph", "i") + "," + Text("name", name) + "," + Number("pid", process) + "," +
-      Number("tid", 0) + ",\"ts\":" + Micros(at) + "," +
+      Number("tid", kFirstLaneThread) + ",\"ts\":" + Micros(at) + "," +
       Text("s", process == kRunProcess ? "g" : "p") + ",\"args\":{" + arguments + "}");
 }
 
@@ -110,7 +116,7 @@ void Trace::Count(std::int64_t process, const std::string& name, Instant at,
   if (stands == values) return;
   stands = values;
   Add(Text("ph", "C") + "," + Text("name", name) + "," + Number("pid", process) + "," +
-      Number("tid", 0) + ",\"ts\":" + Micros(at) + ",\"args\":{" + values + "}");
+      Number("tid", kFirstLaneThread) + ",\"ts\":" + Micros(at) + ",\"args\":{" + values + "}");
 }
 
 // ---- Tasks.
@@ -121,7 +127,7 @@ void Trace::Started(const TaskId& task, Instant at) {
   const auto lane = static_cast<std::size_t>(free - lanes.begin());
   if (free == lanes.end()) {
     lanes.push_back(true);
-    Name(ProcessOf(task.op), static_cast<std::int64_t>(lane), "lane " + std::to_string(lane));
+    Name(ProcessOf(task.op), ThreadOf(lane), "lane " + std::to_string(lane));
   } else {
     *free = true;
   }
@@ -130,7 +136,7 @@ void Trace::Started(const TaskId& task, Instant at) {
 
 void Trace::Unparked(const TaskId& task, OpenTask& open, Instant at) {
   if (!open.parked) return;
-  Span(ProcessOf(task.op), static_cast<std::int64_t>(open.lane), "no credit", *open.parked, at, "");
+  Span(ProcessOf(task.op), ThreadOf(open.lane), "no credit", *open.parked, at, "");
   open.parked.reset();
 }
 
@@ -140,8 +146,8 @@ void Trace::Ended(const TaskId& task, Instant at, const std::string& outcome) {
   OpenTask& open = found->second;
   Unparked(task, open, at);
   const std::string& name = names_[static_cast<std::size_t>(task.op.value)];
-  Span(ProcessOf(task.op), static_cast<std::int64_t>(open.lane),
-       name + " #" + std::to_string(task.ordinal), open.begin, at,
+  Span(ProcessOf(task.op), ThreadOf(open.lane), name + " #" + std::to_string(task.ordinal),
+       open.begin, at,
        Number("attempt", task.attempt) + "," + Number("blocks", open.blocks) + "," +
            Number("rows", open.rows) + "," + Number("bytes", open.bytes) + "," +
            Text("outcome", outcome));

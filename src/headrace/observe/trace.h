@@ -14,9 +14,9 @@ namespace headrace {
 /// Writes a replayed run in the trace event format of Chrome (JSON), which Perfetto and
 /// chrome://tracing show.
 ///
-///   process 0, "run"         counters of all bytes charged and all tasks; instants: spills,
+///   process 1, "run"         counters of all bytes charged and all tasks; instants: spills,
 ///                            failures, the end
-///   process 1 + operator     its tasks as spans, in as many lanes as overlap; within them the time
+///   process 2 + operator     its tasks as spans, in as many lanes as overlap; within them the time
 ///                            without credit; counters of its tasks, queue and memory; instants:
 ///                            failed tasks, lost actors
 ///     thread 1000 + n        the life of its actor n: starting, then ready
