@@ -280,7 +280,8 @@ class DataContext:
     #: the process in this file, "run.log", and the next in "run.2.log", "run.3.log", ...; "{pid}"
     #: in the name is the process's number. "": does not (environment).
     event_log_path: str = field(default_factory=lambda: os.environ.get("HEADRACE_EVENT_LOG", ""))
-    #: What may hold work back beside the engine itself. Copies of the settings share them.
+    #: What may hold work back beside the engine itself. Copies of the settings share them, pickled
+    #: ones have none.
     backpressure_policies: list[BackpressurePolicy] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -360,6 +361,10 @@ class DataContext:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> DataContext:
         return self.copy()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Policies are of this process's runs, and may hold what cannot travel.
+        return {**vars(self), "backpressure_policies": []}
 
     def set_dataset_logger_id(self, dataset_id: str) -> None:
         self.dataset_logger_id = dataset_id

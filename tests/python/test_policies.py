@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import json
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -134,6 +136,18 @@ def test_copies_of_the_settings_share_the_policies(settings: Any) -> None:
     policy = Watching()
     settings.backpressure_policies = [policy]
     assert settings.copy().backpressure_policies == [policy]
+    assert copy.deepcopy(settings).backpressure_policies == [policy]
+
+
+def test_policies_do_not_travel(settings: Any) -> None:
+    policy = Watching()
+    policy.seen = threading.Lock()  # type: ignore[assignment]
+    ds = ids()
+    ds.context.backpressure_policies = [policy]
+    again = pickle.loads(pickle.dumps(ds))
+    assert again.context.backpressure_policies == []
+    assert ds.context.backpressure_policies == [policy]
+    assert sorted_ids(again) == list(range(100))
 
 
 def test_a_policy_and_a_watcher_do_not_wait_for_each_other(settings: Any) -> None:
