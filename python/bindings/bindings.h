@@ -59,6 +59,8 @@ void BindExecution(nb::module_& module);
 void BindPlan(nb::module_& module);
 void BindExchange(nb::module_& module);  // After BindPlan.
 void BindRules(nb::module_& module);
+void BindPolicies(nb::module_& module);  // After BindResources.
+void BindReplay(nb::module_& module);
 void BindRows(nb::module_& module);
 void BindNumbers(nb::module_& module);
 void BindWorker(nb::module_& module);

@@ -71,14 +71,21 @@ void PyExecution::End() {
 
 void PyExecution::Forget() { static_cast<void>(new std::shared_ptr<Execution>(std::move(run_))); }
 
+// These two wait for a step of the scheduler, which may wait for the GIL: to ask a policy.
 std::vector<OperatorState> PyExecution::Snapshot() const {
-  return run_ == nullptr ? last_snapshot_ : run_->Snapshot();
+  const std::shared_ptr<Execution> run = run_;
+  if (run == nullptr) return last_snapshot_;
+  nb::gil_scoped_release unlocked;
+  return run->Snapshot();
 }
 
 Duration PyExecution::elapsed() const { return run_ == nullptr ? last_elapsed_ : run_->elapsed(); }
 
 std::int64_t PyExecution::peak_charged_bytes() const {
-  return run_ == nullptr ? last_peak_bytes_ : run_->peak_charged_bytes();
+  const std::shared_ptr<Execution> run = run_;
+  if (run == nullptr) return last_peak_bytes_;
+  nb::gil_scoped_release unlocked;
+  return run->peak_charged_bytes();
 }
 
 std::pair<BlockRefPtr, bool> PyExecution::Poll(double timeout_seconds, std::int64_t prefetch) {

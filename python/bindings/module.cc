@@ -22,6 +22,8 @@ NB_MODULE(_core, module) {
   BindPlan(module);
   BindExchange(module);
   BindRules(module);
+  BindPolicies(module);
+  BindReplay(module);
   BindRows(module);
   BindNumbers(module);
   BindWorker(module);

@@ -38,6 +38,7 @@ std::vector<std::string> DefaultTemplateCommand() {
 }
 
 // Workers share the machine: each gets one thread for linear algebra, unless the user says more.
+// The runs that a function starts there are not recorded: they would replace the driver's logs.
 std::vector<std::string> WithDefaultEnvironment(std::vector<std::string> environment) {
   for (const char* name : {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"}) {
     const std::string prefix = std::string(name) + "=";
@@ -45,6 +46,7 @@ std::vector<std::string> WithDefaultEnvironment(std::vector<std::string> environ
     for (const std::string& entry : environment) given |= entry.starts_with(prefix);
     if (!given) environment.push_back(prefix + "1");
   }
+  environment.emplace_back("HEADRACE_EVENT_LOG=");
   return environment;
 }
 

@@ -27,6 +27,7 @@ _EXPORTS = {
     "headrace._internal.compute": ("ActorPoolStrategy", "TaskPoolStrategy"),
     "headrace._internal.dataset_mix": ("MixStoppingCondition",),
     "headrace._internal.execution_options": ("ExecutionOptions", "ExecutionResources"),
+    "headrace._internal.policy": ("BackpressurePolicy",),
     "headrace._internal.refs": ("ObjectRef", "get", "put"),
     "headrace._internal.runtime": ("init", "is_initialized", "shutdown"),
     "headrace._internal.savemode": ("SaveMode",),

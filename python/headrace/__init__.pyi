@@ -1,6 +1,7 @@
 from headrace._internal.compute import ActorPoolStrategy, TaskPoolStrategy
 from headrace._internal.dataset_mix import MixStoppingCondition
 from headrace._internal.execution_options import ExecutionOptions, ExecutionResources
+from headrace._internal.policy import BackpressurePolicy
 from headrace._internal.refs import ObjectRef, get, put
 from headrace._internal.runtime import init, is_initialized, shutdown
 from headrace._internal.savemode import SaveMode
@@ -52,6 +53,7 @@ NodeIdStr = str
 
 __all__ = [
     "ActorPoolStrategy",
+    "BackpressurePolicy",
     "BlockBasedFileDatasink",
     "DataContext",
     "DataIterator",

@@ -458,3 +458,49 @@ def add_rule(name: str, rewrite: Callable[[Plan], Plan]) -> None:
     """Adds a logical rule after the default ones, for all later executions."""
 
 def remove_rule(name: str) -> bool: ...
+
+class OperatorLoad:
+    """What a policy sees of one operator, read-only; see headrace.BackpressurePolicy."""
+
+    index: int
+    name: str
+    num_cpus: float
+    num_gpus: float
+    memory: int
+    tasks_running: int
+    tasks_parked: int
+    tasks_done: int
+    input_blocks: int
+    queued_bytes: int
+    held_bytes: int
+    expected_block_bytes: int
+
+class AccountView:
+    """What a policy sees of the run, read-only."""
+
+    operators: list[OperatorLoad]
+    budget_bytes: int
+    charged_bytes: int
+
+def set_policies(
+    options: ExecutionOptions,
+    policies: Sequence[tuple[str, Callable[..., bool] | None, Callable[..., int] | None]],
+) -> None:
+    """Sets what may hold work back: (name, may_start, credit_bytes); None: says yes to all."""
+
+class Replayed:
+    """A recorded run, replayed; read-only."""
+
+    text: str  # Over time, in slices, and in total.
+    difference: str  # Where the replay did something else; "": nowhere.
+    cut: str  # Why the log ends before its run; "": it does not.
+    events: int
+    operators: int
+    elapsed_seconds: float
+
+def replay_log(log: bytes, slices: int = 20) -> Replayed:
+    """Runs the scheduler over a log. Raises ValueError if it is none, or damaged."""
+
+def trace_log(log: bytes) -> bytes:
+    """Returns the JSON of the run's trace. Raises ValueError as above, or where the replay does
+    something else."""

@@ -16,6 +16,7 @@ from enum import Enum
 from typing import Any
 
 from headrace._internal.execution_options import ExecutionOptions, ExecutionResources
+from headrace._internal.policy import BackpressurePolicy
 
 __all__ = [
     "AutoscalingConfig",
@@ -275,8 +276,13 @@ class DataContext:
     #: Runs everything in the calling thread, so that a debugger stops in the user's function
     #: (environment).
     inline_mode: bool = field(default_factory=lambda: _env_flag("INLINE", False))
-    #: Records the events of each run in this file; "": does not (environment).
+    #: Records the events of each run for `headrace replay` and `headrace trace`, the first one of
+    #: the process in this file, "run.log", and the next in "run.2.log", "run.3.log", ...; "{pid}"
+    #: in the name is the process's number. "": does not (environment).
     event_log_path: str = field(default_factory=lambda: os.environ.get("HEADRACE_EVENT_LOG", ""))
+    #: What may hold work back beside the engine itself. Copies of the settings share them, pickled
+    #: ones have none.
+    backpressure_policies: list[BackpressurePolicy] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._kv_configs: dict[str, Any] = {}
@@ -355,6 +361,10 @@ class DataContext:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> DataContext:
         return self.copy()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Policies are of this process's runs, and may hold what cannot travel.
+        return {**vars(self), "backpressure_policies": []}
 
     def set_dataset_logger_id(self, dataset_id: str) -> None:
         self.dataset_logger_id = dataset_id

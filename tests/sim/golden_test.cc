@@ -151,7 +151,6 @@ std::string Transcript(const Case& c) {
   const Outcome out = SimRun(c).Go(/*check=*/true);
   auto log = ParseEventLog(out.log);
   if (!log.ok()) return log.status().ToString();
-  log->fingerprint.clear();
   std::string text = ToString(*log);
   for (const std::string& violation : out.violations) text += "violated: " + violation + "\n";
   if (!out.finished) text += "stalled\n";

@@ -55,13 +55,17 @@ class SimRun {
 
   /// Runs to the end. `check`: compare the books after every event.
   Outcome Go(bool check) {
-    auto made = Scheduler::Make(plan_, case_.options, traits_);
+    Policies policies;
+    if (case_.policy.seed != 0) policies.push_back(std::make_unique<RandomPolicy>(case_.policy));
+    std::vector<std::string> names;
+    for (const auto& policy : policies) names.emplace_back(policy->name());
+    auto made = Scheduler::Make(plan_, case_.options, traits_, Tape(std::move(policies), tape_));
     if (!made.ok()) {
       out_.violations.push_back(made.status().ToString());
       return std::move(out_);
     }
     scheduler_ = *std::move(made);
-    out_.log = EventLogEncoder::Header(plan_, case_.options, traits_);
+    out_.log = encoder_.Header(plan_, case_.options, traits_, names);
     backend_.PostAt(Instant{0}, event::OutputWanted{0, case_.prefetch});
     if (case_.stop_after == 0) Stop();
     Perform();
@@ -71,9 +75,10 @@ class SimRun {
       backend_.Wait(kNever, &events);
       if (events.empty()) break;  // Over, or stalled for ever.
       for (Event& event : events) {
-        out_.log += EventLogEncoder::Record(backend_.Now(), event);
+        out_.log += encoder_.Record(backend_.Now(), event);
         scheduler_->Step(std::move(event), backend_.Now());
         if (check) scheduler_->CheckInvariants();
+        out_.log += encoder_.RecordAnswers(tape_->Take());
         if (++out_.steps > kStepsMax) return Close("does not end");
       }
       Perform();
@@ -107,9 +112,10 @@ class SimRun {
   }
 
   void Perform() {
+    out_.log += encoder_.RecordAnswers(tape_->Take());
     while (std::optional<Action> action = scheduler_->Poll()) {
       if (out_.finished) out_.violations.push_back("an action after Finish");
-      out_.log += EventLogEncoder::Record(*action);
+      out_.log += encoder_.Record(*action);
       if (auto* a = std::get_if<action::StartTask>(&*action)) {
         backend_.StartTask(a->task, a->order);
       } else if (auto* a = std::get_if<action::GrantCredit>(&*action)) {
@@ -153,6 +159,8 @@ class SimRun {
   BackendTraits traits_;
   SimBackend backend_;
   Rng rng_;
+  EventLogEncoder encoder_;
+  const std::shared_ptr<PolicyTape> tape_ = std::make_shared<PolicyTape>();
   std::unique_ptr<Scheduler> scheduler_;
   Instant free_at_;
   Outcome out_;
@@ -180,7 +188,8 @@ inline std::string Judge(const Case& c, const Outcome& out) {
   }
   const auto operators = static_cast<std::int64_t>(c.plan.operators.size());
   const bool roomy = c.sim.object_store_bytes > 40 * operators * out.largest_block_bytes;
-  if (c.sim.parks_waiting_tasks && roomy && out.overrides > 0 && c.sim.queue_factor == 0) {
+  if (c.sim.parks_waiting_tasks && roomy && out.overrides > 0 && c.sim.queue_factor == 0 &&
+      c.policy.seed == 0) {
     return "overrides of credit where there was room";
   }
   for (const OperatorState& state : out.states) {
@@ -194,7 +203,8 @@ inline std::string Judge(const Case& c, const Outcome& out) {
   if (out.failure) {
     const bool fatal = c.sim.workers_always_lost || c.sim.actors_never_start;
     const bool by_error = c.plan.max_errored_blocks == 0 && c.sim.model.error_chance > 0;
-    return fatal || by_error ? "" : "failed: " + out.failure->message;
+    const bool by_policy = c.policy.fails_after >= 0 && out.failure->context == "policy random";
+    return fatal || by_error || by_policy ? "" : "failed: " + out.failure->message;
   }
   if (c.plan.max_errored_blocks == 0 && expected.errors > 0 && !expected.has_limit) {
     return "did not fail by user error";

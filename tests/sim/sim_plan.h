@@ -14,6 +14,7 @@
 #include "headrace/control/schedule/exchange_plan.h"
 #include "headrace/protocol/program.h"
 #include "headrace/runtime/sim/sim_backend.h"
+#include "random_policy.h"
 
 // Random plans, machines and faults from a seed, and what a plan must give, computed without a
 // scheduler.
@@ -27,6 +28,7 @@ struct Case {
   std::vector<std::vector<SimModel::Block>> input_blocks;  // By operator.
   ExecutionOptions options;
   SimOptions sim;
+  RandomPolicyOptions policy;
   // The consumer.
   std::int64_t prefetch = 1;
   Duration think;           // Per block, and
@@ -282,6 +284,12 @@ inline Case MakeCase(std::uint64_t seed) {
   out.think_max = Duration::Micros(Between(rng, 1, rng.Chance(0.3) ? 60'000 : 500));
   out.burst_chance = rng.Chance(0.3) ? 0.2 : 0;
   if (rng.Chance(0.1)) out.stop_after = Between(rng, 0, 15);
+  if (rng.Chance(0.15)) {
+    out.policy.seed = rng() | 1;
+    out.policy.no_chance = rng.Chance(0.1) ? 1 : rng.Uniform();
+    out.policy.less_chance = rng.Chance(0.3) ? 0 : rng.Uniform();
+    if (rng.Chance(0.1)) out.policy.fails_after = Between(rng, 0, 60);
+  }
   return out;
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from headrace import _core
 from headrace._internal.compute import ActorPoolStrategy, ComputeStrategy, TaskPoolStrategy
+from headrace._internal.policy import policy_parts
 from headrace.context import DataContext
 
 VALID_BATCH_FORMATS = ["pandas", "pyarrow", "numpy", "cudf", None]
@@ -340,6 +341,8 @@ def make_options(context: DataContext) -> _core.ExecutionOptions:
     options.max_task_attempts = context.max_task_attempts
     options.event_log_path = context.event_log_path
     options.seed = context._execution_idx
+    if context.backpressure_policies:
+        _core.set_policies(options, policy_parts(context.backpressure_policies))
     options.inline_mode = context.inline_mode
     if context.inline_mode:
         _serve_inline()

@@ -36,6 +36,9 @@ BackendTraits TraitsOf(const Backend& backend, const ExecutionOptions& options) 
 // Two threads meet here: the driver (the loop; alone with scheduler_ but for Snapshot) and the
 // consumer. They share the queue of delivered blocks under mutex_, and the consumer's wishes
 // reach the driver as posted events.
+//
+// A user's policy runs in the driver, in mid-step, and whatever it lets go of may be this very run:
+// a driver neither locks what it holds nor waits for itself.
 class Execution::Impl {
  public:
   Impl(std::unique_ptr<Scheduler> scheduler, std::shared_ptr<Backend> backend,
@@ -79,8 +82,12 @@ class Execution::Impl {
     return polled;
   }
 
+  /// Returns true in the thread that drives this run.
+  bool IsDriver() const { return driving_ == this; }
+
   void Stop() {
     if (!over()) backend_->Post(event::StopRequested{});
+    if (IsDriver()) return;
     if (backend_->runs_in_caller()) {
       DriveUntil([] { return false; });
     } else {
@@ -96,12 +103,12 @@ class Execution::Impl {
   }
 
   std::vector<OperatorState> Snapshot() const {
-    std::lock_guard lock(scheduler_mutex_);
+    const auto lock = LockScheduler();
     return scheduler_->Snapshot();
   }
 
   std::int64_t peak_charged_bytes() const {
-    std::lock_guard lock(scheduler_mutex_);
+    const auto lock = LockScheduler();
     return scheduler_->peak_charged_bytes();
   }
 
@@ -113,6 +120,10 @@ class Execution::Impl {
   Backend& backend() { return *backend_; }
 
  private:
+  std::unique_lock<std::mutex> LockScheduler() const {
+    return IsDriver() ? std::unique_lock<std::mutex>() : std::unique_lock(scheduler_mutex_);
+  }
+
   bool over() const {
     std::lock_guard lock(mutex_);
     return over_;
@@ -139,6 +150,7 @@ class Execution::Impl {
 
   void Drive() {
     ::prctl(PR_SET_NAME, "headrace-drive", 0, 0, 0);
+    driving_ = this;
     DriveUntil([] { return false; });
   }
 
@@ -181,6 +193,7 @@ class Execution::Impl {
       Perform(*std::move(action));
     }
     HandOver();
+    if (recorder_ != nullptr) recorder_->Flush();
     return deadline;
   }
 
@@ -245,6 +258,8 @@ class Execution::Impl {
     if (!objects.empty()) backend_->Release(objects);
   }
 
+  static thread_local const Impl* driving_;  // The run that this thread is the driver of.
+
   mutable std::mutex scheduler_mutex_;
   std::unique_ptr<Scheduler> scheduler_;
   const std::shared_ptr<Backend> backend_;
@@ -267,8 +282,13 @@ class Execution::Impl {
   std::optional<Failure> failure_;
 };
 
+thread_local const Execution::Impl* Execution::Impl::driving_ = nullptr;
+
 Execution::Execution(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Execution::~Execution() = default;
+
+Execution::~Execution() {
+  if (impl_->IsDriver()) std::thread([impl = std::move(impl_)] {}).detach();
+}
 
 Result<std::unique_ptr<Execution>> Execution::Start(PhysicalPlan plan, ExecutionOptions options,
                                                     std::shared_ptr<Backend> backend) {
@@ -279,13 +299,15 @@ Result<std::unique_ptr<Execution>> Execution::Start(PhysicalPlan plan, Execution
     for (const BlockHandle& block : input->blocks) inputs.push_back(block.object);
   }
   BackendTraits traits = TraitsOf(*backend, options);
+  Policies policies;
+  for (const PolicyFactory& make : options.policies) policies.push_back(make(plan));
   std::unique_ptr<EventRecorder> recorder;
   if (!options.event_log_path.empty()) {
-    ARROW_ASSIGN_OR_RAISE(recorder,
-                          EventRecorder::Make(options.event_log_path, plan, options, traits));
+    ARROW_ASSIGN_OR_RAISE(
+        recorder, EventRecorder::Make(options.event_log_path, plan, options, traits, &policies));
   }
-  ARROW_ASSIGN_OR_RAISE(auto scheduler,
-                        Scheduler::Make(std::move(plan), std::move(options), std::move(traits)));
+  ARROW_ASSIGN_OR_RAISE(auto scheduler, Scheduler::Make(std::move(plan), std::move(options),
+                                                        std::move(traits), std::move(policies)));
   if (!inputs.empty()) backend->Retain(inputs);
   auto impl = std::make_unique<Impl>(std::move(scheduler), std::move(backend), std::move(recorder));
   impl->Start();

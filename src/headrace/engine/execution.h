@@ -24,7 +24,8 @@ class Execution {
  public:
   static Result<std::unique_ptr<Execution>> Start(PhysicalPlan plan, ExecutionOptions options,
                                                   std::shared_ptr<Backend> backend);
-  /// Stops, waits for running tasks to end, and returns all memory.
+  /// Stops, waits for running tasks to end, and returns all memory. In the run's own driver, where
+  /// a policy let go of the last reference, another thread does so.
   ~Execution();
 
   /// Waits for the next output block, and hands over the reference to it: the caller must give it
@@ -40,7 +41,7 @@ class Execution {
   };
   Result<Polled> Poll(Duration timeout, std::int64_t prefetch = 1);
 
-  /// Ends the run early. Idempotent. Returns when no task runs.
+  /// Ends the run early. Idempotent. Returns when no task runs; at once in the run's own driver.
   void Stop();
 
   /// Why the run failed, once Next() returned an error.

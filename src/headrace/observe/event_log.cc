@@ -1,47 +1,39 @@
 #include "headrace/observe/event_log.h"
 
 #include <cstdio>
+#include <memory>
+#include <optional>
 #include <utility>
 
 #include "headrace/base/wire.h"
+#include "headrace/observe/recorded_plan.h"
+#include "headrace/protocol/arrow_wire.h"
 #include "headrace/protocol/program.h"
 
 namespace headrace {
 namespace {
 
-constexpr std::string_view kMagic = "HRLOG001";
+constexpr std::string_view kMagic = "HRLOG002";
+constexpr std::size_t kMagicFamilyBytes = 5;
+constexpr std::uint8_t kRunTag = 'R';
+constexpr std::uint8_t kSchemaTag = 'S';
+constexpr std::uint8_t kAnswersTag = 'P';
 constexpr std::uint8_t kEventTag = 'E';
 constexpr std::uint8_t kActionTag = 'A';
 
-std::string Describe(const OperatorSpec& spec) {
-  std::string text = spec.name + (spec.keep_order ? " ordered" : "") + " inputs=";
-  for (const OperatorId input : spec.inputs) text += std::to_string(input.value) + ",";
-  if (const auto* input = spec.As<InputOperator>()) {
-    text += " blocks=" + std::to_string(input->blocks.size());
-  } else if (const auto* limit = spec.As<LimitOperator>()) {
-    text += " limit=" + std::to_string(limit->rows);
-  } else if (const auto* exchange = spec.As<ExchangeOperator>()) {
-    text += " exchange=" + std::to_string(static_cast<int>(exchange->kind)) +
-            " partitions=" + std::to_string(exchange->partitions) + "/" +
-            std::to_string(exchange->rows_per_partition) + "/" +
-            std::to_string(exchange->target_partition_bytes) +
-            " boundaries=" + std::to_string(exchange->boundaries.size()) +
-            " seed=" + std::to_string(exchange->seed) +
-            " small=" + std::to_string(exchange->small_input) + " cost=(" +
-            exchange->cost.ToString() + ") attempts=" + std::to_string(exchange->max_attempts);
-  } else if (const auto* task = spec.As<TaskOperator>()) {
-    text += " groups=" + std::to_string(task->unit_groups.size()) + " cost=(" +
-            task->cost.ToString() + ") bundle=" + std::to_string(task->min_bundle_rows) +
-            " attempts=" + std::to_string(task->max_attempts);
-    if (const auto* actors = std::get_if<ActorPool>(&task->compute)) {
-      text += " actors=" + std::to_string(actors->min_size) + "-" +
-              std::to_string(actors->initial_size) + "-" + std::to_string(actors->max_size) + "x" +
-              std::to_string(actors->max_tasks_in_flight);
-    } else if (const auto& tasks = std::get<TaskPool>(task->compute); tasks.max_tasks) {
-      text += " tasks<=" + std::to_string(*tasks.max_tasks);
-    }
-  }
-  return text;
+/// FNV-1a: every change of one byte changes it.
+std::uint32_t Checksum(std::uint8_t tag, std::string_view body) {
+  std::uint32_t sum = (2166136261U ^ tag) * 16777619U;
+  for (const char c : body) sum = (sum ^ static_cast<std::uint8_t>(c)) * 16777619U;
+  return sum;
+}
+
+std::string RecordOf(std::uint8_t tag, std::string_view body) {
+  WireWriter out;
+  out.U8(tag);
+  out.U32(Checksum(tag, body));
+  out.Bytes(body);
+  return out.Take();
 }
 
 std::string Line(Instant at, char mark, const std::string& text) {
@@ -50,102 +42,193 @@ std::string Line(Instant at, char mark, const std::string& text) {
   return time + text + "\n";
 }
 
+/// Reads a log record by record.
+class Parser {
+ public:
+  Result<EventLog> Parse(std::string_view bytes) {
+    if (!bytes.starts_with(kMagic)) {
+      const bool is_other = bytes.starts_with(kMagic.substr(0, kMagicFamilyBytes));
+      return Status::Invalid(is_other ? "the event log is of another version of Headrace"
+                                      : "not an event log of Headrace");
+    }
+    WireReader in(bytes.substr(kMagic.size()));
+    std::size_t at = kMagic.size();
+    bool finished = false;
+    for (std::int64_t number = 0; !in.at_end(); ++number) {
+      const std::uint8_t tag = in.U8();
+      const std::uint32_t checksum = in.U32();
+      const std::string_view body = in.Bytes();
+      const std::string place =
+          "record " + std::to_string(number) + " at byte " + std::to_string(at);
+      if (in.bad()) {
+        if (number == 0) return Status::Invalid("the event log is cut off in its first record");
+        log_.cut = place + " is not whole";
+        return std::move(log_);
+      }
+      if (checksum != Checksum(tag, body)) {
+        return Status::Invalid("the event log is damaged: ", place, " has another checksum");
+      }
+      const Status status = number == 0 ? ReadRun(tag, body) : ReadRecord(tag, body);
+      if (!status.ok()) {
+        return Status::Invalid("the event log is damaged: ", place, ": ", status.message());
+      }
+      finished |= tag == kActionTag && body.starts_with("finish");
+      at += sizeof tag + sizeof checksum + sizeof(std::uint64_t) + body.size();
+    }
+    if (at == kMagic.size()) return Status::Invalid("the event log is empty");
+    if (!finished) log_.cut = "it has no end: its process ended in mid-run, or the file was cut";
+    return std::move(log_);
+  }
+
+ private:
+  Status ReadRun(std::uint8_t tag, std::string_view body) {
+    if (tag != kRunTag) return Status::Invalid("it is no start of a log");
+    WireReader in(body);
+    ARROW_ASSIGN_OR_RAISE(log_.plan, ReadPlan(&in));
+    log_.options = ReadExecutionOptions(&in);
+    log_.traits = ReadTraits(&in);
+    log_.policies = ReadStrings(&in);
+    return in.Finish();
+  }
+
+  Status ReadRecord(std::uint8_t tag, std::string_view body) {
+    WireReader in(body);
+    switch (tag) {
+      case kActionTag:
+        log_.entries.push_back({{}, std::string(body), 0});
+        return Status::OK();
+      case kAnswersTag:
+        log_.answers += body;
+        return Status::OK();
+      case kSchemaTag: {
+        ARROW_ASSIGN_OR_RAISE(schemas_.emplace_back(), ReadSchema(&in));
+        return in.Finish();
+      }
+      case kEventTag:
+        return ReadOneEvent(&in);
+    }
+    return Status::Invalid("its kind is unknown");
+  }
+
+  Status ReadOneEvent(WireReader* in) {
+    const Instant at{in->I64()};
+    const std::uint32_t schema = in->U32();
+    ARROW_ASSIGN_OR_RAISE(Event event, ReadEvent(in));
+    ARROW_RETURN_NOT_OK(in->Finish());
+    if (at < last_) return Status::Invalid("its time is before that of the event before it");
+    last_ = at;
+    if (auto* yielded = std::get_if<event::BlockYielded>(&event)) {
+      if (schema > schemas_.size()) return Status::Invalid("it has a schema that did not come");
+      if (schema > 0) yielded->block.info.schema = schemas_[schema - 1];
+    }
+    log_.entries.push_back({at, "", static_cast<std::uint32_t>(log_.events.size())});
+    log_.events.push_back(std::move(event));
+    return Status::OK();
+  }
+
+  EventLog log_;
+  std::vector<std::shared_ptr<arrow::Schema>> schemas_;
+  Instant last_{INT64_MIN};
+};
+
 }  // namespace
 
-std::string PlanFingerprint(const PhysicalPlan& plan, const ExecutionOptions& options,
-                            const BackendTraits& traits) {
-  std::string text;
-  for (const OperatorSpec& spec : plan.operators) text += Describe(spec) + "\n";
-  text += "errored_blocks<=" + std::to_string(plan.max_errored_blocks) + "/" +
-          std::to_string(options.max_errored_blocks) +
-          " limits=" + (options.resource_limits ? options.resource_limits->ToString() : "unset") +
-          " store=" + std::to_string(options.object_store_bytes) +
-          " reserve=" + std::to_string(options.reservation_ratio) +
-          " target=" + std::to_string(options.target_max_block_bytes) + "\n";
-  text += "total=(" + traits.total.ToString() +
-          ") store=" + std::to_string(traits.object_store_bytes) +
-          (traits.parks_waiting_tasks ? " parks" : " holds") + "\n";
-  return text;
-}
+// ---- Writing.
 
 std::string EventLogEncoder::Header(const PhysicalPlan& plan, const ExecutionOptions& options,
-                                    const BackendTraits& traits) {
-  WireWriter out;
-  out.Bytes(PlanFingerprint(plan, options, traits));
-  return std::string(kMagic) + out.Take();
+                                    const BackendTraits& traits,
+                                    const std::vector<std::string>& policies) {
+  WireWriter body;
+  WritePlan(plan, &body);
+  WriteExecutionOptions(options, &body);
+  WriteTraits(traits, &body);
+  WriteStrings(policies, &body);
+  return std::string(kMagic) + RecordOf(kRunTag, body.bytes());
+}
+
+/// Returns the number of the schema of the event's block, 0 if there is none; appends its record if
+/// it is new.
+std::uint32_t EventLogEncoder::NumberOf(const Event& event, std::string* records) {
+  const auto* yielded = std::get_if<event::BlockYielded>(&event);
+  if (yielded == nullptr || yielded->block.info.schema == nullptr) return 0;
+  WireWriter schema;
+  WriteSchema(yielded->block.info.schema, &schema);
+  const auto next = static_cast<std::uint32_t>(schemas_.size() + 1);
+  const auto [place, is_new] = schemas_.emplace(schema.Take(), next);
+  if (is_new) *records += RecordOf(kSchemaTag, place->first);
+  return place->second;
 }
 
 std::string EventLogEncoder::Record(Instant now, const Event& event) {
+  std::string records;
   WireWriter body;
   body.I64(now.nanos);
+  body.U32(NumberOf(event, &records));
   WriteEvent(event, &body);
-  WireWriter out;
-  out.U8(kEventTag);
-  out.Bytes(body.bytes());
-  return out.Take();
+  return records + RecordOf(kEventTag, body.bytes());
 }
 
 std::string EventLogEncoder::Record(const Action& action) {
-  WireWriter out;
-  out.U8(kActionTag);
-  out.Bytes(ToString(action));
-  return out.Take();
+  return RecordOf(kActionTag, ToString(action));
 }
 
-Result<EventLog> ParseEventLog(std::string_view bytes) {
-  if (!bytes.starts_with(kMagic)) return Status::Invalid("not an event log of this version");
-  WireReader in(bytes.substr(kMagic.size()));
-  EventLog log;
-  log.fingerprint = in.String();
-  if (in.bad()) return Status::Invalid("event log is cut off in its header");
-  while (!in.at_end()) {
-    const std::uint8_t tag = in.U8();
-    const std::string_view body = in.Bytes();
-    if (in.bad()) break;  // Cut off: the records so far are whole.
-    if (tag == kActionTag) {
-      log.entries.push_back({{}, std::string(body), 0});
-    } else if (tag == kEventTag) {
-      WireReader record(body);
-      const Instant at{record.I64()};
-      ARROW_ASSIGN_OR_RAISE(Event event, ReadEvent(&record));
-      ARROW_RETURN_NOT_OK(record.Finish());
-      log.entries.push_back({at, "", static_cast<std::uint32_t>(log.events.size())});
-      log.events.push_back(std::move(event));
-    } else {
-      return Status::Invalid("event log has a record of unknown kind ", static_cast<int>(tag));
-    }
-  }
-  return log;
+std::string EventLogEncoder::RecordAnswers(const std::string& answers) {
+  return answers.empty() ? "" : RecordOf(kAnswersTag, answers);
 }
 
-Status Replay(PhysicalPlan plan, ExecutionOptions options, BackendTraits traits,
-              const EventLog& log) {
-  const std::string fingerprint = PlanFingerprint(plan, options, traits);
-  if (fingerprint != log.fingerprint) {
-    return Status::Invalid("the log is of another run: it has\n", log.fingerprint, "not\n",
-                           fingerprint);
+// ---- Reading.
+
+Result<EventLog> ParseEventLog(std::string_view bytes) { return Parser().Parse(bytes); }
+
+Instant EventLog::begin() const {
+  for (const Entry& entry : entries) {
+    if (entry.action.empty()) return entry.at;
   }
-  ARROW_ASSIGN_OR_RAISE(auto scheduler,
-                        Scheduler::Make(std::move(plan), std::move(options), std::move(traits)));
+  return {};
+}
+
+Instant EventLog::end() const {
+  for (std::size_t i = entries.size(); i-- > 0;) {
+    if (entries[i].action.empty()) return entries[i].at;
+  }
+  return {};
+}
+
+// ---- Replaying.
+
+Status Replay(const EventLog& log, const std::vector<ReplayObserver*>& observers) {
+  auto player = std::make_shared<PolicyPlayer>(log.answers);
+  ARROW_ASSIGN_OR_RAISE(auto scheduler, Scheduler::Make(log.plan, log.options, log.traits,
+                                                        Play(log.policies, player)));
+  Instant now = log.begin();
   std::size_t number = 0;
+  const auto differs = [&](const std::string& recorded, const std::string& replayed) {
+    return Status::Invalid("the replay differs from the log at its line ", number, ", ",
+                           static_cast<double>((now - log.begin()).nanos) * 1e-6,
+                           " ms after the start: the log has \"", recorded,
+                           "\", the replay gave \"", replayed, "\"");
+  };
   for (const EventLog::Entry& entry : log.entries) {
     ++number;
-    if (entry.action.empty()) {
-      scheduler->Step(log.events[entry.event], entry.at);
+    if (!entry.action.empty()) {
+      const std::optional<Action> action = scheduler->Poll();
+      const std::string text = action ? ToString(*action) : "nothing";
+      if (text != entry.action) return differs(entry.action, text);
+      for (ReplayObserver* observer : observers) observer->OnAction(now, *action);
       continue;
     }
-    const std::optional<Action> action = scheduler->Poll();
-    const std::string text = action ? ToString(*action) : "nothing";
-    if (text != entry.action) {
-      return Status::Invalid("record ", number, " is \"", entry.action, "\", replayed it is \"",
-                             text, "\"");
-    }
+    const Event& event = log.events[entry.event];
+    now = entry.at;
+    scheduler->Step(event, now);
+    if (player->differs()) return differs("other questions to the policies", ToString(event));
+    for (ReplayObserver* observer : observers) observer->OnEvent(now, event, *scheduler);
   }
-  return Status::OK();
+  const std::optional<Action> more = log.cut.empty() ? scheduler->Poll() : std::nullopt;
+  return more ? differs("its end", ToString(*more)) : Status::OK();
 }
 
 std::string ToString(const EventLog& log) {
-  std::string text = log.fingerprint;
+  std::string text;
   Instant now;
   for (const EventLog::Entry& entry : log.entries) {
     if (entry.action.empty()) now = entry.at;

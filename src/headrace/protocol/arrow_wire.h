@@ -9,7 +9,7 @@
 #include "headrace/base/status.h"
 
 // The wire form of Arrow's metadata and constants (IPC bytes), and of the small containers that
-// several of our values share. Internal to protocol/. Each reader returns an error on bytes that
+// several of our values share, and the event log. Each reader returns an error on bytes that
 // are cut short; the containers' readers leave that to WireReader::bad().
 
 namespace arrow {

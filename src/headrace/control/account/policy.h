@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "headrace/base/id.h"
+#include "headrace/base/resources.h"
 #include "headrace/control/account/wait_reason.h"
+#include "headrace/protocol/event.h"
 
 // Reasons to hold back, as plug-ins. The ledger decides what is possible; a policy may only say
 // "not now" or "take less".
@@ -17,9 +19,12 @@ namespace headrace {
 
 /// What a policy sees of one operator.
 struct OperatorLoad {
+  std::string_view name;           // As in the plan; lives as long as the run.
+  Resources cost;                  // Of one task, or of one actor.
   std::int64_t tasks_running = 0;  // Started, not ended, not parked.
   std::int64_t tasks_parked = 0;   // Waiting for credit.
   std::int64_t tasks_done = 0;
+  std::int64_t input_blocks = 0;  // Waiting in its input queue.
   std::int64_t queued_bytes = 0;  // Its outputs that no task and no consumer has taken.
   std::int64_t held_bytes = 0;    // All that is charged to it.
   std::int64_t expected_block_bytes = 0;
@@ -34,8 +39,11 @@ struct AccountView {
 
 /// One reason to hold back. Policies combine by the strictest answer, so each stays simple.
 ///
-/// Pure: equal views give equal answers. A policy never guarantees progress; that is the one job
-/// of schedule/liveness.h, which overrides policies when nothing else can run.
+/// Equal views should give equal answers, so that equal events give an equal run; the event log
+/// keeps what a user's policy said, and replays that. A policy never guarantees progress; that is
+/// the one job of schedule/liveness.h, which overrides policies when nothing else can run.
+///
+/// Threads: each run has policies of its own, called by its driver alone.
 class BackpressurePolicy {
  public:
   virtual ~BackpressurePolicy() = default;
@@ -50,6 +58,10 @@ class BackpressurePolicy {
                                    const AccountView& view) const {
     return offered;
   }
+
+  /// Returns why this policy cannot go on, as one whose user's code failed: the run ends with it.
+  /// Asked after every decision. Unset: all is well.
+  virtual std::optional<Failure> failure() const { return std::nullopt; }
 };
 
 /// Caps the tasks of an operator that are running or parked. One cap an operator; unset: none.

@@ -24,6 +24,8 @@ std::string_view ToString(WaitReason reason) {
       return "no credit";
     case WaitReason::kConsumer:
       return "consumer";
+    case WaitReason::kPolicy:
+      return "policy";
     case WaitReason::kFinished:
       return "finished";
   }

@@ -17,9 +17,10 @@ enum class WaitReason : std::uint8_t {
   kConcurrencyCap,
   kNoCredit,  // No object-store budget.
   kConsumer,  // The consumer does not ask for more.
+  kPolicy,    // A user's policy holds it back; see policy.h.
   kFinished,
 };
-inline constexpr int kNumWaitReasons = 11;
+inline constexpr int kNumWaitReasons = 12;
 
 /// Returns the words shown to users: "no input", "no credit", ...
 std::string_view ToString(WaitReason reason);

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -128,6 +130,11 @@ struct PhysicalPlan {
   std::int64_t max_errored_blocks = 0;  // Tasks that may fail by user error. -1: any number.
 };
 
+class BackpressurePolicy;
+
+/// Makes a policy for one run of this plan; see control/account/policy.h. Never null.
+using PolicyFactory = std::function<std::unique_ptr<BackpressurePolicy>(const PhysicalPlan&)>;
+
 /// How a plan is to run. Names follow ray.data's ExecutionOptions.
 struct ExecutionOptions {
   std::optional<Resources> resource_limits;  // Unset amounts: what the backend has.
@@ -142,7 +149,8 @@ struct ExecutionOptions {
   std::int64_t max_errored_blocks = 0;
   std::int32_t max_task_attempts = 4;
   std::uint64_t seed = 0;      // Of random numbers that each run draws anew.
-  std::string event_log_path;  // Record the run here. "": do not.
+  std::string event_log_path;  // Record the run here; see engine/event_recorder.h. "": do not.
+  std::vector<PolicyFactory> policies;  // Of the user: what may hold work back.
 };
 
 /// Checks, before anything starts, that every operator can run at least one task, or one actor, in

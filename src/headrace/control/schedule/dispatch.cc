@@ -42,17 +42,17 @@ void SchedulerImpl::RefreshView() const {
     const OperatorRun& run = runs_[i];
     loads_[i].queued_bytes =
         ledger_.held(run.id, Place::kOutputQueue) + ledger_.held(run.id, Place::kInputQueue);
+    loads_[i].input_blocks = run.op->queued_blocks();
     loads_[i].held_bytes = ledger_.usage(run.id);
     loads_[i].expected_block_bytes = ExpectedBytes(run);
   }
 }
 
 std::int64_t SchedulerImpl::ByPolicies(const OperatorRun& run, std::int64_t offered) const {
-  if (!has_plugins_) return offered;
+  if (policies_.empty()) return offered;
   RefreshView();
-  const AccountView view{loads_, reservation_.budget_bytes(), ledger_.charged()};
   for (const auto& policy : policies_) {
-    offered = std::min(offered, policy->CreditBytes(run.id, offered, view));
+    offered = std::min(offered, policy->CreditBytes(run.id, offered, View()));
   }
   return offered;
 }
@@ -66,11 +66,8 @@ SchedulerImpl::Candidate SchedulerImpl::MayStart(const OperatorRun& run, bool ah
   // A limit's cut is a slice of its input: it needs no cpu and no room.
   if (!run.runs_tasks) return {WaitReason::kNone, 1};
   if (!run.parked.empty()) return {CreditReason(run)};  // Running tasks come before new ones.
-  if (has_plugins_) RefreshView();
-  const AccountView view{loads_, reservation_.budget_bytes(), ledger_.charged()};
-  for (const auto& policy : policies_) {
-    const WaitReason reason = policy->MayStart(run.id, view);
-    if (reason != WaitReason::kNone) return {reason};
+  if (const WaitReason reason = caps_.MayStart(run.id, View()); reason != WaitReason::kNone) {
+    return {reason};
   }
   if (run.pool) {
     if (run.pool->free_slots() == 0) return {WaitReason::kNoActor};
@@ -86,9 +83,15 @@ SchedulerImpl::Candidate SchedulerImpl::MayStart(const OperatorRun& run, bool ah
   // Of an operator's first task nothing is known: it makes do with the room that there is.
   if (run.tasks.empty() && run.stats.output_blocks == 0) expected = std::min(expected, room);
   if (room < expected || room == 0) return {CreditReason(run)};
+  // The user's policies come last: so they are asked about what could start, and no more.
+  if (policies_.empty()) return {WaitReason::kNone, expected};
+  RefreshView();
+  for (const auto& policy : policies_) {
+    const WaitReason reason = policy->MayStart(run.id, View());
+    if (reason != WaitReason::kNone) return {reason};
+  }
   const std::int64_t credit = ByPolicies(run, expected);
-  if (credit < 1) return {CreditReason(run)};
-  return {WaitReason::kNone, credit};
+  return {credit < 1 ? WaitReason::kPolicy : WaitReason::kNone, credit};
 }
 
 /// Returns the operator to start a task of, or null.

@@ -112,6 +112,16 @@ std::vector<bool> OrderedOutputs(const PhysicalPlan& plan) {
   return ordered;
 }
 
+std::vector<std::optional<std::int32_t>> CapsOf(const PhysicalPlan& plan) {
+  std::vector<std::optional<std::int32_t>> caps;
+  for (const OperatorSpec& spec : plan.operators) {
+    const auto* task = spec.As<TaskOperator>();
+    const auto* pool = task == nullptr ? nullptr : std::get_if<TaskPool>(&task->compute);
+    caps.push_back(pool == nullptr ? std::nullopt : pool->max_tasks);
+  }
+  return caps;
+}
+
 std::int64_t BudgetOf(const ExecutionOptions& options, const BackendTraits& traits) {
   return options.object_store_bytes > 0 ? options.object_store_bytes : traits.object_store_bytes;
 }
@@ -129,14 +139,13 @@ SchedulerImpl::SchedulerImpl(PhysicalPlan plan, ExecutionOptions options, Backen
                                                         : options_.max_errored_blocks),
       ledger_(static_cast<int>(plan_.operators.size())),
       reservation_(&ledger_, BudgetOf(options_, traits_), options_.reservation_ratio),
+      caps_(CapsOf(plan_)),
       policies_(std::move(policies)),
-      has_plugins_(!policies_.empty()),
       loads_(plan_.operators.size()),
       total_(Limited(traits_.total, options_.resource_limits)) {
   const std::vector<bool> ordered = OrderedOutputs(plan_);
   const ExchangePlace place{std::max<std::int64_t>(1, total_.cpu_milli / 1000),
                             reservation_.budget_bytes()};
-  std::vector<std::optional<std::int32_t>> caps(plan_.operators.size());
   runs_.resize(plan_.operators.size());
   for (std::size_t i = 0; i < runs_.size(); ++i) {
     OperatorRun& run = runs_[i];
@@ -144,6 +153,7 @@ SchedulerImpl::SchedulerImpl(PhysicalPlan plan, ExecutionOptions options, Backen
     run.spec = &plan_.operators[i];
     run.task_spec = run.spec->As<TaskOperator>();
     run.stats.name = run.spec->name;
+    loads_[i].name = run.spec->name;
     for (std::size_t input = 0; input < run.spec->inputs.size(); ++input) {
       OperatorRun& above = runs_[static_cast<std::size_t>(run.spec->inputs[input].value)];
       above.consumer = run.id.value;
@@ -158,21 +168,20 @@ SchedulerImpl::SchedulerImpl(PhysicalPlan plan, ExecutionOptions options, Backen
       exchanges_.push_back(i);
       run.runs_tasks = run.exchange->program != nullptr;
       run.max_attempts = run.exchange->max_attempts;
-      if (run.runs_tasks) run.task_cost = run.exchange->cost;
+      if (run.runs_tasks) loads_[i].cost = run.task_cost = run.exchange->cost;
     }
     if (run.task_spec == nullptr) continue;
     run.runs_tasks = true;
+    loads_[i].cost = run.task_spec->cost;
     run.max_attempts = run.task_spec->max_attempts;
     reservation_.SetEligible(run.id, true);
     if (const auto* pool = std::get_if<ActorPool>(&run.task_spec->compute)) {
       run.pool.emplace(*pool);
     } else {
       run.task_cost = run.task_spec->cost;
-      caps[i] = std::get<TaskPool>(run.task_spec->compute).max_tasks;
     }
   }
   FindSideJoins();
-  policies_.insert(policies_.begin(), std::make_unique<ConcurrencyCapPolicy>(std::move(caps)));
 }
 
 SchedulerImpl::~SchedulerImpl() = default;
@@ -229,10 +238,18 @@ void SchedulerImpl::Decide() {
       }
       OrderSpills();
     } while (Liveness(this).Override());
+    CheckPolicies();
   }
   if (refs_.has_released()) Push(action::ReleaseObjects{refs_.TakeReleased()});
   if (!unwanted_.empty()) Push(action::ReleaseObjects{std::exchange(unwanted_, {})});
   FinishIfDone();
+}
+
+/// A policy that failed ends the run.
+void SchedulerImpl::CheckPolicies() {
+  for (const auto& policy : policies_) {
+    if (std::optional<Failure> failure = policy->failure()) return FailRun(last(), *failure);
+  }
 }
 
 std::optional<Action> SchedulerImpl::Poll() {

@@ -101,6 +101,7 @@ class SchedulerImpl {
   void On(event::StopRequested& e);
   void AdvanceTime(Instant now);
   void Decide();
+  void CheckPolicies();
   void Push(Action action) { actions_.push_back(std::move(action)); }
 
   // dispatch.cc
@@ -113,6 +114,7 @@ class SchedulerImpl {
   std::int64_t ExpectedBytes(const OperatorRun& run) const;
   std::int64_t ByPolicies(const OperatorRun& run, std::int64_t offered) const;
   void RefreshView() const;
+  AccountView View() const { return {loads_, reservation_.budget_bytes(), ledger_.charged()}; }
   OperatorRun* Choose(bool ahead, std::int64_t* credit_bytes);
   bool MaySendAhead() const;
   bool StartOne();
@@ -173,8 +175,8 @@ class SchedulerImpl {
   RefLedger refs_;  // Outlives the operators' references.
   Ledger ledger_;
   Reservation reservation_;
-  std::vector<std::unique_ptr<BackpressurePolicy>> policies_;
-  bool has_plugins_;
+  ConcurrencyCapPolicy caps_;
+  std::vector<std::unique_ptr<BackpressurePolicy>> policies_;  // The user's.
   mutable std::vector<OperatorLoad> loads_;  // Counters are kept; byte amounts by RefreshView.
   std::vector<OperatorRun> runs_;
   std::vector<std::size_t> exchanges_;  // Indices of exchange operators.

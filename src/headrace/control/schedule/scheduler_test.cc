@@ -134,6 +134,53 @@ TEST(Scheduler, APolicyTakesLess) {
   EXPECT_NE(actions[0].find("credit=3"), std::string::npos) << actions[0];
 }
 
+/// Fails after some questions.
+class Failing final : public BackpressurePolicy {
+ public:
+  std::string_view name() const override { return "failing"; }
+  WaitReason MayStart(OperatorId op, const AccountView& view) const override {
+    const OperatorLoad& load = view.operators[static_cast<std::size_t>(op.value)];
+    EXPECT_EQ(load.name, "read");
+    EXPECT_EQ(load.cost.cpu_milli, 1000);
+    failed_ = load.tasks_done > 0;
+    return WaitReason::kNone;
+  }
+  std::optional<Failure> failure() const override {
+    if (!failed_) return std::nullopt;
+    Failure failure;
+    failure.message = "of its own";
+    return failure;
+  }
+
+ private:
+  mutable bool failed_ = false;
+};
+
+TEST(Scheduler, APolicyThatFailsEndsTheRun) {
+  auto scheduler = WithPolicy<Failing>();
+  const std::size_t running = Actions(scheduler.get()).size();
+  ASSERT_GT(running, 0U);
+  std::vector<std::string> actions;
+  for (std::uint64_t task = 0; task < running; ++task) {
+    scheduler->Step(event::TaskEnded{{OperatorId{0}, 0, task}, {}, {}}, Instant{1});
+    for (std::string& action : Actions(scheduler.get())) actions.push_back(std::move(action));
+  }
+  for (std::uint64_t task = running; !scheduler->finished() && task < 5; ++task) {
+    scheduler->Step(event::TaskEnded{{OperatorId{0}, 0, task}, {}, {}}, Instant{1});
+    for (std::string& action : Actions(scheduler.get())) actions.push_back(std::move(action));
+  }
+  EXPECT_EQ(actions.back(), "finish failed system: of its own");
+}
+
+TEST(Scheduler, PoliciesAreAskedLast) {
+  const BackendTraits none{{.cpu_milli = 1000}, 0, true};
+  std::vector<std::unique_ptr<BackpressurePolicy>> policies;
+  policies.push_back(std::make_unique<Never>());
+  auto scheduler =
+      *Scheduler::Make(PhysicalPlan{{Task("read", {}, 5)}}, {}, none, std::move(policies));
+  EXPECT_EQ(scheduler->Snapshot()[0].waits_for, WaitReason::kNoCredit);
+}
+
 /// Ends the first `count` tasks of operator 0 after `nanos` each; returns the tasks running then.
 std::int64_t RunningAfter(Scheduler* scheduler, std::uint64_t count, std::int64_t nanos) {
   for (std::uint64_t i = 0; i < count; ++i) {
