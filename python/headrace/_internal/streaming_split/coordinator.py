@@ -370,7 +370,9 @@ class Coordinator:
         with self._changed:
             self._hand_out(epoch, dealer.finish())
 
-    def _wait_for_room(self, epoch: _Epoch, wants: Callable[[list[bool], list[bool]], bool]) -> bool:
+    def _wait_for_room(
+        self, epoch: _Epoch, wants: Callable[[list[bool], list[bool]], bool]
+    ) -> bool:
         """Returns True when a block can be dealt, False when nobody wants one any more."""
         with self._changed:
             while not epoch.cancelled.is_set():

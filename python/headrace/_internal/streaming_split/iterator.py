@@ -120,9 +120,7 @@ def make_split(
     if n <= 0:
         raise ValueError(f"The number of splits {n} is not positive.")
     if locality_hints is not None and len(locality_hints) != n:
-        raise ValueError(
-            f"Locality hints list must have length `n`: len({locality_hints}) != {n}"
-        )
+        raise ValueError(f"Locality hints list must have length `n`: len({locality_hints}) != {n}")
     coordinator = Coordinator(type(dataset).copy(dataset, _deep_copy=True), n, equal)
     return [SplitDataIterator(rank, n, coordinator) for rank in range(n)]
 

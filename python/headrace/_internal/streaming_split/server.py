@@ -124,9 +124,7 @@ class Server:
             self._drop_old_leases()
             self._drop_cut_lifelines()
             here = any(self._coordinator.has_iterators(i) for i in range(self._coordinator.n))
-            needless = not (
-                here or self._leases or self._connections or self._lifelines
-            )
+            needless = not (here or self._leases or self._connections or self._lifelines)
             return self._closing or needless
 
     def _serve(self, sock: socket.socket) -> None:
@@ -210,9 +208,7 @@ class Server:
             credit.release()  # A sender that waits for it sees that the visit is over.
             sender.join()
 
-    def _send_tables(
-        self, sock: socket.socket, visit: Visit, credit: threading.Semaphore
-    ) -> None:
+    def _send_tables(self, sock: socket.socket, visit: Visit, credit: threading.Semaphore) -> None:
         try:
             if not visit.begin():
                 return
