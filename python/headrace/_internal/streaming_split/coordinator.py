@@ -64,7 +64,7 @@ class Visit:
         self.queue: deque[Piece] = deque()
         self.epoch: _Epoch | None = None  # Set when it begins.
         self.is_over = False
-        self.waits = False  # In next(), for a piece.
+        self.is_overtaken = False  # By the rank's next visit.
 
     def begin(self, cancelled: threading.Event | None = None) -> bool:
         """Waits until all ranks wait, which begins the epoch; False if left or cancelled first.
@@ -96,16 +96,17 @@ class _Rank:
     """What is known of one rank."""
 
     def __init__(self) -> None:
-        self.visit: Visit | None = None  # The last.
-        self.lost: str | None = None  # Who died, until the rank is asked for again.
+        self.visit: Visit | None = None  # Until it is over.
+        self.consumer: Consumer | None = None  # The last.
+        self.lost: str | None = None  # Who died, until another can come.
 
     @property
     def waiting(self) -> bool:
-        return self.visit is not None and not self.visit.is_over and self.visit.epoch is None
+        return self.visit is not None and self.visit.epoch is None
 
     @property
     def reading(self) -> bool:
-        return self.visit is not None and not self.visit.is_over and self.visit.epoch is not None
+        return self.visit is not None and self.visit.epoch is not None
 
     @property
     def has_room(self) -> bool:
@@ -113,11 +114,11 @@ class _Rank:
 
     @property
     def name(self) -> str:
-        return "" if self.visit is None else f" ({self.visit.consumer.name})"
+        return "" if self.consumer is None else f" ({self.consumer.name})"
 
     @property
     def is_alive(self) -> bool:
-        return self.visit is not None and self.visit.consumer.is_alive()
+        return self.consumer is not None and self.consumer.is_alive()
 
 
 class _Epoch:
@@ -128,8 +129,8 @@ class _Epoch:
         self.cancelled = threading.Event()
         self.error: dict[str, Any] | None = None
         self.ended = False
-        self.most_ahead = 0  # Pieces that were dealt to one rank and not yet taken, at the most.
-        self.warned: set[int] = set()
+        self.stalled_since: float | None = None  # Since when no block is dealt: queues are full.
+        self.warned: set[int] = set()  # Ranks.
 
 
 class Coordinator:
@@ -173,6 +174,11 @@ class Coordinator:
     def is_closed(self) -> bool:
         return self._closed != ""
 
+    def server_has_ended(self) -> None:
+        """Nobody else can come any more."""
+        with self._changed:
+            self._server = None
+
     @property
     def address(self) -> Address:
         """Where other processes find this; only once there is a server."""
@@ -186,9 +192,15 @@ class Coordinator:
     def lose(self, rank: int, consumer: Consumer) -> None:
         """Says that a process died that stood for the rank, in an epoch or not: who waits for it
         does so in vain."""
-        last = self._ranks[rank].visit
-        if last is None or last.consumer.name == consumer.name:
+        last = self._ranks[rank].consumer
+        if last is None or last.name == consumer.name:
             self._lose(rank, consumer, None)
+
+    def expect(self, rank: int) -> None:
+        """Says that an iterator of the rank is on its way to another process, or is there: it may
+        take the place of one that died."""
+        with self._changed:
+            self._ranks[rank].lost = None
 
     def _can_come(self, rank: int) -> bool:
         if self.has_iterators(rank):
@@ -212,8 +224,9 @@ class Coordinator:
                     f"waits for the next epoch already{rank.name}."
                 )
             if rank.visit is not None:
+                rank.visit.is_overtaken = True
                 self._end(rank.visit)
-            rank.visit, rank.lost = visit, None
+            rank.visit, rank.consumer, rank.lost = visit, visit.consumer, None
             if all(other.waiting for other in self._ranks):
                 self._start_epoch()
             self._changed.notify_all()
@@ -257,36 +270,32 @@ class Coordinator:
     # ---- Reading
 
     def _next(self, visit: Visit, cancelled: threading.Event | None) -> Piece | None:
+        began = time.monotonic()
         with self._changed:
-            visit.waits = True
-            began = time.monotonic()
-            try:
-                while True:
-                    if self._ranks[visit.rank].visit is not visit:
-                        raise ValueError(MOVED_ON)
-                    if visit.is_over or (cancelled is not None and cancelled.is_set()):
-                        return None
-                    epoch = visit.epoch
-                    assert epoch is not None
-                    if epoch.error is not None:
-                        self._end(visit)
-                        raise rebuild(epoch.error)
-                    if visit.queue:
-                        piece = visit.queue.popleft()
-                        self._changed.notify_all()
-                        return piece
-                    if epoch.ended:
-                        self._end(visit)
-                        return None
-                    self._check_open()
-                    self._watch(visit, self._holding_up(), began, "does not take its rows")
-                    self._changed.wait(_LOOK_SECONDS)
-            finally:
-                visit.waits = False
+            while True:
+                if visit.is_overtaken:
+                    raise ValueError(MOVED_ON)
+                if visit.is_over or (cancelled is not None and cancelled.is_set()):
+                    return None
+                epoch = visit.epoch
+                assert epoch is not None
+                if epoch.error is not None:
+                    self._end(visit)
+                    raise rebuild(epoch.error)
+                if visit.queue:
+                    self._changed.notify_all()
+                    return visit.queue.popleft()
+                if epoch.ended:
+                    self._end(visit)
+                    return None
+                self._check_open()
+                if epoch.stalled_since is not None:
+                    since = max(began, epoch.stalled_since)
+                    self._watch(visit, self._with_full_queues(), since, "does not take its rows")
+                self._changed.wait(_LOOK_SECONDS)
 
-    def _holding_up(self) -> list[int]:
-        """Returns the ranks whose full queues are why no block is dealt."""
-        return [i for i, r in enumerate(self._ranks) if r.reading and not r.has_room]
+    def _with_full_queues(self) -> list[int]:
+        return [i for i, rank in enumerate(self._ranks) if rank.reading and not rank.has_room]
 
     def _leave(self, visit: Visit) -> None:
         with self._changed:
@@ -297,6 +306,8 @@ class Coordinator:
             return
         visit.is_over = True
         visit.queue.clear()
+        if self._ranks[visit.rank].visit is visit:
+            self._ranks[visit.rank].visit = None
         if visit.epoch is not None and not any(rank.reading for rank in self._ranks):
             self._epoch.cancelled.set()
         self._changed.notify_all()
@@ -304,7 +315,7 @@ class Coordinator:
     def _lose(self, number: int, consumer: Consumer, visit: Visit | None) -> None:
         with self._changed:
             rank = self._ranks[number]
-            if visit is not None and (visit.is_over or rank.visit is not visit):
+            if visit is not None and visit.is_over:
                 return
             rank.lost = f"rank {number} of the streaming split died: {consumer.name}"
             if visit is not None:
@@ -378,7 +389,10 @@ class Coordinator:
             while not epoch.cancelled.is_set():
                 reading = [rank.reading for rank in self._ranks]
                 if wants([rank.has_room for rank in self._ranks], reading):
+                    epoch.stalled_since = None
                     return True
+                if epoch.stalled_since is None:
+                    epoch.stalled_since = time.monotonic()
                 self._changed.wait()
             return False
 
@@ -387,7 +401,6 @@ class Coordinator:
             rank = self._ranks[number]
             if rank.reading and rank.visit is not None and rank.visit.epoch is epoch:
                 rank.visit.queue.append(piece)
-                epoch.most_ahead = max(epoch.most_ahead, len(rank.visit.queue))
         self._changed.notify_all()
 
     def _fail(self, epoch: _Epoch, parts: dict[str, Any]) -> None:

@@ -17,6 +17,8 @@ import select
 import socket
 import threading
 import time
+import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from headrace._internal.errors import parts_of
@@ -56,6 +58,7 @@ class Server:
 
     def lease(self, rank: int, lease: bytes) -> None:
         """Notes that an iterator of the rank is on its way to another process."""
+        self._coordinator.expect(rank)
         with self._lock:
             self._leases[lease] = (rank, time.monotonic() + LEASE_SECONDS)
 
@@ -118,6 +121,7 @@ class Server:
         self._listening.close()
         for sock in self._lifelines:
             sock.close()
+        self._coordinator.server_has_ended()
 
     def _is_needless(self) -> bool:
         with self._lock:
@@ -141,7 +145,7 @@ class Server:
                 thread, _, _ = self._connections[sock]
                 self._connections[sock] = (thread, rank, pid)
                 self._leases.pop(lease, None)
-            consumer = Consumer(f"process {pid}", lambda: self._is_connected(pid))
+            consumer = Consumer(f"process {pid}", _asker(weakref.ref(self), pid))
             if purpose == Purpose.PRESENCE:
                 self._attend(sock, rank, consumer)
             elif purpose == Purpose.ITERATION:
@@ -155,11 +159,12 @@ class Server:
                 del self._connections[sock]
             sock.close()
 
-    def _is_connected(self, pid: int) -> bool:
+    def is_connected(self, pid: int) -> bool:
         with self._lock:
             return any(of == pid for _, _, of in self._connections.values())
 
     def _attend(self, sock: socket.socket, rank: int, consumer: Consumer) -> None:
+        self._coordinator.expect(rank)
         wire.send(sock, Kind.WELCOME)
         try:
             kind, _ = wire.receive(sock)
@@ -245,3 +250,13 @@ class Server:
                 pass
         for _, thread in open_now:
             thread.join(_CLOSE_SECONDS)
+
+
+def _asker(server: weakref.ref[Server], pid: int) -> Callable[[], bool]:
+    """Returns a function that tells if a process is connected; it does not keep the server."""
+
+    def is_connected() -> bool:
+        found = server()
+        return found is not None and found.is_connected(pid)
+
+    return is_connected
