@@ -298,6 +298,7 @@ def test_one_that_leaves_early_does_not_stop_the_others() -> None:
     assert [len(share) for share in at_once(shards, ids)] == [50, 50]
     shards = headrace.range(100, override_num_blocks=20).streaming_split(2)
     assert len(at_once(shards, first_row, ids)[1]) >= 85, "all but what the first had at hand"
+    wait_until(lambda: not split_threads(), "the run ends")
 
 
 @pytest.mark.usefixtures("nothing_left")
@@ -306,6 +307,7 @@ def test_all_leave_early_and_the_run_ends() -> None:
     shards = ds.streaming_split(3)
     for _ in range(3):
         assert all(isinstance(row, int) for row in at_once(shards, first_row))
+    wait_until(lambda: not split_threads(), "the run ends")
 
 
 def test_an_iteration_that_is_overtaken_says_so() -> None:
@@ -346,6 +348,7 @@ def test_a_function_that_raises_raises_in_all() -> None:
             assert str(error) == "'no thirteen'"
             assert isinstance(error.__cause__, KeyError)
             assert getattr(error, "__notes__", []) == getattr(errors[0], "__notes__", [])
+    wait_until(lambda: not split_threads(), "the run ends")
 
 
 # ---- Waits ------------------------------------------------------------------------------------

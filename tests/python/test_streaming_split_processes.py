@@ -208,6 +208,38 @@ def test_columns_of_all_kinds_arrive_as_they_are(consumers: Callable[..., Consum
     assert pa.concat_tables(results).sort_by("i").combine_chunks().equals(table.combine_chunks())
 
 
+def wide(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {"id": batch["id"], "x": np.repeat(batch["id"][:, None], 20, axis=1)}
+
+
+def keep_some(iterator: Any) -> int:
+    """Returns the rows, whose memory must not be used again while the batches are kept."""
+    rows = 0
+    kept: list[tuple[dict[str, np.ndarray], np.ndarray]] = []
+
+    def are_as_they_were() -> bool:
+        return all(
+            (batch["id"] == were).all() and (batch["x"] == were[:, None]).all()
+            for batch, were in kept
+        )
+
+    for number, batch in enumerate(iterator.iter_batches(batch_size=700)):
+        rows += len(batch["id"])
+        kept.append((batch, batch["id"].copy()))
+        if number % 5 == 4:
+            assert are_as_they_were()
+            kept = kept[1::3]
+    assert are_as_they_were()
+    return rows
+
+
+def test_lent_memory_is_not_written_while_it_is_looked_at(
+    consumers: Callable[..., Consumers],
+) -> None:
+    ds = headrace.range(120_000, override_num_blocks=60).map_batches(wide, batch_size=None)
+    assert sum(consumers("spawn", ds.streaming_split(2), keep_some).results()) == 120_000
+
+
 def all_methods(iterator: Any) -> Any:
     torch = pytest.importorskip("torch")
     batch = next(iter(iterator.iter_torch_batches(batch_size=10, device="cpu")))["id"]
@@ -399,10 +431,16 @@ def test_a_pickle_of_a_process_that_is_gone() -> None:
 
 
 INTERRUPTED = """
-import threading, headrace
+import threading, time, headrace
 shards = headrace.range(10).streaming_split(2)
-threading.Timer(0, print, ("waits",), {"flush": True}).start()
+
+def tell():
+    while not shards[0]._home._ranks[0].waiting:
+        time.sleep(0.001)
+    print("waits", flush=True)
+
 try:
+    threading.Thread(target=tell).start()
     list(shards[0].iter_batches({arguments}))
 except KeyboardInterrupt:
     print("interrupted", flush=True)

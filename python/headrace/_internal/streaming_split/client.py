@@ -80,7 +80,7 @@ class Client:
         """Returns the SCHEMA, STATS or CONTEXT of the dataset."""
         sock = self._connect(purpose)
         try:
-            kind, payload = wire.receive(sock)
+            kind, payload, _ = wire.receive(sock)
         except Closed:
             raise self.address.is_gone() from None
         finally:
@@ -95,15 +95,19 @@ class Client:
         self.attend()
         sock = self._connect(Purpose.ITERATION, depth)
         _hold(sock, Kind.LEAVE)
+        borrower = wire.Borrower(sock)
         try:
             while True:
                 message = self._receive(sock, cancelled)
                 if message is None:
                     return
-                kind, payload = message
-                if kind == Kind.TABLE:
-                    table = wire.read_table(payload)
-                    del message, payload
+                kind, payload, memory = message
+                if kind in (Kind.TABLE, Kind.LOAN):
+                    if kind == Kind.LOAN:
+                        table = borrower.read_table(payload, memory)
+                    else:
+                        table = wire.read_table(payload)
+                    del message, payload, memory
                     wire.send(sock, Kind.CREDIT)
                     yield table
                     del table
@@ -125,7 +129,7 @@ class Client:
 
     def _receive(
         self, sock: socket.socket, cancelled: threading.Event | None
-    ) -> tuple[Kind, pa.Buffer] | None:
+    ) -> tuple[Kind, pa.Buffer, pa.Buffer | None] | None:
         if cancelled is not None:
             poller = select.poll()
             poller.register(sock, select.POLLIN)

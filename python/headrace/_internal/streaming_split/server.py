@@ -167,9 +167,9 @@ class Server:
         self._coordinator.expect(rank)
         wire.send(sock, Kind.WELCOME)
         try:
-            kind, _ = wire.receive(sock)
+            kind, _, _ = wire.receive(sock)
         except Closed:
-            kind = None
+            kind = Kind.END
         if kind != Kind.BYE and not self._closing:
             self._coordinator.lose(rank, consumer)
 
@@ -193,18 +193,25 @@ class Server:
 
     def _iterate(self, sock: socket.socket, visit: Visit) -> None:
         credit = threading.Semaphore(visit.depth)
+        # One in the reader's hand, one being written.
+        lender = wire.Lender(visit.depth + 2)
         sender = threading.Thread(
-            target=self._send_tables, args=(sock, visit, credit), name="headrace-split-sender"
+            target=self._send_tables,
+            args=(sock, visit, credit, lender),
+            name="headrace-split-sender",
+            daemon=True,
         )
-        sender.daemon = True
         sender.start()
         try:
             while True:
-                kind, _ = wire.receive(sock)
+                kind, payload, _ = wire.receive(sock)
                 if kind == Kind.LEAVE:
                     visit.leave()
                     break
-                credit.release()
+                if kind == Kind.RETURNED:
+                    lender.take_back(payload)
+                else:
+                    credit.release()
         except Closed:
             if not self._closing:
                 visit.lose()
@@ -213,7 +220,13 @@ class Server:
             credit.release()  # A sender that waits for it sees that the visit is over.
             sender.join()
 
-    def _send_tables(self, sock: socket.socket, visit: Visit, credit: threading.Semaphore) -> None:
+    def _send_tables(
+        self,
+        sock: socket.socket,
+        visit: Visit,
+        credit: threading.Semaphore,
+        lender: wire.Lender,
+    ) -> None:
         try:
             if not visit.begin():
                 return
@@ -223,7 +236,7 @@ class Server:
                 table = visit.next()
                 if table is None:
                     break
-                wire.send_table(sock, table)
+                lender.send(sock, table)
                 del table  # Held no longer than until it is sent.
             wire.send(sock, Kind.END)
         except Closed:

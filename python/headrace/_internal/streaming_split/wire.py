@@ -2,7 +2,9 @@
 
 A message is a kind and bytes. Up to INLINE_BYTES travel in the packet; more of them lie in a memory
 file whose descriptor travels, so that a block costs one copy, into shared memory, which the reader
-maps. The kernel frees it with the last mapping, whoever dies.
+maps. The kernel frees it with the last mapping, whoever dies. Memory for tables is lent: the reader
+says when nothing refers to a table any more, and the next one is written over it, which is faster
+than new memory. A reader that keeps its tables gets a file for each.
 
 Sockets are in the abstract namespace, which leaves no files. They are closed in forked children:
 the end of a process must show at the other end.
@@ -11,6 +13,7 @@ the end of a process must show at the other end.
 from __future__ import annotations
 
 import enum
+import mmap
 import os
 import socket
 import struct
@@ -21,7 +24,9 @@ from typing import Any
 import pyarrow as pa
 
 INLINE_BYTES = 16 << 10
+LOAN_BYTES = 128 << 10  # Smaller tables are not worth the bookkeeping.
 _HEADER = struct.Struct("<BQ")  # Kind, bytes of the payload.
+_LOAN = struct.Struct("<IQ")  # Slot, bytes of the table.
 HELLO = struct.Struct("<16s16sBIIQ")  # Secret, lease, purpose, rank, depth, process.
 
 _ABSTRACT = "\0"
@@ -49,6 +54,8 @@ class Kind(enum.IntEnum):
     END = 7
     ERROR = 8  # Pickled parts of an exception.
     VALUE = 9  # Pickled.
+    LOAN = 10  # A table in lent memory, whose descriptor travels with the first.
+    RETURNED = 11  # The memory of a LOAN is not used any more.
 
 
 class Closed(Exception):
@@ -149,7 +156,7 @@ def send(sock: socket.socket, kind: Kind, payload: bytes | pa.Buffer = b"") -> N
 
 
 def send_table(sock: socket.socket, table: pa.Table) -> None:
-    """Sends a TABLE. Raises Closed if nobody reads any more."""
+    """Sends a table as it is. Raises Closed if nobody reads any more."""
     if table.nbytes <= INLINE_BYTES // 2:
         stream = pa.BufferOutputStream()
         _write_stream(stream, table)
@@ -182,8 +189,9 @@ def _send(sock: socket.socket, parts: list[Any], descriptors: list[int]) -> None
         raise Closed from error
 
 
-def receive(sock: socket.socket) -> tuple[Kind, pa.Buffer]:
-    """Waits for a message; its payload may be a mapping. Raises Closed at the end."""
+def receive(sock: socket.socket) -> tuple[Kind, pa.Buffer, pa.Buffer | None]:
+    """Waits for a message: its kind, its payload, which may be a mapping, and the memory that came
+    with it. Raises Closed at the end."""
     try:
         data, descriptors, _, _ = socket.recv_fds(
             sock, _HEADER.size + INLINE_BYTES, 1, socket.MSG_CMSG_CLOEXEC
@@ -193,18 +201,99 @@ def receive(sock: socket.socket) -> tuple[Kind, pa.Buffer]:
     if not data:
         raise Closed
     number, size = _HEADER.unpack_from(data)
+    mapped = None
+    if descriptors:
+        try:
+            # The mapping lives as long as a buffer of it; the descriptor does not.
+            with pa.memory_map(f"/proc/self/fd/{descriptors[0]}") as file:
+                mapped = file.read_buffer()
+        finally:
+            os.close(descriptors[0])
     if size <= INLINE_BYTES:
-        return Kind(number), pa.py_buffer(data)[_HEADER.size :]
-    if not descriptors:
+        return Kind(number), pa.py_buffer(data)[_HEADER.size :], mapped
+    if mapped is None:
         raise OSError("no descriptor is free to map a block of a streaming split")
-    try:
-        # The mapping lives as long as a buffer of it; the descriptor does not.
-        with pa.memory_map(f"/proc/self/fd/{descriptors[0]}") as file:
-            return Kind(number), file.read_buffer(size)
-    finally:
-        os.close(descriptors[0])
+    return Kind(number), mapped, None
 
 
 def read_table(payload: pa.Buffer) -> pa.Table:
-    """Returns the table of a TABLE; its columns lie in `payload`."""
+    """Returns the table that was written; its columns lie in `payload`."""
     return pa.ipc.open_stream(payload).read_all()
+
+
+# ---- Lent memory -----------------------------------------------------------------------------
+
+
+class Lender:
+    """The writer's end: the memory that one connection lends, at most `slots` tables at a time.
+
+    Threads: `send` from one, `take_back` from any.
+    """
+
+    def __init__(self, slots: int) -> None:
+        self._free = list(range(slots))
+        self._memory: dict[int, mmap.mmap] = {}
+
+    def send(self, sock: socket.socket, table: pa.Table) -> None:
+        """Sends a table. Raises Closed if nobody reads any more."""
+        if table.nbytes < LOAN_BYTES or not self._free:
+            send_table(sock, table)
+            return
+        counter = pa.MockOutputStream()
+        _write_stream(counter, table)
+        size = counter.size()
+        slot = self._free.pop()
+        descriptors = [] if self._fits(slot, size) else [self._make(slot, size)]
+        try:
+            with pa.FixedSizeBufferWriter(pa.py_buffer(self._memory[slot])) as writer:
+                _write_stream(writer, table)
+            loan = _LOAN.pack(slot, size)
+            _send(sock, [_HEADER.pack(Kind.LOAN, len(loan)), loan], descriptors)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def take_back(self, payload: pa.Buffer) -> None:
+        """Notes a RETURNED."""
+        self._free.append(_LOAN.unpack(payload)[0])
+
+    def _fits(self, slot: int, size: int) -> bool:
+        return slot in self._memory and size <= len(self._memory[slot])
+
+    def _make(self, slot: int, size: int) -> int:
+        descriptor = _memory_file()
+        room = size + size // 8  # The next table may be a little larger.
+        os.ftruncate(descriptor, room)
+        self._memory[slot] = mmap.mmap(descriptor, room)
+        return descriptor
+
+
+class Borrower:
+    """The reader's end."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._memory: dict[int, pa.Buffer] = {}
+
+    def read_table(self, payload: pa.Buffer, memory: pa.Buffer | None) -> pa.Table:
+        """Returns the table of a LOAN; its memory goes back when nothing refers to it."""
+        slot, size = _LOAN.unpack(payload)
+        if memory is not None:
+            self._memory[slot] = memory
+        lent = _Lent(self._sock, bytes(payload), self._memory[slot])
+        return read_table(pa.foreign_buffer(lent.memory.address, size, lent))
+
+
+class _Lent:
+    """Is alive as long as somebody refers to the table."""
+
+    def __init__(self, sock: socket.socket, loan: bytes, memory: pa.Buffer) -> None:
+        self._sock = sock
+        self._loan = loan
+        self.memory = memory
+
+    def __del__(self) -> None:
+        try:
+            send(self._sock, Kind.RETURNED, self._loan)
+        except Exception:
+            pass  # Nobody waits for it any more.
