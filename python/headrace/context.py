@@ -239,7 +239,7 @@ class DataContext:
     max_errored_blocks: int = field(
         default_factory=lambda: _env_int("MAX_ERRORED_BLOCKS", DEFAULT_MAX_ERRORED_BLOCKS)
     )
-    #: How long the ranks of a streaming split wait for one that nobody iterates any more.
+    #: How long the ranks of a streaming split wait for one that nobody iterates; -1: for ever.
     execution_no_progress_timeout_s: float = 1800
     log_internal_stack_trace: bool = False
     #: Raise the user's own exception instead of one that carries the operator's context.

@@ -418,6 +418,34 @@ def test_consumers_are_told_when_the_maker_ends(how: str, end: str, tmp_path: Pa
     assert [line[: len(expected)] for line in told] == [expected] * 2
 
 
+class ReadWhenTold:
+    """Reads a row, says so, and reads on when it is told to."""
+
+    def __init__(self, directory: Path) -> None:
+        self.has_begun, self.may_go_on = directory / "begun", directory / "go"
+
+    def __call__(self, iterator: Any) -> int:
+        rows = 0
+        for _ in iterator.iter_rows():
+            if rows == 0:
+                self.has_begun.touch()
+                wait_until(self.may_go_on.exists, "told to go on")
+            rows += 1
+        return rows
+
+
+def test_a_reader_that_was_busy_when_the_split_was_closed_is_told(
+    tmp_path: Path, consumers: Callable[..., Consumers]
+) -> None:
+    (shard,) = headrace.range(1000, override_num_blocks=100).streaming_split(1)
+    read = ReadWhenTold(tmp_path)
+    started = consumers("fork", [shard], read)
+    wait_until(read.has_begun.exists, "the reader has begun")
+    shard._home.close("the split is closed")
+    read.may_go_on.touch()
+    assert started.result(0)[:2] == ("StreamingSplitError", "the split is closed")
+
+
 def test_a_pickle_of_a_process_that_is_gone() -> None:
     program = textwrap.dedent("""
         import pickle, sys, headrace

@@ -108,7 +108,7 @@ class Client:
                     else:
                         table = wire.read_table(payload)
                     del message, payload, memory
-                    wire.send(sock, Kind.CREDIT)
+                    _say(sock, Kind.CREDIT)
                     yield table
                     del table
                 elif kind == Kind.ERROR:
@@ -160,14 +160,18 @@ def _hold(sock: socket.socket, last_word: Kind) -> None:
         util.Finalize(None, _part_all, exitpriority=0)
 
 
+def _say(sock: socket.socket, word: Kind) -> None:
+    try:
+        wire.send(sock, word)
+    except Closed:
+        pass  # What the other end said before it left is still to be read.
+
+
 def _part(sock: socket.socket) -> None:
     last_word = _open.pop(sock, None)
     if last_word is None:
         return
-    try:
-        wire.send(sock, last_word)
-    except Closed:
-        pass
+    _say(sock, last_word)
     wire.hang_up(sock)
     sock.close()
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import math
 import os
 import threading
 import time
@@ -65,6 +66,7 @@ class Visit:
         self.epoch: _Epoch | None = None  # Set when it begins.
         self.is_over = False
         self.is_overtaken = False  # By the rank's next visit.
+        self.has_all = False  # It took all that was dealt to it, and the epoch has ended.
 
     def begin(self, cancelled: threading.Event | None = None) -> bool:
         """Waits until all ranks wait, which begins the epoch; False if left or cancelled first.
@@ -286,6 +288,7 @@ class Coordinator:
                     self._changed.notify_all()
                     return visit.queue.popleft()
                 if epoch.ended:
+                    visit.has_all = True
                     self._end(visit)
                     return None
                 self._check_open()
@@ -328,10 +331,14 @@ class Coordinator:
         """Warns of each rank that keeps this one waiting, once an epoch; gives up on one that
         nobody iterates any more."""
         context = self.dataset.context
+        warn_after, give_up_after = (
+            context.streaming_split_warn_after_s,
+            context.execution_no_progress_timeout_s,
+        )
+        if give_up_after < 0:  # Never.
+            give_up_after = math.inf
         waited = time.monotonic() - began
-        if waited < min(
-            context.streaming_split_warn_after_s, context.execution_no_progress_timeout_s
-        ):
+        if waited < min(warn_after, give_up_after):
             return
         for i in others:
             rank = self._ranks[i]
@@ -339,9 +346,9 @@ class Coordinator:
                 f"rank {visit.rank} of the streaming split has waited {waited:.0f} s for rank {i}"
                 f"{rank.name}, which {what}"
             )
-            if waited >= context.execution_no_progress_timeout_s and not rank.is_alive:
+            if waited >= give_up_after and not rank.is_alive:
                 raise ExecutionTimeoutError(text)
-            if waited >= context.streaming_split_warn_after_s and i not in self._epoch.warned:
+            if waited >= warn_after and i not in self._epoch.warned:
                 self._epoch.warned.add(i)
                 _logger.warning("%s; all %d ranks must iterate at once", text, self.n)
 

@@ -213,9 +213,8 @@ class Server:
                 else:
                     credit.release()
         except Closed:
-            if not self._closing:
+            if not self._closing:  # Else the sender still has to say why.
                 visit.lose()
-            visit.leave()
         finally:
             credit.release()  # A sender that waits for it sees that the visit is over.
             sender.join()
@@ -238,7 +237,8 @@ class Server:
                     break
                 lender.send(sock, table)
                 del table  # Held no longer than until it is sent.
-            wire.send(sock, Kind.END)
+            if visit.has_all:
+                wire.send(sock, Kind.END)
         except Closed:
             pass  # The thread that receives sees it, too.
         except Exception as error:

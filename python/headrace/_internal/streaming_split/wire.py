@@ -193,9 +193,7 @@ def receive(sock: socket.socket) -> tuple[Kind, pa.Buffer, pa.Buffer | None]:
     """Waits for a message: its kind, its payload, which may be a mapping, and the memory that came
     with it. Raises Closed at the end."""
     try:
-        data, descriptors, _, _ = socket.recv_fds(
-            sock, _HEADER.size + INLINE_BYTES, 1, socket.MSG_CMSG_CLOEXEC
-        )
+        data, descriptors = _receive(sock)
     except OSError as error:
         raise Closed from error
     if not data:
@@ -214,6 +212,16 @@ def receive(sock: socket.socket) -> tuple[Kind, pa.Buffer, pa.Buffer | None]:
     if mapped is None:
         raise OSError("no descriptor is free to map a block of a streaming split")
     return Kind(number), mapped, None
+
+
+def _receive(sock: socket.socket) -> tuple[bytes, list[int]]:
+    size = _HEADER.size + INLINE_BYTES
+    try:
+        received = socket.recv_fds(sock, size, 1, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:
+        # Told once, where the other end did not read all; what it said before it left is there.
+        received = socket.recv_fds(sock, size, 1, socket.MSG_CMSG_CLOEXEC)
+    return received[0], received[1]
 
 
 def read_table(payload: pa.Buffer) -> pa.Table:
