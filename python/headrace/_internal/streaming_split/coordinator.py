@@ -145,7 +145,11 @@ class Coordinator:
         self._equal = equal
         self._ranks = [_Rank() for _ in range(n)]
         self._iterators: list[weakref.WeakSet[Any]] = [weakref.WeakSet() for _ in range(n)]
-        self._changed = threading.Condition()
+        # Guards all state, the server's too. A thread may take it twice: the garbage collector
+        # ends iterations wherever it runs.
+        self.lock = threading.RLock()
+        self._changed = threading.Condition(self.lock)
+        self._making_server = threading.Lock()
         self._epoch = _Epoch(0)
         self._pump: threading.Thread | None = None
         self._closed = ""
@@ -166,11 +170,12 @@ class Coordinator:
         """Returns what lends this to other processes; starts it at the first call."""
         from headrace._internal.streaming_split.server import Server
 
-        with self._changed:
-            if self._server is None:
+        with self._making_server:
+            server = self._server
+            if server is None:
                 self._check_open()
-                self._server = Server(self)
-            return self._server
+                server = self._server = Server(self)
+            return server
 
     @property
     def is_closed(self) -> bool:

@@ -143,14 +143,11 @@ _for_child: list[socket.socket] = []
 
 
 def _before_fork() -> None:
-    servers = []
     for coordinator in live_coordinators():
         ranks = {rank for rank in range(coordinator.n) if coordinator.has_iterators(rank)}
         if ranks and not coordinator.is_closed:
-            servers.append((coordinator.server(), ranks))
-    wire.lock_before_fork()  # Last: to start a server takes this lock within others.
-    for server, ranks in servers:
-        _for_child.append(server.lifeline(ranks))
+            _for_child.append(coordinator.server().lifeline(ranks))
+    wire.lock_before_fork()  # Last: servers take this lock, too.
 
 
 def _after_in_parent() -> None:

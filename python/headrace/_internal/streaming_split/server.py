@@ -43,7 +43,7 @@ class Server:
         self._coordinator = coordinator
         name = f"headrace-split-{os.getpid()}-{secrets.token_hex(8)}"
         self.address = Address(name, secrets.token_bytes(16), os.getpid())
-        self._lock = threading.Lock()
+        self._lock = coordinator.lock
         self._leases: dict[bytes, tuple[int, float]] = {}  # → rank, when it ends.
         # → thread, rank, process.
         self._connections: dict[socket.socket, tuple[threading.Thread, int, int]] = {}
@@ -69,8 +69,7 @@ class Server:
 
     def lifeline(self, ranks: set[int]) -> socket.socket:
         """Returns the child's end of a lifeline; the parent has to close its copy of it."""
-        here, there = socket.socketpair()
-        wire.close_in_children(here)
+        here, there = wire.lifeline()
         with self._lock:
             self._lifelines[here] = ranks
         return there

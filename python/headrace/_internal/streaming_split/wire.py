@@ -86,9 +86,12 @@ def close_in_child() -> None:
     _sockets.clear()
 
 
-def close_in_children(sock: socket.socket) -> None:
-    """Notes a socket that is this process's alone. The caller holds off forks."""
-    _sockets.add(sock)
+def lifeline() -> tuple[socket.socket, socket.socket]:
+    """Returns two ends of a connection: one that stays here, and one for the next child."""
+    with _fork_lock:
+        here, there = socket.socketpair()
+        _sockets.add(here)
+    return here, there
 
 
 def listen(name: str) -> socket.socket:
