@@ -208,6 +208,20 @@ def test_columns_of_all_kinds_arrive_as_they_are(consumers: Callable[..., Consum
     assert pa.concat_tables(results).sort_by("i").combine_chunks().equals(table.combine_chunks())
 
 
+def rows_and_sum(iterator: Any) -> tuple[int, int]:
+    ids = [i for batch in iterator.iter_batches(batch_size=None) for i in batch["id"].tolist()]
+    return len(ids), sum(ids)
+
+
+def test_blocks_of_all_sizes_arrive(consumers: Callable[..., Consumers]) -> None:
+    """In a packet, in a file, in lent memory, and at the borders between them."""
+    sizes = [1, 900, 1000, 1020, 1030, 1500, 1900, 2000, 2100, 5000, 16_000, 17_000, 200_000]
+    ds = headrace.from_arrow([pa.table({"id": np.arange(size)}) for size in sizes])
+    results = consumers("fork", ds.streaming_split(2), rows_and_sum).results()
+    assert sum(rows for rows, _ in results) == sum(sizes)
+    assert sum(total for _, total in results) == sum(size * (size - 1) // 2 for size in sizes)
+
+
 def wide(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {"id": batch["id"], "x": np.repeat(batch["id"][:, None], 20, axis=1)}
 

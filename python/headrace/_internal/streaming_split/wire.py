@@ -210,7 +210,7 @@ def receive(sock: socket.socket) -> tuple[Kind, pa.Buffer, pa.Buffer | None]:
                 mapped = file.read_buffer()
         finally:
             os.close(descriptors[0])
-    if size <= INLINE_BYTES:
+    if len(data) == _HEADER.size + size:  # All of it is in the packet.
         return Kind(number), pa.py_buffer(data)[_HEADER.size :], mapped
     if mapped is None:
         raise OSError("no descriptor is free to map a block of a streaming split")
