@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from leftovers import descendants, wait_until
 
@@ -335,6 +336,37 @@ def test_a_function_that_raises_raises_in_every_process(
         ids(here)
     notes = getattr(caught.value, "__notes__", [])
     assert started.results() == [("LookupError", "no thirteen", True, notes)] * 2
+
+
+def raise_interrupt(row: dict[str, Any]) -> dict[str, Any]:
+    raise KeyboardInterrupt
+
+
+def what_is_raised(iterator: Any) -> tuple[str, str, list[str]]:
+    try:
+        ids(iterator)
+    except BaseException as error:
+        return type(error).__name__, str(error), getattr(error, "__notes__", [])
+    raise AssertionError("nothing is raised")
+
+
+def no_parquet(directory: Path) -> Any:
+    pq.write_table(pa.table({"id": [1]}), directory / "a.parquet")
+    ds = headrace.read_parquet(str(directory))
+    (directory / "a.parquet").write_bytes(b"no Parquet")
+    return ds
+
+
+@pytest.mark.parametrize("failing", ["a file", "KeyboardInterrupt"])
+def test_other_failures_are_told_alike(
+    failing: str, tmp_path: Path, consumers: Callable[..., Consumers]
+) -> None:
+    ds = no_parquet(tmp_path) if failing == "a file" else headrace.range(4).map(raise_interrupt)
+    here, there = ds.streaming_split(2)
+    started = consumers("fork", [there], what_is_raised)
+    mine = what_is_raised(here)
+    assert started.result(0) == mine
+    assert len(mine[2]) == len(set(mine[2]))
 
 
 def die_in_rank_1(iterator: Any) -> list[int]:

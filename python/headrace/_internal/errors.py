@@ -164,7 +164,7 @@ def _no_exit(error: SystemExit) -> BaseException:
 
 
 def _annotated(error: BaseException, context: str) -> BaseException:
-    if not context:
+    if not context or context in getattr(error, "__notes__", []):
         return error
     if sys.version_info >= (3, 11):
         error.add_note(context)

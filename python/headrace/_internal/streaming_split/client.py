@@ -22,6 +22,7 @@ from headrace._internal.streaming_split.wire import Closed, Kind, Purpose
 from headrace.exceptions import StreamingSplitError
 
 _LOOK_MILLIS = 100
+_DEPTH_MAX = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Client:
     def tables(self, depth: int, cancelled: threading.Event | None) -> Iterator[pa.Table]:
         """Waits for an epoch and yields the rank's tables; see `Visit` for the errors."""
         self.attend()
-        sock = self._connect(Purpose.ITERATION, depth)
+        sock = self._connect(Purpose.ITERATION, min(depth, _DEPTH_MAX))
         _hold(sock, Kind.LEAVE)
         borrower = wire.Borrower(sock)
         try:

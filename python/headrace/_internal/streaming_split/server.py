@@ -151,8 +151,8 @@ class Server:
                 self._iterate(sock, self._coordinator.visit(rank, consumer, depth))
             else:
                 self._answer(sock, Purpose(purpose))
-        except (Closed, OSError):
-            pass  # Whoever it was, it is gone.
+        except (Closed, OSError, ValueError):
+            pass  # Whoever it was, it is gone, or speaks another language.
         finally:
             with self._lock:
                 del self._connections[sock]
@@ -185,7 +185,7 @@ class Server:
                 wire.send(sock, Kind.VALUE, cloudpickle.dumps(dataset.context))
         except Closed:
             raise
-        except Exception as error:
+        except BaseException as error:
             wire.send(sock, Kind.ERROR, pickle.dumps(parts_of(error)))
 
     # ---- One iteration
@@ -240,7 +240,7 @@ class Server:
                 wire.send(sock, Kind.END)
         except Closed:
             pass  # The thread that receives sees it, too.
-        except Exception as error:
+        except BaseException as error:  # What a user's function raised, too.
             visit.leave()
             try:
                 wire.send(sock, Kind.ERROR, pickle.dumps(parts_of(error)))
