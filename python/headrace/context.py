@@ -240,6 +240,7 @@ class DataContext:
     max_errored_blocks: int = field(
         default_factory=lambda: _env_int("MAX_ERRORED_BLOCKS", DEFAULT_MAX_ERRORED_BLOCKS)
     )
+    #: How long the ranks of a streaming split wait for one that nobody iterates; -1: for ever.
     execution_no_progress_timeout_s: float = 1800
     log_internal_stack_trace: bool = False
     #: Raise the user's own exception instead of one that carries the operator's context.
@@ -273,6 +274,8 @@ class DataContext:
     # ---- Headrace's own
     #: Times that a task runs whose worker was lost.
     max_task_attempts: int = 4
+    #: Seconds that one rank of a streaming split waits for another before a warning names it.
+    streaming_split_warn_after_s: float = 30
     #: Runs everything in the calling thread, so that a debugger stops in the user's function
     #: (environment).
     inline_mode: bool = field(default_factory=lambda: _env_flag("INLINE", False))

@@ -36,6 +36,10 @@ class WorkerDiedError(SystemException):
     """A worker process ended while it ran a task, and did so again at every attempt."""
 
 
+class StreamingSplitError(SystemException):
+    """A consumer of a streaming split is lost, or the process that runs its dataset. Names it."""
+
+
 class ExecutionTimeoutError(TimeoutError):
     """A run made no progress for `DataContext.execution_no_progress_timeout_s`."""
 

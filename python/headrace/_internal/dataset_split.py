@@ -13,6 +13,7 @@ from headrace._internal.seeds import fixed_chance
 if TYPE_CHECKING:
     from headrace.context import DataContext
     from headrace.dataset import Dataset, MaterializedDataset
+    from headrace.iterator import DataIterator
 
 _TRAIN_COLUMN = "__headrace_is_train"
 
@@ -52,6 +53,32 @@ class SplitMixin:
         return self._parts(
             [blocks[end - size : end] for end, size in zip(ends, sizes, strict=True)]
         )
+
+    def streaming_split(
+        self: Any, n: int, *, equal: bool = False, locality_hints: list[Any] | None = None
+    ) -> list[DataIterator]:
+        """Returns `n` iterators that share each run of the dataset, for as many consumers at once.
+
+        A consumer is a thread, or another process of this machine: an iterator can be pickled, and
+        reads from this process as long as it lives. An iteration begins when all `n` have asked
+        for one, and runs the dataset once; each further iteration runs it again. A consumer that
+        leaves early does not stop the others; one that dies, or a function that fails, raises in
+        all of them. One that lags is named in a warning after
+        `DataContext.streaming_split_warn_after_s`.
+
+        Args:
+            equal: each gets exactly as many rows; what is left over (fewer than `n`) is dropped,
+                and blocks are cut. False: whole blocks go to those with the fewest rows, and more
+                to the quick where one is slow; with `ExecutionOptions.preserve_order`, only by
+                rows, so that each epoch deals alike.
+            locality_hints: one for each; without effect on one machine.
+
+        Raises ValueError if `n` is not positive, or for another number of hints. Iterating raises
+        StreamingSplitError if a consumer, or the process that made the split, is lost.
+        """
+        from headrace._internal.streaming_split.iterator import make_split
+
+        return make_split(self, n, equal, locality_hints)
 
     def split_at_indices(self, indices: list[int]) -> list[MaterializedDataset]:
         """Runs the dataset and cuts it before these rows: one part more than indices.

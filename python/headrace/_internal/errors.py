@@ -124,6 +124,23 @@ def rebuild(parts: dict[str, Any]) -> BaseException:
     return _annotated(raised, parts["context"])
 
 
+def parts_of(raised: BaseException) -> dict[str, Any]:
+    """Returns what `rebuild` needs to make another exception like `raised`, which was raised here:
+    for each of several threads, or for other processes."""
+    from headrace.exceptions import UserCodeException
+
+    notes = list(getattr(raised, "__notes__", []))
+    cause = raised.__cause__
+    if isinstance(cause, RemoteContext):  # Where there are no notes.
+        notes.append(str(cause).removeprefix("\n"))
+        cause = cause.__cause__
+    is_user_error = isinstance(raised, UserCodeException) and cause is not None
+    parts = describe(cause if is_user_error and cause is not None else raised, "\n".join(notes))
+    parts["kind"] = "user_error" if is_user_error else "other"
+    parts["fallback"] = None
+    return parts
+
+
 def undecodable(message: str) -> UnicodeDecodeError:
     """Returns the exception for bytes that are no text."""
     from headrace.exceptions import TextDecodeError
@@ -147,7 +164,7 @@ def _no_exit(error: SystemExit) -> BaseException:
 
 
 def _annotated(error: BaseException, context: str) -> BaseException:
-    if not context:
+    if not context or context in getattr(error, "__notes__", []):
         return error
     if sys.version_info >= (3, 11):
         error.add_note(context)
