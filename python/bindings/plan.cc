@@ -8,6 +8,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <array>
+#include <set>
 
 #include "arrow_casters.h"
 #include "bindings.h"
@@ -165,7 +166,50 @@ std::vector<std::pair<std::string, std::string>> ExplainPlan(const PyPlan& self,
           {"Physical Plan (Optimized)", Explain(stages.optimized_physical)}};
 }
 
-std::unique_ptr<PyExecution> Execute(const PyPlan& self, const PyExecutionOptions& options) {
+using PyPositions = std::vector<std::vector<std::uint32_t>>;
+
+std::pair<std::vector<std::pair<std::string, nb::bytes>>, PyPositions> PlanPieces(
+    const PyPlan& self, const PyExecutionOptions& options) {
+  const std::shared_ptr<Session> session = Unwrap(Unwrap(CurrentSession())->Share());
+  Result<Session::PieceWork> planned = [&] {
+    nb::gil_scoped_release unlocked;
+    return session->PlanPieces(self.plan, options);
+  }();
+  const Session::PieceWork work = Unwrap(std::move(planned));
+  std::vector<std::pair<std::string, nb::bytes>> outputs;
+  for (const auto& [name, text] : work.outputs) {
+    outputs.emplace_back(name, nb::bytes(text.data(), text.size()));
+  }
+  PyPositions pieces;
+  for (const Position& position : work.pieces) pieces.push_back(position.path);
+  return {std::move(outputs), std::move(pieces)};
+}
+
+// The pickled functions of a plan's own operator, and of its source's units: (name, payload).
+std::vector<std::pair<std::string, nb::bytes>> PayloadsOf(const PyPlan& self) {
+  std::vector<std::pair<std::string, nb::bytes>> payloads;
+  auto add = [&](const std::string& name, const std::shared_ptr<const std::string>& payload) {
+    if (payload != nullptr) {
+      payloads.emplace_back(name, nb::bytes(payload->data(), payload->size()));
+    }
+  };
+  if (const auto* map = self.plan->As<logical::Map>()) {
+    add(map->function->name, map->function->payload);
+  } else if (const auto* read = self.plan->As<logical::Read>()) {
+    const ReadSource& source = *read->source;
+    if (source.function != nullptr) add(source.name, source.function->payload);
+    for (const ReadUnit& unit : source.units) add(source.name, unit.payload);
+  }
+  return payloads;
+}
+
+std::unique_ptr<PyExecution> Execute(const PyPlan& self, const PyExecutionOptions& options,
+                                     const std::optional<PyPositions>& done_pieces) {
+  std::set<Position> done;
+  for (const std::vector<std::uint32_t>& path : done_pieces.value_or(PyPositions{})) {
+    done.insert(Position{path});
+  }
+  const std::set<Position>* pieces = done_pieces ? &done : nullptr;
   SessionPtr handle = Unwrap(CurrentSession());
   Check(CheckBlocksLive(self.plan, handle));
   std::unique_ptr<FunctionRuntime> functions;
@@ -173,8 +217,9 @@ std::unique_ptr<PyExecution> Execute(const PyPlan& self, const PyExecutionOption
   std::shared_ptr<Session> session = Unwrap(handle->Share());
   Result<std::unique_ptr<Execution>> run = [&] {
     nb::gil_scoped_release unlocked;
-    auto started = options.inline_mode ? session->ExecuteInline(self.plan, options, functions.get())
-                                       : session->Execute(self.plan, options);
+    auto started = options.inline_mode
+                       ? session->ExecuteInline(self.plan, options, functions.get(), pieces)
+                       : session->Execute(self.plan, options, pieces);
     session.reset();
     return started;
   }();
@@ -229,7 +274,9 @@ void BindPlan(nb::module_& module) {
       .def("infer_row_count", [](const PyPlan& self) { return InferRowCount(self.plan); })
       .def("validate", [](const PyPlan& self) { Check(Validate(self.plan)); })
       .def("explain", &ExplainPlan, nb::arg("options"))
-      .def("execute", &Execute, nb::arg("options"))
+      .def("plan_pieces", &PlanPieces, nb::arg("options"))
+      .def_prop_ro("payloads", &PayloadsOf)
+      .def("execute", &Execute, nb::arg("options"), nb::arg("done_pieces") = nb::none())
       .def("__str__", [](const PyPlan& self) { return Explain(self.plan); });
 }
 

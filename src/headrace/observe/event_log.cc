@@ -33,6 +33,7 @@ std::string Describe(const OperatorSpec& spec) {
     text += " groups=" + std::to_string(task->unit_groups.size()) + " cost=(" +
             task->cost.ToString() + ") bundle=" + std::to_string(task->min_bundle_rows) +
             " attempts=" + std::to_string(task->max_attempts);
+    if (task->piece_depth > 0) text += " pieces=" + std::to_string(task->piece_depth);
     if (const auto* actors = std::get_if<ActorPool>(&task->compute)) {
       text += " actors=" + std::to_string(actors->min_size) + "-" +
               std::to_string(actors->initial_size) + "-" + std::to_string(actors->max_size) + "x" +

@@ -1,0 +1,366 @@
+"""The checkpoint of a write: which pieces of it are written, so that it can go on after a crash.
+
+A piece is what comes of one task of a source, or of one block in memory; it is named by its
+position, which is the same in every run of the plan. A checkpoint is a directory with two files:
+
+    manifest  what the write is: its source files, functions and options; then a record for each
+              piece that is written, appended when its files are whole
+    lock      held by the process that writes
+
+The files stay in temporary directories beside the final ones until all pieces are written.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import os
+import posixpath
+import threading
+import uuid
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from headrace import _core
+from headrace._internal.fingerprint import fingerprint, table_fingerprint
+from headrace._internal.plan_building import make_options
+from headrace._internal.run import Resume
+
+if TYPE_CHECKING:
+    from headrace.context import DataContext
+
+logger = logging.getLogger(__name__)
+
+_Position = tuple[int, ...]
+_WrittenFile = tuple[str, str, int, int]  # path, temporary path, rows, bytes
+_SHOWN_CHANGES = 5
+
+_held: set[str] = set()
+_held_lock = threading.Lock()
+
+RESULT_SCHEMA = pa.schema(
+    [
+        ("path", pa.string()),
+        ("temporary_path", pa.string()),
+        ("num_rows", pa.int64()),
+        ("num_bytes", pa.int64()),
+    ]
+)
+
+
+class Checkpoint:
+    """The checkpoint of one write, held within a `with` block.
+
+    Args:
+        path: a directory of the local file system; made if it is missing.
+        directory: where the write puts its files.
+        filesystem: a `pyarrow.fs` file system, of `directory`.
+        settings: what is written and how, as strings by name.
+
+    Attributes:
+        started: a run has begun before.
+        done: a run has ended well before.
+
+    Raises:
+        RuntimeError: another process writes with it.
+        ValueError: its manifest is damaged, or of another version.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        directory: str,
+        filesystem: Any,
+        settings: dict[str, str],
+    ) -> None:
+        from pyarrow import fs
+
+        if "://" in os.fspath(path):
+            raise ValueError(f"checkpoint must be a local directory, not {os.fspath(path)!r}")
+        self.path = os.path.realpath(os.fspath(path))
+        self._directory = directory
+        self._filesystem = filesystem
+        self._core_filesystem = None if type(filesystem) is fs.LocalFileSystem else filesystem
+        self._settings = settings
+        self._log: _core.RecordLog | None = None
+        self._parts: list[tuple[str, str, str]] = []  # kind, name, digest
+        self._attempts: list[str] = []
+        self._pieces: dict[_Position, list[_WrittenFile]] = {}
+        self._rest: list[_WrittenFile] = []
+        self._waiting: dict[_Position, list[_WrittenFile]] = {}
+        self._committing = False
+        self.run_id = uuid.uuid4().hex
+        self.seed = 0
+        self.done = False
+
+    @property
+    def started(self) -> bool:
+        return self._log is not None
+
+    @property
+    def temporary(self) -> str:
+        """The name of this run's temporary directory, see `_core.WriteTarget`."""
+        return self._attempts[-1]
+
+    def __enter__(self) -> Checkpoint:
+        os.makedirs(self.path, exist_ok=True)
+        with _held_lock:
+            if self.path in _held:
+                raise RuntimeError(f"the checkpoint {self.path} is in use by this process")
+            _held.add(self.path)
+        self._lock = open(os.path.join(self.path, "lock"), "a")
+        try:
+            try:
+                # A lock of the process, which its children do not inherit.
+                fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise RuntimeError(
+                    f"the checkpoint {self.path} is in use by another process"
+                ) from error
+            self._read()
+        except BaseException:
+            self._release()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._log = None
+        self._release()
+
+    def _release(self) -> None:
+        self._lock.close()
+        with _held_lock:
+            _held.discard(self.path)
+
+    # ---- The manifest
+
+    @property
+    def _manifest(self) -> str:
+        return os.path.join(self.path, "manifest")
+
+    def _read(self) -> None:
+        if not os.path.exists(self._manifest):
+            return
+        self._log, records = _core.RecordLog.open(self._manifest)
+        for kind, *fields in records:
+            if kind == "write":
+                self.run_id, self.seed = fields[0], int(fields[1])
+            elif kind == "part":
+                self._parts.append((fields[0], fields[1], fields[2]))
+            elif kind == "attempt":
+                self._attempts.append(fields[0])
+            elif kind == "piece":
+                self._pieces[_parse(fields[0])] = self._parse_files(fields[1:])
+            elif kind == "committing":
+                self._rest = self._parse_files(fields)
+                self._committing = True
+            elif kind == "done":
+                self.done = True
+            else:
+                raise ValueError(f"'{self._manifest}' has a record of unknown kind '{kind}'")
+
+    def _append(self, records: list[list[str]]) -> None:
+        assert self._log is not None
+        self._log.append(records)
+
+    def _file_fields(self, files: Iterable[_WrittenFile]) -> list[str]:
+        base = self._directory.rstrip("/") + "/"
+        fields = []
+        for path, temporary, rows, size in files:
+            fields += [path.removeprefix(base), temporary.removeprefix(base), str(rows), str(size)]
+        return fields
+
+    def _parse_files(self, fields: list[str]) -> list[_WrittenFile]:
+        return [
+            (
+                posixpath.join(self._directory, fields[i]),
+                posixpath.join(self._directory, fields[i + 1]),
+                int(fields[i + 2]),
+                int(fields[i + 3]),
+            )
+            for i in range(0, len(fields), 4)
+        ]
+
+    # ---- Beginning
+
+    def begin(self, plan: _core.Plan, context: DataContext) -> Resume:
+        """Begins a run of `plan`, or goes on with it.
+
+        Raises:
+            ValueError: the plan cannot be resumed, or differs from the one that was begun; says in
+                what.
+        """
+        options = make_options(context)
+        outputs, pieces = plan.plan_pieces(options)
+        parts = [("setting", name, value) for name, value in sorted(self._settings.items())]
+        parts += [
+            ("operator", name, hashlib.blake2b(data, digest_size=16).hexdigest())
+            for name, data in outputs
+        ]
+        parts += _describe_inputs(plan)
+        self._names = {tuple(piece) for piece in pieces}
+        self._depths = sorted({len(piece) for piece in self._names})
+        if self._log is None:
+            self.seed = options.seed
+            self._log = _core.RecordLog.create(
+                self._manifest,
+                [["write", self.run_id, str(self.seed)]]
+                + [["part", kind, name, digest] for kind, name, digest in parts],
+            )
+        elif changes := _compare(self._parts, parts):
+            more = f", and {len(changes) - _SHOWN_CHANGES} more" * (len(changes) > _SHOWN_CHANGES)
+            raise ValueError(
+                f"the checkpoint {self.path} is of another write: "
+                f"{'; '.join(changes[:_SHOWN_CHANGES])}{more}. Use another directory, or remove "
+                "this one to begin anew."
+            )
+        if self.done:
+            return Resume([], self.seed)
+        self._recover()
+        if not self.done:
+            self._attempts.append(f"checkpoint-{self.run_id}-{len(self._attempts)}")
+            self._append([["attempt", self.temporary]])
+        return Resume(list(self._pieces), self.seed)
+
+    def _recover(self) -> None:
+        """Takes stock of what the runs before have left."""
+        committed = [self._finish_commit(attempt) for attempt in self._attempts]
+        if any(committed):
+            self._finish()
+            return
+        states = self._states()
+        kept = [*self._pieces.values(), self._rest]
+        files = [file for piece in kept for file in piece]
+        stand = [states.get(path) == size for path, _, _, size in files]
+        if self._committing and files and all(stand):
+            self._finish()
+            return
+        for piece, written in list(self._pieces.items()):
+            if not all(size in (states.get(p), states.get(t)) for p, t, _, size in written):
+                del self._pieces[piece]
+        self._rest = []
+        recorded = {file[1] for piece in self._pieces.values() for file in piece}
+        marks = [f"{self._temporary_directory(attempt)}/" for attempt in self._attempts]
+        for path in states:
+            if path not in recorded and any(path.startswith(mark) for mark in marks):
+                self._filesystem.delete_file(path)
+
+    def _finish_commit(self, attempt: str) -> bool:
+        return _core.finish_commit(self._core_filesystem, self._directory, attempt)
+
+    def _states(self) -> dict[str, int]:
+        """The sizes of all files below the directory, by path."""
+        from pyarrow import fs
+
+        selector = fs.FileSelector(self._directory, recursive=True, allow_not_found=True)
+        return {
+            info.path: info.size
+            for info in self._filesystem.get_file_info(selector)
+            if info.type == fs.FileType.File
+        }
+
+    def _temporary_directory(self, attempt: str) -> str:
+        return f"{self._directory}/.headrace-{attempt}"
+
+    # ---- Going on
+
+    def add(self, position: _Position, table: pa.Table) -> None:
+        """Takes the results of one write task."""
+        columns = [table.column(name).to_pylist() for name in RESULT_SCHEMA.names]
+        files = list(zip(*columns, strict=True))
+        for depth in self._depths:
+            if position[:depth] in self._names:
+                self._waiting.setdefault(position[:depth], []).extend(files)
+                return
+        raise RuntimeError(f"results at {position} are of no piece of the plan")
+
+    def end(self, pieces: Iterable[_Position]) -> None:
+        """Records pieces all of whose results were added; on return that is on the disk."""
+        records = []
+        for piece in pieces:
+            files = self._waiting.pop(piece, [])
+            self._pieces[piece] = files
+            records.append(["piece", ".".join(map(str, piece)), *self._file_fields(files)])
+        if records:
+            self._append(records)
+
+    def commit(self, mode: str) -> None:
+        """Gives all files their names. The rest, of pieces that lost rows to errors which were
+        allowed, belongs to it too."""
+        self._rest = [file for files in self._waiting.values() for file in files]
+        self._append([["committing", *self._file_fields(self._rest)]])
+        files = [file for piece in self._pieces.values() for file in piece] + self._rest
+        columns = [list(column) for column in zip(*files, strict=True)] or [[]] * 4
+        results = pa.table(dict(zip(RESULT_SCHEMA.names, columns, strict=True)), RESULT_SCHEMA)
+        _core.commit_write(self._core_filesystem, self._directory, self.temporary, results, mode)
+        self._finish()
+
+    def _finish(self) -> None:
+        from pyarrow import fs
+
+        for attempt in self._attempts:
+            path = self._temporary_directory(attempt)
+            if self._filesystem.get_file_info(path).type != fs.FileType.NotFound:
+                self._filesystem.delete_dir(path)
+        self._append([["done"]])
+        self.done = True
+
+
+def _parse(position: str) -> _Position:
+    return tuple(int(part) for part in position.split("."))
+
+
+def _describe_inputs(plan: _core.Plan) -> Iterator[tuple[str, str, str]]:
+    """Yields what the plan reads and calls, and a digest of each."""
+    for below in plan.inputs:
+        yield from _describe_inputs(below)
+    source = plan.source()
+    if source is not None:
+        for path, size, changed in source.file_states():
+            yield "file", path, f"{size} bytes, changed at {changed}"
+    for number, block in enumerate(plan.blocks() or ()):
+        yield "block in memory", str(number), table_fingerprint(block.get())
+    for name, payload in plan.payloads:
+        yield "function", name, _function_fingerprint(payload)
+
+
+def _function_fingerprint(payload: bytes) -> str:
+    import cloudpickle
+
+    return fingerprint(cloudpickle.loads(payload))
+
+
+def _compare(before: list[tuple[str, str, str]], now: list[tuple[str, str, str]]) -> list[str]:
+    """Says what differs, what the user knows first."""
+    changes = []
+    old, new = _by_name(before), _by_name(now)
+    for key in dict.fromkeys([*old, *new]):
+        kind, name = key
+        if key not in new:
+            changes.append((kind, f"{kind} '{name}' is not there any more"))
+        elif key not in old:
+            changes.append((kind, f"{kind} '{name}' is new"))
+        elif old[key] != new[key]:
+            told = (
+                f" (it was {old[key][0]}, is {new[key][0]})" if kind in ("file", "setting") else ""
+            )
+            changes.append((kind, f"{kind} '{name}' has changed{told}"))
+    # Of another set of files follows another reading.
+    changes.sort(key=lambda change: change[0] == "operator")
+    return [text for _, text in changes]
+
+
+def _by_name(parts: list[tuple[str, str, str]]) -> dict[tuple[str, str], list[str]]:
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for kind, name, digest in parts:
+        grouped.setdefault((kind, name), []).append(digest)
+    return grouped
