@@ -168,21 +168,45 @@ std::vector<std::pair<std::string, std::string>> ExplainPlan(const PyPlan& self,
 
 using PyPositions = std::vector<std::vector<std::uint32_t>>;
 
-std::pair<std::vector<std::pair<std::string, nb::bytes>>, PyPositions> PlanPieces(
-    const PyPlan& self, const PyExecutionOptions& options) {
+PyPositions PlanPieces(const PyPlan& self, const PyExecutionOptions& options) {
   const std::shared_ptr<Session> session = Unwrap(Unwrap(CurrentSession())->Share());
-  Result<Session::PieceWork> planned = [&] {
+  Result<std::vector<Position>> planned = [&] {
     nb::gil_scoped_release unlocked;
     return session->PlanPieces(self.plan, options);
   }();
-  const Session::PieceWork work = Unwrap(std::move(planned));
+  PyPositions pieces;
+  for (Position& position : Unwrap(std::move(planned))) pieces.push_back(std::move(position.path));
+  return pieces;
+}
+
+std::vector<std::pair<std::string, nb::bytes>> DescribePlan(const PyPlan& self,
+                                                            const PyExecutionOptions& options) {
+  const std::shared_ptr<Session> session = Unwrap(Unwrap(CurrentSession())->Share());
+  auto planned = [&] {
+    nb::gil_scoped_release unlocked;
+    return session->DescribePlan(self.plan, options);
+  }();
   std::vector<std::pair<std::string, nb::bytes>> outputs;
-  for (const auto& [name, text] : work.outputs) {
+  for (const auto& [name, text] : Unwrap(std::move(planned))) {
     outputs.emplace_back(name, nb::bytes(text.data(), text.size()));
   }
-  PyPositions pieces;
-  for (const Position& position : work.pieces) pieces.push_back(position.path);
-  return {std::move(outputs), std::move(pieces)};
+  return outputs;
+}
+
+PyPlan WithInputs(const PyPlan& self, const std::vector<PyPlan>& plans) {
+  std::vector<LogicalPtr> inputs;
+  for (const PyPlan& plan : plans) inputs.push_back(plan.plan);
+  if (inputs.size() != self.plan->inputs().size()) {
+    throw nb::value_error("a plan keeps its number of inputs");
+  }
+  return {LogicalOperator::WithInputs(self.plan, std::move(inputs))};
+}
+
+// True for a function that gets blocks as they are.
+bool TakesWholeBlocks(const PyPlan& self) {
+  const auto* map = self.plan->As<logical::Map>();
+  return map != nullptr && map->function->kind == FunctionKind::kMapBatches &&
+         map->function->batch_rows == 0;
 }
 
 // The pickled functions of a plan's own operator, and of its source's units: (name, payload).
@@ -275,6 +299,9 @@ void BindPlan(nb::module_& module) {
       .def("validate", [](const PyPlan& self) { Check(Validate(self.plan)); })
       .def("explain", &ExplainPlan, nb::arg("options"))
       .def("plan_pieces", &PlanPieces, nb::arg("options"))
+      .def("describe_outputs", &DescribePlan, nb::arg("options"))
+      .def("with_inputs", &WithInputs, nb::arg("inputs"))
+      .def_prop_ro("takes_whole_blocks", &TakesWholeBlocks)
       .def_prop_ro("payloads", &PayloadsOf)
       .def("execute", &Execute, nb::arg("options"), nb::arg("done_pieces") = nb::none())
       .def("__str__", [](const PyPlan& self) { return Explain(self.plan); });

@@ -279,11 +279,15 @@ class Plan:
     def explain(self, options: ExecutionOptions) -> list[tuple[str, str]]:
         """(title, text) of the four stages: "Logical Plan", "Logical Plan (Optimized)",
         "Physical Plan", "Physical Plan (Optimized)"."""
-    def plan_pieces(
-        self, options: ExecutionOptions
-    ) -> tuple[list[tuple[str, bytes]], list[list[int]]]:
-        """What shapes each operator's output, by its name, and the positions of the plan's
-        pieces. ValueError if it has none; see control/plan/pieces.h."""
+    def with_inputs(self, inputs: Sequence[Plan]) -> Plan:
+        """This node over others."""
+    @property
+    def takes_whole_blocks(self) -> bool:
+        """True for a map whose function gets blocks as they are."""
+    def describe_outputs(self, options: ExecutionOptions) -> list[tuple[str, bytes]]:
+        """What shapes each operator's output, by its name; see control/plan/pieces.h."""
+    def plan_pieces(self, options: ExecutionOptions) -> list[list[int]]:
+        """The positions of the plan's pieces. ValueError if it has none."""
     @property
     def payloads(self) -> list[tuple[str, bytes]]:
         """The pickled functions of this node, and of its source's units, by name."""

@@ -11,6 +11,7 @@ steps and file operations there are.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pathlib
@@ -41,6 +42,14 @@ def note(folder: str, kind: str, first: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def work() -> None:
+    """Takes some milliseconds, as tasks do that are worth a checkpoint."""
+    hashlib.sha256(bytes(8 << 20)).digest()
+
+
+ROWS = 1200
+
+
 class Doubler:
     """A function as a class, for actors."""
 
@@ -48,6 +57,7 @@ class Doubler:
         self.folder = folder
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        work()
         note(self.folder, "actor", int(batch["id"][0]))
         return {"id": batch["id"], "y": batch["id"] * 2}
 
@@ -57,8 +67,17 @@ def make_dataset(job: dict[str, Any]) -> headrace.Dataset:
     change = job.get("change", 0)
 
     def triple(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        work()
         note(folder, "batch", int(batch["id"][0]))
         return {"id": batch["id"], "x": batch["id"] * 3 + change}
+
+    def after(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        work()
+        note(folder, "after", int(batch["id"][0]))
+        return {**batch, "z": batch["id"] + 1}
+
+    def spread(group: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {"id": group["id"], "spread": group["id"] - group["id"].min()}
 
     def read() -> headrace.Dataset:
         return headrace.read_parquet(job["source"], override_num_blocks=job["parts"])
@@ -70,18 +89,37 @@ def make_dataset(job: dict[str, Any]) -> headrace.Dataset:
         "fused": lambda: read().map_batches(triple),
         "filtered": lambda: read().map_batches(triple).filter(chosen),
         "native": lambda: read().filter(expr=headrace.expressions.col("id") % 2 == 0),
-        "actors": lambda: read()
-        .map_batches(Doubler, fn_constructor_args=(folder,), concurrency=2)
-        .filter(expr=headrace.expressions.col("y") > 100),
+        "actors": lambda: (
+            read()
+            .map_batches(Doubler, fn_constructor_args=(folder,), concurrency=2)
+            .filter(expr=headrace.expressions.col("y") > 100)
+        ),
         "batches": lambda: read().map_batches(triple, batch_size=70),
-        "union": lambda: read().map_batches(triple).union(
-            headrace.range(500, override_num_blocks=10)
+        "union": lambda: (
+            read().map_batches(triple).union(headrace.range(500, override_num_blocks=10))
         ),
         "memory": lambda: headrace.from_items(
             [{"id": i} for i in range(600)], override_num_blocks=12
         ).map_batches(triple),
-        "limit": lambda: read().limit(50),
-        "sort": lambda: read().sort("id"),
+        "limited": lambda: read().map_batches(triple).limit(500).map_batches(after),
+        "sorted": lambda: (
+            read().map_batches(triple).sort("x", descending=True).repartition(20).map_batches(after)
+        ),
+        "shuffled": lambda: read().random_shuffle(seed=4, num_blocks=20).map_batches(after),
+        "grouped": lambda: (
+            read()
+            .add_column("k", lambda batch: batch["id"] % 17, batch_format="numpy")
+            .groupby("k")
+            .map_groups(spread)
+            .map_batches(after)
+        ),
+        "joined": lambda: (
+            read()
+            .map_batches(triple)
+            .join(headrace.range(ROWS // 2, override_num_blocks=4), "inner", 3, ("id",))
+            .map_batches(after)
+        ),
+        "emptied": lambda: read().filter(expr=headrace.expressions.col("id") < 0).sort("id"),
     }
     return plans[job["plan"]]()
 

@@ -19,7 +19,7 @@ import os
 import posixpath
 import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from headrace import _core
 from headrace._internal.fingerprint import fingerprint, table_fingerprint
 from headrace._internal.plan_building import make_options
 from headrace._internal.run import Resume
+from headrace._internal.stages import Stages
 
 if TYPE_CHECKING:
     from headrace.context import DataContext
@@ -37,6 +38,9 @@ logger = logging.getLogger(__name__)
 
 _Position = tuple[int, ...]
 _WrittenFile = tuple[str, str, int, int]  # path, temporary path, rows, bytes
+# Puts a write over a plan, given the first part of its file names and the name of its temporary
+# directory.
+_Write = Callable[[_core.Plan, str, str], _core.Plan]
 _SHOWN_CHANGES = 5
 
 _held: set[str] = set()
@@ -91,6 +95,7 @@ class Checkpoint:
         self._attempts: list[str] = []
         self._pieces: dict[_Position, list[_WrittenFile]] = {}
         self._rest: list[_WrittenFile] = []
+        self._stages: dict[str, list[str]] = {}
         self._waiting: dict[_Position, list[_WrittenFile]] = {}
         self._committing = False
         self.run_id = uuid.uuid4().hex
@@ -100,11 +105,6 @@ class Checkpoint:
     @property
     def started(self) -> bool:
         return self._log is not None
-
-    @property
-    def temporary(self) -> str:
-        """The name of this run's temporary directory, see `_core.WriteTarget`."""
-        return self._attempts[-1]
 
     def __enter__(self) -> Checkpoint:
         os.makedirs(self.path, exist_ok=True)
@@ -158,6 +158,8 @@ class Checkpoint:
                 self._parts.append((fields[0], fields[1], fields[2]))
             elif kind == "attempt":
                 self._attempts.append(fields[0])
+            elif kind == "stage":
+                self._stages[fields[0]] = fields[1:]
             elif kind == "piece":
                 self._pieces[_parse(fields[0])] = self._parse_files(fields[1:])
             elif kind == "committing":
@@ -192,23 +194,20 @@ class Checkpoint:
 
     # ---- Beginning
 
-    def begin(self, plan: _core.Plan, context: DataContext) -> Resume:
-        """Begins a run of `plan`, or goes on with it.
+    def begin(self, plan: _core.Plan, write: _Write, context: DataContext) -> None:
+        """Begins a write of `plan`, or goes on with it: then `done` may be set.
 
         Raises:
-            ValueError: the plan cannot be resumed, or differs from the one that was begun; says in
-                what.
+            ValueError: the write differs from the one that was begun; says in what.
         """
         options = make_options(context)
-        outputs, pieces = plan.plan_pieces(options)
         parts = [("setting", name, value) for name, value in sorted(self._settings.items())]
+        # Names of runs and of temporary directories do not count.
         parts += [
             ("operator", name, hashlib.blake2b(data, digest_size=16).hexdigest())
-            for name, data in outputs
+            for name, data in write(plan, "", "").describe_outputs(options)
         ]
         parts += _describe_inputs(plan)
-        self._names = {tuple(piece) for piece in pieces}
-        self._depths = sorted({len(piece) for piece in self._names})
         if self._log is None:
             self.seed = options.seed
             self._log = _core.RecordLog.create(
@@ -223,13 +222,30 @@ class Checkpoint:
                 f"{'; '.join(changes[:_SHOWN_CHANGES])}{more}. Use another directory, or remove "
                 "this one to begin anew."
             )
-        if self.done:
-            return Resume([], self.seed)
-        self._recover()
         if not self.done:
-            self._attempts.append(f"checkpoint-{self.run_id}-{len(self._attempts)}")
-            self._append([["attempt", self.temporary]])
-        return Resume(list(self._pieces), self.seed)
+            self._recover()
+
+    def go_on(
+        self, plan: _core.Plan, write: _Write, context: DataContext
+    ) -> tuple[_core.Plan, Resume]:
+        """Returns the plan to run, and what to leave out; runs what must be done before it.
+
+        Raises ValueError if the plan cannot be resumed.
+        """
+        stages = self._stage_files()
+        plan = stages.replace(plan, context)
+        self._attempts.append(f"checkpoint-{self.run_id}-{len(self._attempts)}")
+        self._append([["attempt", self._attempts[-1]]])
+        plan = write(plan, self.run_id, self._attempts[-1])
+        self._names = {tuple(piece) for piece in plan.plan_pieces(make_options(context))}
+        self._depths = sorted({len(piece) for piece in self._names})
+        return plan, Resume(list(self._pieces), self.seed)
+
+    def _stage_files(self) -> Stages:
+        def record(name: str, files: list[str]) -> None:
+            self._append([["stage", name, *files]])
+
+        return Stages(self.path, self._stages, self.seed, record)
 
     def _recover(self) -> None:
         """Takes stock of what the runs before have left."""
@@ -301,7 +317,9 @@ class Checkpoint:
         files = [file for piece in self._pieces.values() for file in piece] + self._rest
         columns = [list(column) for column in zip(*files, strict=True)] or [[]] * 4
         results = pa.table(dict(zip(RESULT_SCHEMA.names, columns, strict=True)), RESULT_SCHEMA)
-        _core.commit_write(self._core_filesystem, self._directory, self.temporary, results, mode)
+        _core.commit_write(
+            self._core_filesystem, self._directory, self._attempts[-1], results, mode
+        )
         self._finish()
 
     def _finish(self) -> None:
@@ -313,6 +331,7 @@ class Checkpoint:
                 self._filesystem.delete_dir(path)
         self._append([["done"]])
         self.done = True
+        self._stage_files().remove()
 
 
 def _parse(position: str) -> _Position:

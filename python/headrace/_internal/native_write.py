@@ -98,8 +98,11 @@ class NativeWrite:
         with Checkpoint(path, self._directory, self._found, settings) as checkpoint:
             if not checkpoint.started and not self._prepare():
                 return
-            # Names of runs and of temporary directories do not count as a change.
-            resume = checkpoint.begin(self._over(plan, placement, "", ""), context)
+
+            def write(over: _core.Plan, run_id: str, temporary: str) -> _core.Plan:
+                return self._over(over, placement, run_id, temporary)
+
+            checkpoint.begin(plan, write, context)
             if checkpoint.done:
                 logger.warning(
                     "Nothing to write: by the checkpoint %s, all of %s is written.",
@@ -107,8 +110,8 @@ class NativeWrite:
                     self._directory,
                 )
                 return
-            written = self._over(plan, placement, checkpoint.run_id, checkpoint.temporary)
-            with Run(written, context, title, on_stats, resume) as run:
+            left, resume = checkpoint.go_on(plan, write, context)
+            with Run(left, context, title, on_stats, resume) as run:
                 self._collect(run, checkpoint)
             checkpoint.commit(self.mode.value)
 

@@ -28,11 +28,11 @@ class Resume:
     """How to go on where another run of the plan was stopped.
 
     Attributes:
-        done: the positions of the pieces to leave out.
+        done: the positions of the pieces to leave out; None: the plan has no pieces.
         seed: of the random numbers that each run draws anew.
     """
 
-    done: list[tuple[int, ...]]
+    done: list[tuple[int, ...]] | None
     seed: int
 
 

@@ -52,14 +52,21 @@ Result<PlanStages> Session::Plan(const LogicalPtr& plan, const ExecutionOptions&
   return stages;
 }
 
-Result<Session::PieceWork> Session::PlanPieces(const LogicalPtr& plan,
-                                               const ExecutionOptions& options) {
+Result<std::vector<std::pair<std::string, std::string>>> Session::DescribePlan(
+    const LogicalPtr& plan, const ExecutionOptions& options) {
+  ARROW_ASSIGN_OR_RAISE(const PlanStages stages, Plan(plan, options));
+  return DescribeOutputs(stages.optimized_physical);
+}
+
+Result<std::vector<Position>> Session::PlanPieces(const LogicalPtr& plan,
+                                                  const ExecutionOptions& options) {
   ARROW_ASSIGN_OR_RAISE(PlanStages stages, Plan(plan, options));
-  PhysicalPlan& physical = stages.optimized_physical;
-  ARROW_RETURN_NOT_OK(SplitIntoPieces(&physical));
-  PieceWork work{DescribeOutputs(physical), {}};
-  for (Piece& piece : ListPieces(physical)) work.pieces.push_back(std::move(piece.position));
-  return work;
+  ARROW_RETURN_NOT_OK(SplitIntoPieces(&stages.optimized_physical));
+  std::vector<Position> positions;
+  for (Piece& piece : ListPieces(stages.optimized_physical)) {
+    positions.push_back(std::move(piece.position));
+  }
+  return positions;
 }
 
 Result<std::unique_ptr<Execution>> Session::Run(const LogicalPtr& plan,

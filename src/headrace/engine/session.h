@@ -25,13 +25,11 @@ class Session {
   /// Returns the process's session for C++ users, made at the first call with default options.
   static Result<std::shared_ptr<Session>> Default();
 
-  /// What a plan's outputs depend on, and the pieces that it can be done in.
-  struct PieceWork {
-    std::vector<std::pair<std::string, std::string>> outputs;  // See DescribeOutputs().
-    std::vector<Position> pieces;
-  };
-  /// Plans, without running it; an error if the plan has no pieces. See control/plan/pieces.h.
-  Result<PieceWork> PlanPieces(const LogicalPtr& plan, const ExecutionOptions& options);
+  /// Plans, without running it, and says what the outputs depend on: see DescribeOutputs().
+  Result<std::vector<std::pair<std::string, std::string>>> DescribePlan(
+      const LogicalPtr& plan, const ExecutionOptions& options);
+  /// Plans, without running it, and returns the positions of the pieces; an error if it has none.
+  Result<std::vector<Position>> PlanPieces(const LogicalPtr& plan, const ExecutionOptions& options);
 
   /// Takes `plan` through all its stages, without running it.
   Result<PlanStages> Plan(const LogicalPtr& plan, const ExecutionOptions& options);

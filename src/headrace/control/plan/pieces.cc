@@ -64,13 +64,18 @@ Step WithoutContents(Step step) {
   return step;
 }
 
-void Describe(const TaskOperator& task, WireWriter* out) {
-  TaskProgram program = *task.program;
+void DescribeProgram(const ProgramPtr& shared, WireWriter* out) {
+  if (shared == nullptr) return;
+  TaskProgram program = *shared;
   program.id = 0;
   program.seed = 0;
   program.shared_output = false;
   for (Step& step : program.steps) step = WithoutContents(std::move(step));
   WriteProgram(program, out);
+}
+
+void Describe(const TaskOperator& task, WireWriter* out) {
+  DescribeProgram(task.program, out);
   out->I64(task.min_bundle_rows);
   const ReadStep* read = FindReadStep(*task.program);
   if (read == nullptr) return;
@@ -84,6 +89,18 @@ void Describe(const TaskOperator& task, WireWriter* out) {
       WriteReadUnit(unit, out);
     }
   }
+}
+
+void Describe(const ExchangeOperator& exchange, WireWriter* out) {
+  DescribeProgram(exchange.program, out);
+  out->U8(static_cast<std::uint8_t>(exchange.kind));
+  out->I64(exchange.partitions);
+  out->I64(exchange.rows_per_partition);
+  out->I64(exchange.target_partition_bytes);
+  out->U64(exchange.boundaries.size());
+  for (const std::string& key : exchange.boundaries) out->Bytes(key);
+  out->U64(exchange.seed);
+  out->I64(exchange.small_input);
 }
 
 }  // namespace
@@ -170,7 +187,9 @@ std::vector<std::pair<std::string, std::string>> DescribeOutputs(const PhysicalP
     out.U64(op.kind.index());
     for (const OperatorId input : op.inputs) out.I64(input.value);
     if (const auto* task = op.As<TaskOperator>()) Describe(*task, &out);
+    if (const auto* exchange = op.As<ExchangeOperator>()) Describe(*exchange, &out);
     if (const auto* input = op.As<InputOperator>()) out.U64(input->blocks.size());
+    if (const auto* limit = op.As<LimitOperator>()) out.I64(limit->rows);
     described.emplace_back(op.name, out.Take());
   }
   return described;
