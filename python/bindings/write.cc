@@ -150,6 +150,14 @@ void AppendToLog(RecordLog& self, const std::vector<LogRecord>& records) {
   Check(status);
 }
 
+void SyncLog(RecordLog& self) {
+  Status status = [&] {
+    nb::gil_scoped_release unlocked;
+    return self.Sync();
+  }();
+  Check(status);
+}
+
 }  // namespace
 
 void BindWrite(nb::module_& module) {
@@ -172,7 +180,8 @@ void BindWrite(nb::module_& module) {
   nb::class_<RecordLog>(module, "RecordLog")
       .def_static("create", &CreateLog, nb::arg("path"), nb::arg("records"))
       .def_static("open", &OpenLog, nb::arg("path"))
-      .def("append", &AppendToLog, nb::arg("records"));
+      .def("append", &AppendToLog, nb::arg("records"))
+      .def("sync", &SyncLog);
 }
 
 }  // namespace headrace::python

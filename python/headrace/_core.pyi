@@ -496,6 +496,8 @@ class RecordLog:
     def open(path: str) -> tuple[RecordLog, list[list[str]]]:
         """The log to go on with, and its records. ValueError for what is none."""
     def append(self, records: Sequence[Sequence[str]]) -> None:
+        """Returns when they outlive this process."""
+    def sync(self) -> None:
         """Returns when they are on the disk."""
 
 def add_rule(name: str, rewrite: Callable[[Plan], Plan]) -> None:

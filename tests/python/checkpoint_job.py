@@ -105,11 +105,11 @@ def make_dataset(job: dict[str, Any]) -> headrace.Dataset:
         "sorted": lambda: (
             read().map_batches(triple).sort("x", descending=True).repartition(20).map_batches(after)
         ),
-        "shuffled": lambda: read().random_shuffle(seed=4, num_blocks=20).map_batches(after),
+        "shuffled": lambda: read().random_shuffle(seed=4).repartition(20).map_batches(after),
         "grouped": lambda: (
             read()
             .add_column("k", lambda batch: batch["id"] % 17, batch_format="numpy")
-            .groupby("k")
+            .groupby("k", num_partitions=8)
             .map_groups(spread)
             .map_batches(after)
         ),

@@ -192,12 +192,11 @@ def test_partitions_go_on(source: pathlib.Path, tmp_path: pathlib.Path, undistur
 def test_what_is_recorded_is_not_done_again(source: pathlib.Path, tmp_path: pathlib.Path) -> None:
     job = Job(tmp_path, "fused", source=str(source))
     assert job.die("call", 40)
-    recorded = job.pieces()
+    recorded, called = job.pieces(), len(job.calls())
     assert 10 < recorded < 40
     job.finish()
-    counts = collections.Counter(job.calls())
-    assert len(counts) == PARTS
-    assert sum(counts.values()) == PARTS + 40 - recorded
+    assert len(set(job.calls())) == PARTS
+    assert len(job.calls()) == called + PARTS - recorded
 
 
 def test_a_finished_write_does_nothing(source: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -256,13 +255,13 @@ def test_changed_files_are_refused(source: pathlib.Path, tmp_path: pathlib.Path)
     job = killed(files, tmp_path / "job")
     pq.write_table(pa.table({"id": np.arange(3)}), files / "part-007.parquet")
     (files / "part-009.parquet").unlink()
-    pq.write_table(pa.table({"id": np.arange(3)}), files / "part-100.parquet")
+    pq.write_table(pa.table({"id": np.arange(3)}), files / "part-900.parquet")
     ended = job.start()
     assert ended.returncode == 1
     for told in (
         f"file '{files}/part-007.parquet' has changed",
         f"file '{files}/part-009.parquet' is not there any more",
-        f"file '{files}/part-100.parquet' is new",
+        f"file '{files}/part-900.parquet' is new",
     ):
         assert told in ended.stderr
 

@@ -18,6 +18,7 @@ import logging
 import os
 import posixpath
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
@@ -42,6 +43,7 @@ _WrittenFile = tuple[str, str, int, int]  # path, temporary path, rows, bytes
 # directory.
 _Write = Callable[[_core.Plan, str, str], _core.Plan]
 _SHOWN_CHANGES = 5
+_SECONDS_BETWEEN_SYNCS = 0.1
 
 _held: set[str] = set()
 _held_lock = threading.Lock()
@@ -98,6 +100,8 @@ class Checkpoint:
         self._stages: dict[str, list[str]] = {}
         self._waiting: dict[_Position, list[_WrittenFile]] = {}
         self._committing = False
+        self._unsynced = False
+        self._synced = 0.0
         self.run_id = uuid.uuid4().hex
         self.seed = 0
         self.done = False
@@ -173,6 +177,8 @@ class Checkpoint:
     def _append(self, records: list[list[str]]) -> None:
         assert self._log is not None
         self._log.append(records)
+        self._log.sync()
+        self._synced = time.monotonic()
 
     def _file_fields(self, files: Iterable[_WrittenFile]) -> list[str]:
         base = self._directory.rstrip("/") + "/"
@@ -300,14 +306,20 @@ class Checkpoint:
         raise RuntimeError(f"results at {position} are of no piece of the plan")
 
     def end(self, pieces: Iterable[_Position]) -> None:
-        """Records pieces all of whose results were added; on return that is on the disk."""
+        """Records pieces all of whose results were added. On return that outlives this process;
+        it is on the disk a little later, so that a disk that is slow does not hold up the next."""
         records = []
         for piece in pieces:
             files = self._waiting.pop(piece, [])
             self._pieces[piece] = files
             records.append(["piece", ".".join(map(str, piece)), *self._file_fields(files)])
         if records:
-            self._append(records)
+            assert self._log is not None
+            self._log.append(records)
+            self._unsynced = True
+        if self._unsynced and time.monotonic() - self._synced >= _SECONDS_BETWEEN_SYNCS:
+            self._append([])
+            self._unsynced = False
 
     def commit(self, mode: str) -> None:
         """Gives all files their names. The rest, of pieces that lost rows to errors which were

@@ -117,10 +117,11 @@ class NativeWrite:
 
     @staticmethod
     def _collect(run: Run, checkpoint: Checkpoint) -> None:
-        for block in run.blocks():
-            checkpoint.add(block.position, block.get())
+        # One record on the disk for all that has ended meanwhile.
+        for wave in run.waves():
+            for block in wave:
+                checkpoint.add(block.position, block.get())
             checkpoint.end(run.take_ended_pieces())
-        checkpoint.end(run.take_ended_pieces())
 
     def _prepare(self) -> bool:
         """Cleans up after dead writers, and returns False if the mode says to write nothing."""

@@ -115,8 +115,22 @@ class Run:
             elif ended:
                 return
 
+    def waves(self) -> Iterator[list[_core.BlockRef]]:
+        """Yields the output blocks, as many as there are; none when that takes long."""
+        execution = self._execution
+        if execution is None:
+            raise RuntimeError("the run is over")
+        ended = False
+        while not ended:
+            wave = []
+            block, ended = execution.poll(_SECONDS_BETWEEN_LOOKS, TAKES_ALL)
+            while block is not None:
+                wave.append(block)
+                block, ended = execution.poll(0, TAKES_ALL)
+            yield wave
+
     def take_ended_pieces(self) -> list[tuple[int, ...]]:
-        """The pieces whose blocks `blocks` has all given, since the last call."""
+        """The pieces whose blocks were all given, since the last call."""
         if self._execution is None:
             raise RuntimeError("the run is over")
         return [tuple(piece) for piece in self._execution.take_ended_pieces()]

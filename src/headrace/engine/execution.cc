@@ -223,7 +223,7 @@ class Execution::Impl {
     std::vector<Position> pieces;
     if (tracker_ != nullptr) pieces = tracker_->TakeEnded();
     if (delivered_.empty() && pieces.empty()) return;
-    bool wake;
+    bool wake = false;
     {
       std::lock_guard lock(mutex_);
       for (std::vector<BlockHandle>& blocks : delivered_) {
@@ -233,7 +233,8 @@ class Execution::Impl {
       }
       const std::int64_t so_far = taken_ + static_cast<std::int64_t>(ready_.size());
       for (Position& piece : pieces) ended_pieces_.push_back({std::move(piece), so_far});
-      wake = std::exchange(consumer_waits_, false);
+      // Who is woken without a block sleeps again, and nobody would wake it any more.
+      if (!ready_.empty()) wake = std::exchange(consumer_waits_, false);
     }
     delivered_.clear();
     if (wake) changed_.notify_all();

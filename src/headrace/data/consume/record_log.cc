@@ -89,7 +89,7 @@ Status WriteAll(int descriptor, std::string_view bytes, const std::string& path)
     if (written < 0) return Failed("write", path);
     bytes.remove_prefix(static_cast<std::size_t>(written));
   }
-  return ::fsync(descriptor) == 0 ? Status::OK() : Failed("write", path);
+  return Status::OK();
 }
 
 Result<std::string> ReadAll(int descriptor, const std::string& path) {
@@ -160,6 +160,7 @@ Result<std::unique_ptr<RecordLog>> RecordLog::Create(const std::string& path,
   if (descriptor < 0) return Failed("create", made);
   std::unique_ptr<RecordLog> log(new RecordLog(path, descriptor));
   ARROW_RETURN_NOT_OK(WriteAll(descriptor, bytes, made));
+  if (::fsync(descriptor) != 0) return Failed("write", made);
   if (::rename(made.c_str(), path.c_str()) != 0) return Failed("create", path);
   ARROW_RETURN_NOT_OK(SyncParent(path));
   return log;
@@ -186,6 +187,10 @@ Status RecordLog::Append(const std::vector<LogRecord>& records) {
   std::string bytes;
   for (const LogRecord& record : records) AppendLine(record, &bytes);
   return WriteAll(descriptor_, bytes, path_);
+}
+
+Status RecordLog::Sync() {
+  return ::fsync(descriptor_) == 0 ? Status::OK() : Failed("write", path_);
 }
 
 }  // namespace headrace

@@ -45,8 +45,10 @@ class RecordLog {
   RecordLog(const RecordLog&) = delete;
   RecordLog& operator=(const RecordLog&) = delete;
 
-  /// Appends records; when it returns they are on the disk.
+  /// Appends records; when it returns they outlive this process.
   Status Append(const std::vector<LogRecord>& records);
+  /// When it returns, all records are on the disk.
+  Status Sync();
 
  private:
   RecordLog(std::string path, int descriptor) : path_(std::move(path)), descriptor_(descriptor) {}

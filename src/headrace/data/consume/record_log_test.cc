@@ -46,6 +46,7 @@ class RecordLogTest : public ::testing::Test {
 TEST_F(RecordLogTest, GivesBackWhatWasWritten) {
   auto log = RecordLog::Create(path_, {records_[0]}).ValueOrDie();
   ASSERT_TRUE(log->Append({records_[1], records_[2]}).ok());
+  ASSERT_TRUE(log->Sync().ok());
   EXPECT_EQ(Open().records, records_);
   EXPECT_FALSE(std::filesystem::exists(path_.string() + ".new"));
 }
