@@ -14,7 +14,8 @@
 #include "headrace/block/block.h"
 #include "headrace/data/consume/commit.h"
 #include "headrace/data/consume/owner.h"
-#include "headrace/data/consume/record_log.h"
+#include "headrace/data/read/commit_list.h"
+#include "headrace/data/read/record_log.h"
 
 namespace headrace::python {
 namespace {

@@ -488,7 +488,7 @@ def owner_tag() -> str:
     """A name of this process that no other one has."""
 
 class RecordLog:
-    """A file of records that survives the death of its writer; data/consume/record_log.h."""
+    """A file of records that survives the death of its writer; data/read/record_log.h."""
 
     @staticmethod
     def create(path: str, records: Sequence[Sequence[str]]) -> RecordLog: ...

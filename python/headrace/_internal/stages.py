@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -34,8 +34,8 @@ _NEEDS_ALL = frozenset(
     }
 )
 # A stage's files are read as they were written, a block each.
-_WRITE_OPTIONS = {"row_group_size": 1 << 40}
-_READ_OPTIONS = {"batch_size": 1 << 40}
+_WRITE_OPTIONS: dict[str, Any] = {"row_group_size": 1 << 40}
+_READ_OPTIONS: dict[str, Any] = {"batch_size": 1 << 40}
 
 
 class Stages:

@@ -13,7 +13,7 @@
 #include <utility>
 
 #include "headrace/data/consume/owner.h"
-#include "headrace/data/consume/record_log.h"
+#include "headrace/data/read/commit_list.h"
 
 namespace headrace {
 
@@ -21,23 +21,8 @@ namespace fs = arrow::fs;
 
 namespace {
 
-constexpr std::string_view kPrefix = ".headrace-";
-constexpr const char* kCommit = "/commit";
-constexpr const char* kCommitted = "/committed";
-
-struct Move {
-  std::string from;
-  std::string to;
-};
-
-// What a commit does: the list that outlives its driver.
-struct Commit {
-  std::vector<Move> moves;
-  std::vector<std::string> old_files;
-};
-
-Result<std::vector<Move>> MovesOf(const std::vector<Block>& results) {
-  std::vector<Move> moves;
+Result<std::vector<FileMove>> MovesOf(const std::vector<Block>& results) {
+  std::vector<FileMove> moves;
   for (const Block& block : results) {
     const auto& table = block.table();
     const auto to = table->GetColumnByName("path");
@@ -71,7 +56,7 @@ Result<std::vector<fs::FileInfo>> ListBelow(fs::FileSystem* file_system,
   return infos;
 }
 
-Status MoveFile(fs::FileSystem* file_system, const Move& move, std::set<std::string>* parents) {
+Status MoveFile(fs::FileSystem* file_system, const FileMove& move, std::set<std::string>* parents) {
   const std::string parent = ParentOf(move.to);
   if (parents->insert(parent).second) {
     ARROW_RETURN_NOT_OK(file_system->CreateDir(parent, /*recursive=*/true));
@@ -84,56 +69,15 @@ Status MoveFile(fs::FileSystem* file_system, const Move& move, std::set<std::str
   return from.type() == fs::FileType::NotFound && to.IsFile() ? Status::OK() : moved;
 }
 
-std::string ToText(const Commit& commit) {
-  std::vector<LogRecord> records;
-  for (const Move& move : commit.moves) records.push_back({"move", move.from, move.to});
-  for (const std::string& path : commit.old_files) records.push_back({"remove", path});
-  return EncodeRecordLog(records);
-}
-
 // Writes the list beside its place first, so that it is whole there or not at all.
 Status WriteCommit(fs::FileSystem* file_system, const std::string& temporary,
-                   const Commit& commit) {
+                   const CommitList& list) {
   ARROW_RETURN_NOT_OK(file_system->CreateDir(temporary, /*recursive=*/true));
-  const std::string path = temporary + kCommit;
+  const std::string path = temporary + "/" + kCommitName;
   ARROW_ASSIGN_OR_RAISE(auto file, file_system->OpenOutputStream(path + ".new"));
-  ARROW_RETURN_NOT_OK(file->Write(ToText(commit)));
+  ARROW_RETURN_NOT_OK(file->Write(EncodeCommitList(list)));
   ARROW_RETURN_NOT_OK(file->Close());
   return file_system->Move(path + ".new", path);
-}
-
-struct ReadCommitResult {
-  Commit commit;
-  bool moved = false;  // All files stand under their names.
-};
-
-// Returns the list in a temporary directory, or nothing if there is none.
-Result<std::optional<ReadCommitResult>> ReadCommit(fs::FileSystem* file_system,
-                                                   const std::string& temporary) {
-  // In this order: a driver that lives may rename the one to the other meanwhile.
-  ReadCommitResult result;
-  std::string path = temporary + kCommit;
-  ARROW_ASSIGN_OR_RAISE(auto info, file_system->GetFileInfo(path));
-  if (!info.IsFile()) {
-    result.moved = true;
-    path = temporary + kCommitted;
-    ARROW_ASSIGN_OR_RAISE(info, file_system->GetFileInfo(path));
-    if (!info.IsFile()) return std::nullopt;
-  }
-  ARROW_ASSIGN_OR_RAISE(auto file, file_system->OpenInputFile(path));
-  ARROW_ASSIGN_OR_RAISE(const std::int64_t size, file->GetSize());
-  ARROW_ASSIGN_OR_RAISE(auto bytes, file->ReadAt(0, size));
-  ARROW_ASSIGN_OR_RAISE(auto contents, ParseRecordLog(bytes->ToString()));
-  for (LogRecord& record : contents.records) {
-    if (record.size() == 3 && record[0] == "move") {
-      result.commit.moves.push_back({std::move(record[1]), std::move(record[2])});
-    } else if (record.size() == 2 && record[0] == "remove") {
-      result.commit.old_files.push_back(std::move(record[1]));
-    } else {
-      return Status::Invalid("the list of a commit in ", temporary, " is damaged");
-    }
-  }
-  return result;
 }
 
 // Removes directories that nothing is in any more, the deepest first.
@@ -159,36 +103,39 @@ Status RemoveFile(fs::FileSystem* file_system, const std::string& path) {
 }
 
 // Puts back what was moved, and forgets the list.
-Status Undo(fs::FileSystem* file_system, const std::string& temporary, const Commit& commit) {
-  for (const Move& move : commit.moves) {
+Status Undo(fs::FileSystem* file_system, const std::string& temporary, const CommitList& list) {
+  for (const FileMove& move : list.moves) {
     ARROW_ASSIGN_OR_RAISE(const auto from, file_system->GetFileInfo(move.from));
     if (from.IsFile()) continue;
+    ARROW_ASSIGN_OR_RAISE(const auto to, file_system->GetFileInfo(move.to));
+    if (!to.IsFile()) continue;  // It was lost.
     ARROW_RETURN_NOT_OK(file_system->Move(move.to, move.from));
   }
-  return file_system->DeleteFile(temporary + kCommit);
+  return file_system->DeleteFile(temporary + "/" + kCommitName);
 }
 
-Status MoveAll(fs::FileSystem* file_system, const std::vector<Move>& moves) {
+Status MoveAll(fs::FileSystem* file_system, const std::vector<FileMove>& moves) {
   std::set<std::string> parents;
-  for (const Move& move : moves) ARROW_RETURN_NOT_OK(MoveFile(file_system, move, &parents));
+  for (const FileMove& move : moves) ARROW_RETURN_NOT_OK(MoveFile(file_system, move, &parents));
   return Status::OK();
 }
 
 // Does what the list in `temporary` says, from wherever an earlier driver came to.
 Status Perform(fs::FileSystem* file_system, const std::string& directory,
-               const std::string& temporary, const Commit& commit, bool moved) {
-  if (!moved) {
-    if (const Status status = MoveAll(file_system, commit.moves); !status.ok()) {
+               const std::string& temporary, const CommitList& list) {
+  if (!list.moved) {
+    if (const Status status = MoveAll(file_system, list.moves); !status.ok()) {
       // Where that fails too, the list stays and says what is to be read.
-      (void)Undo(file_system, temporary, commit);
+      (void)Undo(file_system, temporary, list);
       return status;
     }
-    ARROW_RETURN_NOT_OK(file_system->Move(temporary + kCommit, temporary + kCommitted));
+    ARROW_RETURN_NOT_OK(
+        file_system->Move(temporary + "/" + kCommitName, temporary + "/" + kCommittedName));
   }
-  for (const std::string& path : commit.old_files) {
+  for (const std::string& path : list.old_files) {
     ARROW_RETURN_NOT_OK(RemoveFile(file_system, path));
   }
-  if (!commit.old_files.empty()) ARROW_RETURN_NOT_OK(RemoveEmpty(file_system, directory));
+  if (!list.old_files.empty()) ARROW_RETURN_NOT_OK(RemoveEmpty(file_system, directory));
   return file_system->DeleteDir(temporary);
 }
 
@@ -200,7 +147,7 @@ std::string_view NameOf(std::string_view path) {
 }  // namespace
 
 std::string TemporaryDirectory(const std::string& directory, const std::string& temporary) {
-  return directory + "/" + std::string(kPrefix) + temporary;
+  return directory + "/" + kTemporaryPrefix + temporary;
 }
 
 const std::shared_ptr<arrow::Schema>& WriteResultSchema() {
@@ -227,31 +174,31 @@ Status CommitWrite(fs::FileSystem* file_system, const std::string& directory,
                    const std::string& temporary_name, const std::vector<Block>& results,
                    WriteMode mode) {
   const std::string temporary = TemporaryDirectory(directory, temporary_name);
-  Commit commit;
-  ARROW_ASSIGN_OR_RAISE(commit.moves, MovesOf(results));
+  CommitList list;
+  ARROW_ASSIGN_OR_RAISE(list.moves, MovesOf(results));
   if (mode == WriteMode::kOverwrite) {
     std::set<std::string> standing;
-    for (const Move& move : commit.moves) standing.insert(move.to);
+    for (const FileMove& move : list.moves) standing.insert(move.to);
     ARROW_ASSIGN_OR_RAISE(const auto infos, ListBelow(file_system, directory));
     for (const fs::FileInfo& info : infos) {
       if (info.IsFile() && !standing.contains(info.path())) {
-        commit.old_files.push_back(info.path());
+        list.old_files.push_back(info.path());
       }
     }
   }
-  if (commit.moves.empty() && commit.old_files.empty()) {
+  if (list.moves.empty() && list.old_files.empty()) {
     return AbortWrite(file_system, directory, temporary_name);
   }
-  ARROW_RETURN_NOT_OK(WriteCommit(file_system, temporary, commit));
-  return Perform(file_system, directory, temporary, commit, /*moved=*/false);
+  ARROW_RETURN_NOT_OK(WriteCommit(file_system, temporary, list));
+  return Perform(file_system, directory, temporary, list);
 }
 
 Result<bool> FinishCommit(fs::FileSystem* file_system, const std::string& directory,
                           const std::string& temporary_name) {
   const std::string temporary = TemporaryDirectory(directory, temporary_name);
-  ARROW_ASSIGN_OR_RAISE(const auto begun, ReadCommit(file_system, temporary));
+  ARROW_ASSIGN_OR_RAISE(const auto begun, ReadCommitList(file_system, temporary));
   if (!begun) return false;
-  ARROW_RETURN_NOT_OK(Perform(file_system, directory, temporary, begun->commit, begun->moved));
+  ARROW_RETURN_NOT_OK(Perform(file_system, directory, temporary, *begun));
   return true;
 }
 
@@ -260,7 +207,7 @@ Status AbortWrite(fs::FileSystem* file_system, const std::string& directory,
   const std::string temporary = TemporaryDirectory(directory, temporary_name);
   ARROW_ASSIGN_OR_RAISE(auto info, file_system->GetFileInfo(temporary));
   if (info.type() == fs::FileType::NotFound) return Status::OK();
-  ARROW_ASSIGN_OR_RAISE(const auto begun, ReadCommit(file_system, temporary));
+  ARROW_ASSIGN_OR_RAISE(const auto begun, ReadCommitList(file_system, temporary));
   if (begun) {
     return Status::IOError("the commit in ", directory,
                            " has begun: the next write to it, or the checkpoint's, will end it");
@@ -276,12 +223,11 @@ Status RecoverWrites(fs::FileSystem* file_system, const std::string& directory) 
   bool any = false;
   for (const fs::FileInfo& info : infos) {
     const std::string_view name = NameOf(info.path());
-    if (!info.IsDirectory() || !name.starts_with(kPrefix) || !OwnerIsGone(name)) continue;
+    if (!info.IsDirectory() || !name.starts_with(kTemporaryPrefix) || !OwnerIsGone(name)) continue;
     any = true;
-    ARROW_ASSIGN_OR_RAISE(const auto begun, ReadCommit(file_system, info.path()));
+    ARROW_ASSIGN_OR_RAISE(const auto begun, ReadCommitList(file_system, info.path()));
     if (begun) {
-      ARROW_RETURN_NOT_OK(
-          Perform(file_system, directory, info.path(), begun->commit, begun->moved));
+      ARROW_RETURN_NOT_OK(Perform(file_system, directory, info.path(), *begun));
     } else {
       // Another user's may not be ours to remove; they do no harm.
       (void)file_system->DeleteDir(info.path());
@@ -290,27 +236,6 @@ Status RecoverWrites(fs::FileSystem* file_system, const std::string& directory) 
   if (!any) return Status::OK();
   ARROW_ASSIGN_OR_RAISE(const auto left, file_system->GetFileInfo(selector));
   return left.empty() ? file_system->DeleteDir(directory) : Status::OK();
-}
-
-Result<std::optional<std::set<std::string>>> HiddenByCommits(
-    fs::FileSystem* file_system, const std::vector<fs::FileInfo>& infos) {
-  std::set<std::string> hidden;
-  for (const fs::FileInfo& info : infos) {
-    if (!info.IsDirectory() || !NameOf(info.path()).starts_with(kPrefix)) continue;
-    auto begun = ReadCommit(file_system, info.path());
-    if (!begun.ok()) begun = ReadCommit(file_system, info.path());  // It was renamed meanwhile.
-    ARROW_ASSIGN_OR_RAISE(const auto now, file_system->GetFileInfo(info.path()));
-    if (!now.IsDirectory()) return std::nullopt;
-    ARROW_RETURN_NOT_OK(begun.status());
-    if (!*begun) continue;
-    for (Move& move : (*begun)->commit.moves) {
-      if (!(*begun)->moved) hidden.insert(std::move(move.to));
-    }
-    for (std::string& path : (*begun)->commit.old_files) {
-      if ((*begun)->moved) hidden.insert(std::move(path));
-    }
-  }
-  return hidden;
 }
 
 }  // namespace headrace

@@ -2,8 +2,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -23,15 +21,14 @@
 //   .headrace-{temporary}/committed   all are moved: the new files are the data set, old ones that
 //                                     still stand are not
 //
-// Our readers obey the list (see HiddenByCommits), so they see all of a write or nothing of it; the
-// next write to the directory ends what a dead driver began. Others may see files between the
+// Our readers obey the list (data/read/commit_list.h), so they see all of a write or nothing of it;
+// the next write to the directory ends what a dead driver began. Others may see files between the
 // first move and the last removal.
 
 namespace arrow {
 class Schema;
 namespace fs {
 class FileSystem;
-struct FileInfo;
 }  // namespace fs
 }  // namespace arrow
 
@@ -75,11 +72,5 @@ Status AbortWrite(arrow::fs::FileSystem* file_system, const std::string& directo
 /// Cleans up after drivers that died: ends the commits that they began, removes other temporary
 /// files, and `directory` itself if nothing else is in it. Those of living ones stay.
 Status RecoverWrites(arrow::fs::FileSystem* file_system, const std::string& directory);
-
-/// Returns the files that are not to be read of those below some directory, whose listing is
-/// `infos`: the new ones of commits that have begun, the old ones of those that are about to end.
-/// Unset if a commit ended meanwhile: list again.
-Result<std::optional<std::set<std::string>>> HiddenByCommits(
-    arrow::fs::FileSystem* file_system, const std::vector<arrow::fs::FileInfo>& infos);
 
 }  // namespace headrace

@@ -12,7 +12,7 @@
 #include <string_view>
 #include <utility>
 
-#include "headrace/data/consume/commit.h"
+#include "headrace/data/read/commit_list.h"
 #include "headrace/data/read/source.h"
 
 namespace headrace {

@@ -1,4 +1,4 @@
-#include "headrace/data/consume/record_log.h"
+#include "headrace/data/read/record_log.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
