@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -407,6 +408,39 @@ def test_a_killed_write_is_seen_whole_or_not_at_all(
         hr.from_items([{"id": 9999}]).write_parquet(str(job.target))
         assert read_ids(job.target) in ([*old, 9999], [*result, 9999])
         assert not list(job.target.glob(".headrace-*"))
+
+
+@pytest.mark.parametrize("seed", range(max(2, KILLS // 3)))
+def test_overwriting_what_is_read_goes_on(
+    seed: int, source: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    settings = {"counted_files": True, "parts": 8, "options": {"mode": "overwrite"}}
+    expected = [*range(0, ROWS, 2)]
+    whole = copied(source, tmp_path / "whole")
+    counted = Job(tmp_path / "counted", "native", source=str(whole), target=str(whole), **settings)
+    operations = counted.finish()["files"]
+    assert read_ids(whole) == expected
+    files = copied(source, tmp_path / "files")
+    job = Job(tmp_path / "job", "native", source=str(files), target=str(files), **settings)
+    # Most of the operations are of the commit: a move or a removal each.
+    job.die("file", random.Random(seed).randint(1, operations))
+    assert read_ids(files) in (list(range(ROWS)), expected)
+    again = job.start()
+    # A driver that died after its commit, but before it said so, finds other files to read.
+    assert again.returncode == 0 or "is not there any more" in again.stderr
+    assert read_ids(files) == expected
+    assert not list(files.glob(".headrace-*"))
+
+
+def test_a_removed_checkpoint_leaves_nothing(source: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    job = killed(source, tmp_path)
+    assert list(job.target.glob(".headrace-*"))
+    hr.range(3).write_parquet(str(job.target))
+    assert list(job.target.glob(".headrace-*"))
+    shutil.rmtree(job.checkpoint)
+    hr.range(3).write_parquet(str(job.target))
+    assert not list(job.target.glob(".headrace-*"))
+    job.finish()
 
 
 def visible(folder: pathlib.Path) -> bool:

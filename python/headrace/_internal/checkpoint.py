@@ -16,6 +16,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import pathlib
 import posixpath
 import threading
 import time
@@ -42,6 +43,8 @@ _WrittenFile = tuple[str, str, int, int]  # path, temporary path, rows, bytes
 # Puts a write over a plan, given the first part of its file names and the name of its temporary
 # directory.
 _Write = Callable[[_core.Plan, str, str], _core.Plan]
+# In a temporary directory: who may remove it; see data/consume/commit.h.
+_OWNER_NAME = "/checkpoint"
 _SHOWN_CHANGES = 5
 _SECONDS_BETWEEN_SYNCS = 0.1
 
@@ -151,6 +154,11 @@ class Checkpoint:
     def _manifest(self) -> str:
         return os.path.join(self.path, "manifest")
 
+    @property
+    def _mark(self) -> str:
+        """A file that stands as long as the run's temporary files are of use."""
+        return os.path.join(self.path, f"run-{self.run_id}")
+
     def _read(self) -> None:
         if not os.path.exists(self._manifest):
             return
@@ -206,6 +214,9 @@ class Checkpoint:
         Raises:
             ValueError: the write differs from the one that was begun; says in what.
         """
+        if self.started and not self.done and self._finish_commits():
+            # What was read may be among what was overwritten.
+            return
         options = make_options(context)
         parts = [("setting", name, value) for name, value in sorted(self._settings.items())]
         # Names of runs and of temporary directories do not count.
@@ -216,6 +227,7 @@ class Checkpoint:
         parts += _describe_inputs(plan)
         if self._log is None:
             self.seed = options.seed
+            pathlib.Path(self._mark).touch()
             self._log = _core.RecordLog.create(
                 self._manifest,
                 [["write", self.run_id, str(self.seed)]]
@@ -242,6 +254,10 @@ class Checkpoint:
         plan = stages.replace(plan, context)
         self._attempts.append(f"checkpoint-{self.run_id}-{len(self._attempts)}")
         self._append([["attempt", self._attempts[-1]]])
+        temporary = self._temporary_directory(self._attempts[-1])
+        self._filesystem.create_dir(temporary, recursive=True)
+        with self._filesystem.open_output_stream(temporary + _OWNER_NAME) as file:
+            file.write(f"{_core.owner_tag().rsplit('-', 2)[0]}\n{self._mark}\n".encode())
         plan = write(plan, self.run_id, self._attempts[-1])
         self._names = {tuple(piece) for piece in plan.plan_pieces(make_options(context))}
         self._depths = sorted({len(piece) for piece in self._names})
@@ -255,10 +271,6 @@ class Checkpoint:
 
     def _recover(self) -> None:
         """Takes stock of what the runs before have left."""
-        committed = [self._finish_commit(attempt) for attempt in self._attempts]
-        if any(committed):
-            self._finish()
-            return
         states = self._states()
         kept = [*self._pieces.values(), self._rest]
         files = [file for piece in kept for file in piece]
@@ -273,11 +285,19 @@ class Checkpoint:
         recorded = {file[1] for piece in self._pieces.values() for file in piece}
         marks = [f"{self._temporary_directory(attempt)}/" for attempt in self._attempts]
         for path in states:
-            if path not in recorded and any(path.startswith(mark) for mark in marks):
+            temporary = any(path.startswith(mark) for mark in marks)
+            if temporary and path not in recorded and not path.endswith(_OWNER_NAME):
                 self._filesystem.delete_file(path)
 
-    def _finish_commit(self, attempt: str) -> bool:
-        return _core.finish_commit(self._core_filesystem, self._directory, attempt)
+    def _finish_commits(self) -> bool:
+        """Ends the commit that a run before began, if one did."""
+        finished = [
+            _core.finish_commit(self._core_filesystem, self._directory, attempt)
+            for attempt in self._attempts
+        ]
+        if any(finished):
+            self._finish()
+        return self.done
 
     def _states(self) -> dict[str, int]:
         """The sizes of all files below the directory, by path."""

@@ -9,21 +9,26 @@ Arguments that several verbs share:
     min_rows_per_file: the least number of rows a file, but for the last ones.
     ray_remote_args, concurrency: resources of the tasks, and the most tasks at once.
     mode: a `SaveMode`, default APPEND.
-    checkpoint: a local directory in which the write keeps account of what is written. If the
-        process dies, or the write fails, the same write with the same directory does only what is
-        missing: finished files stay, read tasks whose files are written do not run again, and
-        the result is the same, file by file. It goes by the read tasks: batches and files never
-        have rows of two of them, so min_rows_per_file holds within each. ValueError if the input
-        files, the functions (as far as their code can be seen) or the options have changed since,
-        and for plans with a limit or an operator that needs all of its input (sort, shuffle,
-        aggregate, join, ...); RuntimeError if another process writes with it. Once the write is
-        done, repeating it does nothing, and a warning says so. Functions must not remember what
-        they saw before. It outlives the process; after a power cut, files that lost bytes are
-        written again.
+    checkpoint: a local directory in which the write keeps account of what is written; see below.
 The files appear under their names only when all tasks have ended well; a run that fails leaves
 none. A process that dies while files get their names leaves a list of them, which this package's
-readers obey: they see all of the write or nothing of it. The next write to the directory removes
-what dead processes of this host have left.
+readers obey: they see all of the write or nothing of it. The next write to the directory ends
+what dead processes of this host began, and removes what they left.
+
+With a checkpoint a write that was killed, or failed, goes on when it is done again with the same
+directory. Read tasks whose files are written do not run again, and the result is the same, file by
+file; once it is done, repeating it does nothing, and a warning says so.
+    What it goes by: the read tasks, and the blocks of data in memory. Batches and files have no
+        rows of two of them, so `min_rows_per_file` and `batch_size` hold within each.
+    Operators that need all of their input (sort, shuffle, aggregate, join, limit, ...): their
+        output is kept in the checkpoint's directory, as Parquet, until the write is done. A write
+        goes on from the last such operator that was complete; one that was not begins again.
+    Functions must not remember what they saw before.
+    Raises ValueError if the files that are read (by size and time), the functions (as far as their
+        code and values can be seen), the plan or the options have changed; the message says what.
+        RuntimeError if another process writes with the checkpoint.
+    It survives the death of any process. After a power cut, files that are not as long as they
+        were are written again.
 """
 
 from __future__ import annotations

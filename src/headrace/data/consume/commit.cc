@@ -7,6 +7,7 @@
 #include <arrow/type.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -139,6 +140,22 @@ Status Perform(fs::FileSystem* file_system, const std::string& directory,
   return file_system->DeleteDir(temporary);
 }
 
+// Returns true if the directory is of a checkpoint of this place that was removed.
+bool CheckpointIsGone(fs::FileSystem* file_system, const std::string& temporary) {
+  const auto text = [&]() -> Result<std::string> {
+    ARROW_ASSIGN_OR_RAISE(auto file, file_system->OpenInputFile(temporary + "/checkpoint"));
+    ARROW_ASSIGN_OR_RAISE(const std::int64_t size, file->GetSize());
+    ARROW_ASSIGN_OR_RAISE(auto bytes, file->ReadAt(0, size));
+    return bytes->ToString();
+  }();
+  if (!text.ok()) return false;
+  const std::string first = OwnerPlace() + "\n";
+  if (!text->starts_with(first) || !text->ends_with("\n")) return false;
+  const std::string path = text->substr(first.size(), text->size() - first.size() - 1);
+  std::error_code error;
+  return !path.empty() && !std::filesystem::exists(path, error) && !error;
+}
+
 std::string_view NameOf(std::string_view path) {
   const std::size_t slash = path.rfind('/');
   return slash == std::string_view::npos ? path : path.substr(slash + 1);
@@ -223,7 +240,8 @@ Status RecoverWrites(fs::FileSystem* file_system, const std::string& directory) 
   bool any = false;
   for (const fs::FileInfo& info : infos) {
     const std::string_view name = NameOf(info.path());
-    if (!info.IsDirectory() || !name.starts_with(kTemporaryPrefix) || !OwnerIsGone(name)) continue;
+    if (!info.IsDirectory() || !name.starts_with(kTemporaryPrefix)) continue;
+    if (!OwnerIsGone(name) && !CheckpointIsGone(file_system, info.path())) continue;
     any = true;
     ARROW_ASSIGN_OR_RAISE(const auto begun, ReadCommitList(file_system, info.path()));
     if (begun) {

@@ -43,7 +43,8 @@ enum class WriteMode : std::uint8_t {
 };
 
 /// Returns the directory of a run's temporary files. `temporary` ends with the OwnerTag() of the
-/// driver if its next of kin may clean up after it; else that is left to the one who knows.
+/// driver, or the files outlive it: then the file "checkpoint" in the directory has two lines, an
+/// OwnerPlace() and a path of that place, and they are of use as long as something stands there.
 std::string TemporaryDirectory(const std::string& directory, const std::string& temporary);
 
 /// Returns the schema of the result blocks, see WriteStep.

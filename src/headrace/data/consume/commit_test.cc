@@ -105,9 +105,19 @@ TEST_F(CommitTest, ADirectoryOfLeftoversGoesWithThem) {
 TEST_F(CommitTest, TheLivingAreLeftAlone) {
   dir_.Write(".headrace-run-" + OwnerTag() + "/a.csv", "mine");
   dir_.Write(".headrace-run-elsewhere-1-1/a.csv", "another host's");
-  dir_.Write(".headrace-checkpoint-ab-0/a.csv", "a checkpoint's");
+  dir_.Write(".headrace-checkpoint-ab-0/a.csv", "of a checkpoint of which nothing is known");
+  dir_.Write(".headrace-checkpoint-cd-0/checkpoint", OwnerPlace() + "\n" + dir_.path() + "\n");
+  dir_.Write(".headrace-checkpoint-ef-0/checkpoint", "elsewhere\n/none\n");
   ASSERT_TRUE(RecoverWrites(&files_, dir_.path()).ok());
-  EXPECT_EQ(Standing().size(), 3U);
+  EXPECT_EQ(Standing().size(), 5U);
+}
+
+TEST_F(CommitTest, WhatARemovedCheckpointLeftGoes) {
+  dir_.Write("old.csv", "old");
+  dir_.Write(".headrace-checkpoint-ab-0/checkpoint", OwnerPlace() + "\n" + (dir_ / "none") + "\n");
+  dir_.Write(".headrace-checkpoint-ab-0/a.csv", "written, but of no use any more");
+  ASSERT_TRUE(RecoverWrites(&files_, dir_.path()).ok());
+  EXPECT_EQ(Standing(), Texts{"old.csv"});
 }
 
 TEST_F(CommitTest, AMoveThatFailsTakesBackTheOthers) {

@@ -31,7 +31,7 @@ std::optional<std::string> StartOf(std::string_view pid) {
   return field;
 }
 
-std::string Place() {
+std::string MakePlace() {
   std::array<char, 256> host{};
   std::string place;
   if (::gethostname(host.data(), host.size() - 1) == 0) place = host.data();
@@ -56,9 +56,14 @@ std::string_view TakeLast(std::string_view* name) {
 
 }  // namespace
 
+std::string OwnerPlace() {
+  static const std::string place = MakePlace();
+  return place;
+}
+
 std::string OwnerTag() {
   const std::string pid = std::to_string(::getpid());
-  return Place() + "-" + pid + "-" + StartOf(pid).value_or("0");
+  return OwnerPlace() + "-" + pid + "-" + StartOf(pid).value_or("0");
 }
 
 bool OwnerIsGone(std::string_view name) {
@@ -69,7 +74,7 @@ bool OwnerIsGone(std::string_view name) {
   if (pid.empty() || parsed.ec != std::errc{} || parsed.ptr != pid.data() + pid.size()) {
     return false;
   }
-  if (start.empty() || TakeLast(&name) != Place()) return false;
+  if (start.empty() || TakeLast(&name) != OwnerPlace()) return false;
   return StartOf(pid) != start;
 }
 

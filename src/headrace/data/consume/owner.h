@@ -9,6 +9,9 @@ namespace headrace {
 /// name space of its process ids, the process id and its start. Letters, digits, "_" and "-".
 std::string OwnerTag();
 
+/// Returns the first part of the tag: equal in all processes of this host and name space.
+std::string OwnerPlace();
+
 /// Returns true if `name` ends with the tag of a process of this host that has ended. Of processes
 /// of other hosts, or other name spaces, nothing can be known: false.
 bool OwnerIsGone(std::string_view name);
