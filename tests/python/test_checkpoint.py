@@ -190,6 +190,18 @@ def test_partitions_go_on(source: pathlib.Path, tmp_path: pathlib.Path, undistur
     assert job.files() == whole.files
 
 
+def test_files_of_a_least_size_go_on(
+    source: pathlib.Path, tmp_path: pathlib.Path, undisturbed: Any
+) -> None:
+    settings = {"options": {"min_rows_per_file": 50}, "parts": 20}
+    whole = undisturbed("fused", **settings)
+    assert len(whole.files) == 20  # Of 60 rows: none has rows of two read tasks.
+    job = Job(tmp_path, "fused", source=str(source), **settings)
+    assert job.die("call", 9)
+    job.finish()
+    assert job.files() == whole.files
+
+
 def test_what_is_recorded_is_not_done_again(source: pathlib.Path, tmp_path: pathlib.Path) -> None:
     job = Job(tmp_path, "fused", source=str(source))
     assert job.die("call", 40)
@@ -288,7 +300,7 @@ def test_a_complete_stage_is_not_done_again(
     assert not list(job.checkpoint.glob("stage-*"))
 
 
-@pytest.mark.parametrize("seed", range(max(2, KILLS // 3)))
+@pytest.mark.parametrize("seed", range(max(2, KILLS // 5)))
 def test_a_plan_in_stages_goes_on(
     seed: int, source: pathlib.Path, tmp_path: pathlib.Path, undisturbed: Any
 ) -> None:
@@ -378,7 +390,7 @@ def test_a_writer_in_python_has_no_checkpoint(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["append", "overwrite", "ignore", "error"])
-@pytest.mark.parametrize("seed", range(max(1, KILLS // 2)))
+@pytest.mark.parametrize("seed", range(max(1, KILLS // 4)))
 def test_a_killed_write_is_seen_whole_or_not_at_all(
     mode: str, seed: int, source: pathlib.Path, tmp_path: pathlib.Path, undisturbed: Any
 ) -> None:
@@ -394,8 +406,10 @@ def test_a_killed_write_is_seen_whole_or_not_at_all(
     new = [*range(0, ROWS, 2)]
     result = sorted(old + new) if mode == "append" else new
     rng = random.Random(f"{mode} {seed}")
-    # Overwriting has more operations than the counted append: at the end nothing may be left.
-    number = rng.randint(1, operations + (8 if mode == "overwrite" else 0))
+    # Overwriting has more operations than the append that was counted. Most moments are late:
+    # then the commit is under way.
+    most = operations + (8 if mode == "overwrite" else 0)
+    number = 1 + int((most - 1) * rng.random() ** 0.5)
     died = job.die("file", number)
     has_files = job.target.exists() and any(job.target.rglob("*.parquet"))
     seen = read_ids(job.target) if has_files and visible(job.target) else []
@@ -410,7 +424,7 @@ def test_a_killed_write_is_seen_whole_or_not_at_all(
         assert not list(job.target.glob(".headrace-*"))
 
 
-@pytest.mark.parametrize("seed", range(max(2, KILLS // 3)))
+@pytest.mark.parametrize("seed", range(max(2, KILLS // 5)))
 def test_overwriting_what_is_read_goes_on(
     seed: int, source: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
