@@ -387,7 +387,9 @@ def _describe_inputs(plan: _core.Plan) -> Iterator[tuple[str, str, str]]:
 def _function_fingerprint(payload: bytes) -> str:
     import cloudpickle
 
-    return fingerprint(cloudpickle.loads(payload))
+    # What two copies differ in is of no value, such as a number of this process.
+    one, other = (fingerprint(cloudpickle.loads(payload)) for _ in range(2))
+    return one if one == other else "cannot be compared"
 
 
 def _compare(before: list[tuple[str, str, str]], now: list[tuple[str, str, str]]) -> list[str]:

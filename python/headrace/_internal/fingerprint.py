@@ -124,6 +124,11 @@ class _Walk:
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
         if kind == "numpy.ndarray" and not value.dtype.hasobject:
             return "array", [value.dtype.str, value.shape, value.tobytes()]
+        torch = sys.modules.get("torch")
+        if torch is not None and isinstance(value, torch.Tensor) and not value.is_sparse:
+            # Pickled, it would have the number of its storage in this process.
+            flat = value.detach().cpu().contiguous().flatten().view(torch.uint8)
+            return "tensor", [str(value.dtype), tuple(value.shape), flat.numpy().tobytes()]
         return "object", [kind, *self._reduced(value)]
 
     def _reduced(self, value: Any) -> list[Any]:
