@@ -139,6 +139,7 @@ MAY_INCLUDE: dict[str, tuple[str, ...]] = {
     "data/consume": (
         *(*VOCABULARY, "data/transform", "data/pipeline/pipeline.h"),
         *("data/read/files.h", "data/read/options.h"),  # Paths and options are the same there.
+        "data/read/commit_list.h",  # What a commit writes down, readers obey.
     ),
     "data/pipeline": (*VOCABULARY, "data/*"),
     "runtime": VOCABULARY,

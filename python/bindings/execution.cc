@@ -126,6 +126,13 @@ std::pair<BlockRefPtr, bool> PyExecution::Poll(double timeout_seconds, std::int6
   }
 }
 
+std::vector<std::vector<std::uint32_t>> PyExecution::TakeEndedPieces() {
+  std::vector<std::vector<std::uint32_t>> pieces;
+  if (run_ == nullptr) return pieces;
+  for (Position& position : run_->TakeEndedPieces()) pieces.push_back(std::move(position.path));
+  return pieces;
+}
+
 void BindExecution(nb::module_& module) {
   using State = OperatorState;
   nb::class_<State>(module, "OperatorState")
@@ -166,6 +173,7 @@ void BindExecution(nb::module_& module) {
           },
           nb::arg("prefetch") = 1)
       .def("poll", &PyExecution::Poll, nb::arg("timeout_seconds"), nb::arg("prefetch") = 1)
+      .def("take_ended_pieces", &PyExecution::TakeEndedPieces)
       .def("stop", &PyExecution::Stop)
       .def("snapshot", &PyExecution::Snapshot)
       .def("statistics",

@@ -8,6 +8,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <array>
+#include <set>
 
 #include "arrow_casters.h"
 #include "bindings.h"
@@ -174,7 +175,74 @@ std::vector<std::pair<std::string, std::string>> ExplainPlan(const PyPlan& self,
           {"Physical Plan (Optimized)", Explain(stages.optimized_physical)}};
 }
 
-std::unique_ptr<PyExecution> Execute(const PyPlan& self, const PyExecutionOptions& options) {
+using PyPositions = std::vector<std::vector<std::uint32_t>>;
+
+PyPositions PlanPieces(const PyPlan& self, const PyExecutionOptions& options) {
+  const std::shared_ptr<Session> session = Unwrap(Unwrap(CurrentSession())->Share());
+  Result<std::vector<Position>> planned = [&] {
+    nb::gil_scoped_release unlocked;
+    return session->PlanPieces(self.plan, options);
+  }();
+  PyPositions pieces;
+  for (Position& position : Unwrap(std::move(planned))) pieces.push_back(std::move(position.path));
+  return pieces;
+}
+
+std::vector<std::pair<std::string, nb::bytes>> DescribePlan(const PyPlan& self,
+                                                            const PyExecutionOptions& options) {
+  const std::shared_ptr<Session> session = Unwrap(Unwrap(CurrentSession())->Share());
+  auto planned = [&] {
+    nb::gil_scoped_release unlocked;
+    return session->DescribePlan(self.plan, options);
+  }();
+  std::vector<std::pair<std::string, nb::bytes>> outputs;
+  for (const auto& [name, text] : Unwrap(std::move(planned))) {
+    outputs.emplace_back(name, nb::bytes(text.data(), text.size()));
+  }
+  return outputs;
+}
+
+PyPlan WithInputs(const PyPlan& self, const std::vector<PyPlan>& plans) {
+  std::vector<LogicalPtr> inputs;
+  for (const PyPlan& plan : plans) inputs.push_back(plan.plan);
+  if (inputs.size() != self.plan->inputs().size()) {
+    throw nb::value_error("a plan keeps its number of inputs");
+  }
+  return {LogicalOperator::WithInputs(self.plan, std::move(inputs))};
+}
+
+// True for a function that gets blocks as they are.
+bool TakesWholeBlocks(const PyPlan& self) {
+  const auto* map = self.plan->As<logical::Map>();
+  return map != nullptr && map->function->kind == FunctionKind::kMapBatches &&
+         map->function->batch_rows == 0;
+}
+
+// The pickled functions of a plan's own operator, and of its source's units: (name, payload).
+std::vector<std::pair<std::string, nb::bytes>> PayloadsOf(const PyPlan& self) {
+  std::vector<std::pair<std::string, nb::bytes>> payloads;
+  auto add = [&](const std::string& name, const std::shared_ptr<const std::string>& payload) {
+    if (payload != nullptr) {
+      payloads.emplace_back(name, nb::bytes(payload->data(), payload->size()));
+    }
+  };
+  if (const auto* map = self.plan->As<logical::Map>()) {
+    add(map->function->name, map->function->payload);
+  } else if (const auto* read = self.plan->As<logical::Read>()) {
+    const ReadSource& source = *read->source;
+    if (source.function != nullptr) add(source.name, source.function->payload);
+    for (const ReadUnit& unit : source.units) add(source.name, unit.payload);
+  }
+  return payloads;
+}
+
+std::unique_ptr<PyExecution> Execute(const PyPlan& self, const PyExecutionOptions& options,
+                                     const std::optional<PyPositions>& done_pieces) {
+  std::set<Position> done;
+  for (const std::vector<std::uint32_t>& path : done_pieces.value_or(PyPositions{})) {
+    done.insert(Position{path});
+  }
+  const std::set<Position>* pieces = done_pieces ? &done : nullptr;
   SessionPtr handle = Unwrap(CurrentSession());
   Check(CheckBlocksLive(self.plan, handle));
   std::unique_ptr<FunctionRuntime> functions;
@@ -182,8 +250,9 @@ std::unique_ptr<PyExecution> Execute(const PyPlan& self, const PyExecutionOption
   std::shared_ptr<Session> session = Unwrap(handle->Share());
   Result<std::unique_ptr<Execution>> run = [&] {
     nb::gil_scoped_release unlocked;
-    auto started = options.inline_mode ? session->ExecuteInline(self.plan, options, functions.get())
-                                       : session->Execute(self.plan, options);
+    auto started = options.inline_mode
+                       ? session->ExecuteInline(self.plan, options, functions.get(), pieces)
+                       : session->Execute(self.plan, options, pieces);
     session.reset();
     return started;
   }();
@@ -239,7 +308,12 @@ void BindPlan(nb::module_& module) {
       .def("infer_row_count", [](const PyPlan& self) { return InferRowCount(self.plan); })
       .def("validate", [](const PyPlan& self) { Check(Validate(self.plan)); })
       .def("explain", &ExplainPlan, nb::arg("options"))
-      .def("execute", &Execute, nb::arg("options"))
+      .def("plan_pieces", &PlanPieces, nb::arg("options"))
+      .def("describe_outputs", &DescribePlan, nb::arg("options"))
+      .def("with_inputs", &WithInputs, nb::arg("inputs"))
+      .def_prop_ro("takes_whole_blocks", &TakesWholeBlocks)
+      .def_prop_ro("payloads", &PayloadsOf)
+      .def("execute", &Execute, nb::arg("options"), nb::arg("done_pieces") = nb::none())
       .def("__str__", [](const PyPlan& self) { return Explain(self.plan); });
 }
 

@@ -3,6 +3,7 @@
 #include "headrace/data/read/source.h"
 
 #include <arrow/filesystem/filesystem.h>
+#include <arrow/filesystem/localfs.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
@@ -45,6 +46,25 @@ std::vector<std::string> PathsOf(const PySource& self) {
     paths.insert(paths.end(), unit.more_paths.begin(), unit.more_paths.end());
   }
   return paths;
+}
+
+// What tells whether files have changed: (path, bytes, time of the last change in nanoseconds); -1
+// where it cannot be known.
+std::vector<std::tuple<std::string, std::int64_t, std::int64_t>> FileStates(const PySource& self) {
+  std::shared_ptr<arrow::fs::FileSystem> fs = self.source->file_system.live;
+  if (fs == nullptr) fs = std::make_shared<arrow::fs::LocalFileSystem>();
+  const std::vector<std::string> paths = PathsOf(self);
+  Result<std::vector<arrow::fs::FileInfo>> infos = [&] {
+    nb::gil_scoped_release unlocked;
+    return fs->GetFileInfo(paths);
+  }();
+  std::vector<std::tuple<std::string, std::int64_t, std::int64_t>> states;
+  for (const arrow::fs::FileInfo& info : Unwrap(std::move(infos))) {
+    const bool dated = info.mtime() != arrow::fs::kNoTime;
+    states.emplace_back(info.path(), info.size(),
+                        dated ? info.mtime().time_since_epoch().count() : -1);
+  }
+  return states;
 }
 
 // Shuffles files; the units of one file stay together and in order.
@@ -159,6 +179,7 @@ void BindSource(nb::module_& module) {
       .def_prop_ro("name", [](const PySource& self) { return self.source->name; })
       .def_prop_ro("schema", [](const PySource& self) { return self.source->schema; })
       .def_prop_ro("paths", &PathsOf)
+      .def("file_states", &FileStates)
       .def_prop_ro("num_units", [](const PySource& self) { return self.source->units.size(); })
       .def("shuffled", &Shuffled, nb::arg("seed"));
   module.def("file_source", &FileSource, nb::arg("format"), nb::arg("paths"), nb::kw_only(),

@@ -3,7 +3,9 @@
 #include <arrow/api.h>
 #include <arrow/filesystem/localfs.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
 #include "arrow_casters.h"
@@ -11,18 +13,22 @@
 #include "errors.h"
 #include "headrace/block/block.h"
 #include "headrace/data/consume/commit.h"
+#include "headrace/data/consume/owner.h"
+#include "headrace/data/read/commit_list.h"
+#include "headrace/data/read/record_log.h"
 
 namespace headrace::python {
 namespace {
 
 PyWriteTarget MakeTarget(std::string format, std::string name, std::string directory,
-                         std::string run_id, nb::handle filesystem, const nb::dict& options,
-                         std::optional<PyFunction> function) {
+                         std::string run_id, std::string temporary, nb::handle filesystem,
+                         const nb::dict& options, std::optional<PyFunction> function) {
   auto target = std::make_shared<WriteTarget>();
   target->format = std::move(format);
   target->name = std::move(name);
   target->directory = std::move(directory);
   target->run_id = std::move(run_id);
+  target->temporary = std::move(temporary);
   target->file_system = FileSystemFromPython(filesystem);
   target->options = OptionsFromPython(options);
   if (function) target->function = function->spec;
@@ -54,14 +60,14 @@ bool Prepare(nb::handle filesystem, const std::string& directory, const std::str
 }
 
 std::vector<std::string> Commit(nb::handle filesystem, const std::string& directory,
-                                const std::string& run_id,
+                                const std::string& temporary,
                                 const std::shared_ptr<arrow::Table>& results,
                                 const std::string& mode_name) {
   const auto fs = LiveFileSystem(filesystem);
   const WriteMode mode = ModeOf(mode_name);
   Status status = [&] {
     nb::gil_scoped_release unlocked;
-    return CommitWrite(fs.get(), directory, run_id, {Block(results)}, mode);
+    return CommitWrite(fs.get(), directory, temporary, {Block(results)}, mode);
   }();
   Check(status);
   std::vector<std::string> paths;
@@ -75,11 +81,80 @@ std::vector<std::string> Commit(nb::handle filesystem, const std::string& direct
   return paths;
 }
 
-void Abort(nb::handle filesystem, const std::string& directory, const std::string& run_id) {
+bool Finish(nb::handle filesystem, const std::string& directory, const std::string& temporary) {
+  const auto fs = LiveFileSystem(filesystem);
+  Result<bool> finished = [&] {
+    nb::gil_scoped_release unlocked;
+    return FinishCommit(fs.get(), directory, temporary);
+  }();
+  return Unwrap(std::move(finished));
+}
+
+void Abort(nb::handle filesystem, const std::string& directory, const std::string& temporary) {
   const auto fs = LiveFileSystem(filesystem);
   Status status = [&] {
     nb::gil_scoped_release unlocked;
-    return AbortWrite(fs.get(), directory, run_id);
+    return AbortWrite(fs.get(), directory, temporary);
+  }();
+  Check(status);
+}
+
+void Recover(nb::handle filesystem, const std::string& directory) {
+  const auto fs = LiveFileSystem(filesystem);
+  Status status = [&] {
+    nb::gil_scoped_release unlocked;
+    return RecoverWrites(fs.get(), directory);
+  }();
+  Check(status);
+}
+
+// `directories`: those that a listing found. None: list again.
+std::optional<std::vector<std::string>> Hidden(nb::handle filesystem,
+                                               const std::vector<std::string>& directories) {
+  const auto fs = LiveFileSystem(filesystem);
+  auto found = [&] {
+    nb::gil_scoped_release unlocked;
+    std::vector<arrow::fs::FileInfo> infos;
+    for (const std::string& path : directories) {
+      infos.emplace_back(path, arrow::fs::FileType::Directory);
+    }
+    return HiddenByCommits(fs.get(), infos);
+  }();
+  const std::optional<std::set<std::string>> hidden = Unwrap(std::move(found));
+  if (!hidden) return std::nullopt;
+  return std::vector<std::string>(hidden->begin(), hidden->end());
+}
+
+std::unique_ptr<RecordLog> CreateLog(const std::string& path,
+                                     const std::vector<LogRecord>& records) {
+  auto log = [&] {
+    nb::gil_scoped_release unlocked;
+    return RecordLog::Create(path, records);
+  }();
+  return Unwrap(std::move(log));
+}
+
+std::pair<std::unique_ptr<RecordLog>, std::vector<LogRecord>> OpenLog(const std::string& path) {
+  RecordLogContents contents;
+  auto log = [&] {
+    nb::gil_scoped_release unlocked;
+    return RecordLog::Open(path, &contents);
+  }();
+  return {Unwrap(std::move(log)), std::move(contents.records)};
+}
+
+void AppendToLog(RecordLog& self, const std::vector<LogRecord>& records) {
+  Status status = [&] {
+    nb::gil_scoped_release unlocked;
+    return self.Append(records);
+  }();
+  Check(status);
+}
+
+void SyncLog(RecordLog& self) {
+  Status status = [&] {
+    nb::gil_scoped_release unlocked;
+    return self.Sync();
   }();
   Check(status);
 }
@@ -89,14 +164,25 @@ void Abort(nb::handle filesystem, const std::string& directory, const std::strin
 void BindWrite(nb::module_& module) {
   nb::class_<PyWriteTarget>(module, "WriteTarget")
       .def(nb::new_(&MakeTarget), nb::kw_only(), nb::arg("format"), nb::arg("name"),
-           nb::arg("directory") = "", nb::arg("run_id") = "", nb::arg("filesystem") = nb::none(),
-           nb::arg("options") = nb::dict(), nb::arg("function") = nb::none());
+           nb::arg("directory") = "", nb::arg("run_id") = "", nb::arg("temporary") = "",
+           nb::arg("filesystem") = nb::none(), nb::arg("options") = nb::dict(),
+           nb::arg("function") = nb::none());
   module.def("prepare_write", &Prepare, nb::arg("filesystem").none(), nb::arg("directory"),
              nb::arg("mode"));
   module.def("commit_write", &Commit, nb::arg("filesystem").none(), nb::arg("directory"),
-             nb::arg("run_id"), nb::arg("results_table"), nb::arg("mode"));
+             nb::arg("temporary"), nb::arg("results_table"), nb::arg("mode"));
+  module.def("finish_commit", &Finish, nb::arg("filesystem").none(), nb::arg("directory"),
+             nb::arg("temporary"));
   module.def("abort_write", &Abort, nb::arg("filesystem").none(), nb::arg("directory"),
-             nb::arg("run_id"));
+             nb::arg("temporary"));
+  module.def("recover_writes", &Recover, nb::arg("filesystem").none(), nb::arg("directory"));
+  module.def("hidden_by_commits", &Hidden, nb::arg("filesystem").none(), nb::arg("directories"));
+  module.def("owner_tag", &OwnerTag);
+  nb::class_<RecordLog>(module, "RecordLog")
+      .def_static("create", &CreateLog, nb::arg("path"), nb::arg("records"))
+      .def_static("open", &OpenLog, nb::arg("path"))
+      .def("append", &AppendToLog, nb::arg("records"))
+      .def("sync", &SyncLog);
 }
 
 }  // namespace headrace::python

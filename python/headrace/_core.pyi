@@ -118,6 +118,8 @@ class Source:
     def schema(self) -> pa.Schema | None: ...
     @property
     def paths(self) -> list[str]: ...
+    def file_states(self) -> list[tuple[str, int, int]]:
+        """(path, bytes, time of the last change in ns) of each file; -1: unknown."""
     @property
     def num_units(self) -> int: ...
     def shuffled(self, seed: int) -> Source:
@@ -174,7 +176,8 @@ class WriteTarget:
         format: str,  # "parquet", "csv", "json", "numpy", "python"
         name: str,
         directory: str = "",
-        run_id: str = "",
+        run_id: str = "",  # first part of the files' names
+        temporary: str = "",  # last part of the name of the temporary directory
         filesystem: pa.fs.FileSystem | None = None,
         options: dict[str, OptionValue] = ...,
         function: Function | None = None,  # kind "write", for format "python"
@@ -278,7 +281,22 @@ class Plan:
     def explain(self, options: ExecutionOptions) -> list[tuple[str, str]]:
         """(title, text) of the four stages: "Logical Plan", "Logical Plan (Optimized)",
         "Physical Plan", "Physical Plan (Optimized)"."""
-    def execute(self, options: ExecutionOptions) -> Execution: ...
+    def with_inputs(self, inputs: Sequence[Plan]) -> Plan:
+        """This node over others."""
+    @property
+    def takes_whole_blocks(self) -> bool:
+        """True for a map whose function gets blocks as they are."""
+    def describe_outputs(self, options: ExecutionOptions) -> list[tuple[str, bytes]]:
+        """What shapes each operator's output, by its name; see control/plan/pieces.h."""
+    def plan_pieces(self, options: ExecutionOptions) -> list[list[int]]:
+        """The positions of the plan's pieces. ValueError if it has none."""
+    @property
+    def payloads(self) -> list[tuple[str, bytes]]:
+        """The pickled functions of this node, and of its source's units, by name."""
+    def execute(
+        self, options: ExecutionOptions, done_pieces: Sequence[Sequence[int]] | None = None
+    ) -> Execution:
+        """Starts a run. With `done_pieces` it reports its pieces and leaves these out."""
 
 class ExecutionOptions:
     """Every attribute has the default of control/plan/physical_plan.h."""
@@ -310,6 +328,9 @@ class Execution:
         """Waits for the next block; None at the end. Raises what failed."""
     def poll(self, timeout_seconds: float, prefetch: int = 1) -> tuple[BlockRef | None, bool]:
         """(block or None, ended)."""
+    def take_ended_pieces(self) -> list[list[int]]:
+        """Positions of pieces that have ended since the last call, all of whose blocks were
+        taken."""
     def stop(self) -> None: ...
     def snapshot(self) -> list[OperatorState]: ...
     def statistics(self) -> str: ...  # the text of Dataset.stats()
@@ -443,16 +464,43 @@ def prepare_write(filesystem: pa.fs.FileSystem | None, directory: str, mode: str
 def commit_write(
     filesystem: pa.fs.FileSystem | None,
     directory: str,
-    run_id: str,
+    temporary: str,
     results_table: pa.Table,
     mode: str,  # "append", "overwrite", ...: SaveMode.value
 ) -> list[str]:
     """Moves the files of a finished write (the rows of WriteStep's result blocks) to their final
-    names by way of a manifest; "overwrite" removes what stood there before, afterwards. Returns
-    the final paths."""
+    names, by way of a list that outlives this process; "overwrite" removes what stood there
+    before, afterwards. Returns the final paths."""
 
-def abort_write(filesystem: pa.fs.FileSystem | None, directory: str, run_id: str) -> None:
+def finish_commit(filesystem: pa.fs.FileSystem | None, directory: str, temporary: str) -> bool:
+    """Ends the commit that another process began under this name; False if none did."""
+
+def abort_write(filesystem: pa.fs.FileSystem | None, directory: str, temporary: str) -> None:
     """Removes the temporary files of a write that failed. Idempotent."""
+
+def recover_writes(filesystem: pa.fs.FileSystem | None, directory: str) -> None:
+    """Ends the commits of processes that died, and removes their temporary files."""
+
+def hidden_by_commits(
+    filesystem: pa.fs.FileSystem | None, directories: Sequence[str]
+) -> list[str] | None:
+    """The files that writes in the temporary ones of `directories` hide; None: list again."""
+
+def owner_tag() -> str:
+    """A name of this process that no other one has."""
+
+class RecordLog:
+    """A file of records that survives the death of its writer; data/read/record_log.h."""
+
+    @staticmethod
+    def create(path: str, records: Sequence[Sequence[str]]) -> RecordLog: ...
+    @staticmethod
+    def open(path: str) -> tuple[RecordLog, list[list[str]]]:
+        """The log to go on with, and its records. ValueError for what is none."""
+    def append(self, records: Sequence[Sequence[str]]) -> None:
+        """Returns when they outlive this process."""
+    def sync(self) -> None:
+        """Returns when they are on the disk."""
 
 def add_rule(name: str, rewrite: Callable[[Plan], Plan]) -> None:
     """Adds a logical rule after the default ones, for all later executions."""

@@ -9,8 +9,26 @@ Arguments that several verbs share:
     min_rows_per_file: the least number of rows a file, but for the last ones.
     ray_remote_args, concurrency: resources of the tasks, and the most tasks at once.
     mode: a `SaveMode`, default APPEND.
+    checkpoint: a local directory in which the write keeps account of what is written; see below.
 The files appear under their names only when all tasks have ended well; a run that fails leaves
-none.
+none. A process that dies while files get their names leaves a list of them, which this package's
+readers obey: they see all of the write or nothing of it. The next write to the directory ends
+what dead processes of this host began, and removes what they left.
+
+With a checkpoint a write that was killed, or failed, goes on when it is done again with the same
+directory. Read tasks whose files are written do not run again, and the result is the same, file by
+file; once it is done, repeating it does nothing, and a warning says so.
+    What it goes by: the read tasks, and the blocks of data in memory. Batches and files have no
+        rows of two of them, so `min_rows_per_file` and `batch_size` hold within each.
+    Operators that need all of their input (sort, shuffle, aggregate, join, limit, ...): their
+        output is kept in the checkpoint's directory, as Parquet, until the write is done. A write
+        goes on from the last such operator that was complete; one that was not begins again.
+    Functions must not remember what they saw before.
+    Raises ValueError if the files that are read (by size and time), the functions (as far as their
+        code and values can be seen), the plan or the options have changed; the message says what.
+        RuntimeError if another process writes with the checkpoint.
+    It survives the death of any process. After a power cut, files that are not as long as they
+        were are written again.
 """
 
 from __future__ import annotations
@@ -23,9 +41,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from headrace import _core
-from headrace._internal import paths as _paths
 from headrace._internal.compute import TaskPoolStrategy
 from headrace._internal.csv_options import csv_write_options
+from headrace._internal.native_write import NativeWrite, refuse_checkpoint
 from headrace._internal.plan_building import make_placement, pickle_function
 from headrace._internal.run import run_blocks
 from headrace._internal.savemode import SaveMode
@@ -77,6 +95,7 @@ class WriteMixin:
         concurrency: int | None = None,
         num_rows_per_file: int | None = None,
         mode: SaveMode = SaveMode.APPEND,
+        checkpoint: str | None = None,
         **arrow_parquet_args: Any,
     ) -> None:
         """Writes Parquet files.
@@ -117,8 +136,10 @@ class WriteMixin:
                 concurrency,
                 ray_remote_args,
                 try_create_dir,
+                checkpoint,
             )
             return
+        refuse_checkpoint(checkpoint)
         from headrace._internal.file_sinks import ParquetDatasink
 
         sink = ParquetDatasink(
@@ -147,6 +168,7 @@ class WriteMixin:
         concurrency: int | None = None,
         num_rows_per_file: int | None = None,
         mode: SaveMode = SaveMode.APPEND,
+        checkpoint: str | None = None,
         **arrow_csv_args: Any,
     ) -> None:
         """Writes CSV files with a header. `arrow_csv_args`: `write_options` of `pyarrow.csv`."""
@@ -167,8 +189,10 @@ class WriteMixin:
                 concurrency,
                 ray_remote_args,
                 try_create_dir,
+                checkpoint,
             )
             return
+        refuse_checkpoint(checkpoint)
         from headrace._internal.file_sinks import CsvDatasink
 
         sink = CsvDatasink(
@@ -195,6 +219,7 @@ class WriteMixin:
         concurrency: int | None = None,
         num_rows_per_file: int | None = None,
         mode: SaveMode = SaveMode.APPEND,
+        checkpoint: str | None = None,
         **pandas_json_args: Any,
     ) -> None:
         """Writes files of JSON lines. `pandas_json_args`: of `pandas.DataFrame.to_json`."""
@@ -214,8 +239,10 @@ class WriteMixin:
                 concurrency,
                 ray_remote_args,
                 try_create_dir,
+                checkpoint,
             )
             return
+        refuse_checkpoint(checkpoint)
         from headrace._internal.file_sinks import JsonDatasink
 
         sink = JsonDatasink(
@@ -242,6 +269,7 @@ class WriteMixin:
         concurrency: int | None = None,
         num_rows_per_file: int | None = None,
         mode: SaveMode = SaveMode.APPEND,
+        checkpoint: str | None = None,
     ) -> None:
         """Writes one column to `.npy` files. ValueError if there is none of that name."""
         least = min_rows(min_rows_per_file, num_rows_per_file)
@@ -260,8 +288,10 @@ class WriteMixin:
                 concurrency,
                 ray_remote_args,
                 try_create_dir,
+                checkpoint,
             )
             return
+        refuse_checkpoint(checkpoint)
         from headrace._internal.file_sinks import NumpyDatasink
 
         sink = NumpyDatasink(
@@ -361,47 +391,24 @@ class WriteMixin:
         concurrency: int | None,
         ray_remote_args: dict[str, Any] | None,
         try_create_dir: bool = True,
+        checkpoint: str | None = None,
     ) -> None:
-        from pyarrow import fs
-
-        [directory], found = _paths.resolve([path], filesystem)
-        mode = SaveMode(mode)
-        kind = found.get_file_info(directory).type
-        if kind == fs.FileType.File:
-            raise FileExistsError(f"Not a directory: {directory}")
-        if kind != fs.FileType.NotFound:
-            if mode is SaveMode.ERROR:
-                raise ValueError(
-                    f"Path {directory} already exists. If this is unexpected, use mode='ignore' "
-                    "to ignore those files"
-                )
-            if mode is SaveMode.IGNORE:
-                return
-        elif not try_create_dir:
-            raise FileNotFoundError(f"No such directory: {directory}")
-        run_id = uuid.uuid4().hex
-        local = type(found) is fs.LocalFileSystem
-        if min_rows_per_file is not None:
-            options = {**options, "min_rows_per_file": min_rows_per_file}
-        target = _core.WriteTarget(
-            format=format,
-            name=name,
-            directory=directory,
-            run_id=run_id,
-            filesystem=None if local else found,
-            options=options,
+        write = NativeWrite(
+            format,
+            name,
+            path,
+            filesystem,
+            options,
+            min_rows_per_file,
+            SaveMode(mode),
+            try_create_dir,
         )
-        plan = self._plan.write(
-            target, self._write_placement(concurrency, ray_remote_args), min_rows_per_file or 0
-        )
-        committed = None if local else found
-        try:
-            tables = [block.get() for block in self._write_blocks(plan)]
-            results = pa.concat_tables(tables) if tables else pa.table({})
-            _core.commit_write(committed, directory, run_id, results, mode.value)
-        except BaseException:
-            _core.abort_write(committed, directory, run_id)
-            raise
+        placement = self._write_placement(concurrency, ray_remote_args)
+        title = self._name or ""
+        if checkpoint is None:
+            write.run(self._plan, placement, self._context, title, self._keep_stats)
+        else:
+            write.resume(checkpoint, self._plan, placement, self._context, title, self._keep_stats)
 
     def _write_placement(
         self, concurrency: int | None, ray_remote_args: dict[str, Any] | None

@@ -8,6 +8,8 @@ import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from headrace import _core
+
 _GLOB_CHARACTERS = "*?["
 
 
@@ -126,13 +128,34 @@ def _list_one(path: str, info: Any, filesystem: Any) -> list[tuple[str, int]] | 
 def _list_directory(path: str, filesystem: Any) -> list[tuple[str, int]]:
     from pyarrow import fs
 
-    infos = filesystem.get_file_info(fs.FileSelector(path, recursive=True))
+    infos = _list_committed(fs.FileSelector(path, recursive=True), filesystem)
     base = path.rstrip("/") + "/"
     return sorted(
         (info.path, info.size or 0)
         for info in infos
         if info.type == fs.FileType.File and not _is_hidden(info.path.removeprefix(base))
     )
+
+
+def _list_committed(selector: Any, filesystem: Any) -> list[Any]:
+    """Lists without what a write that is being committed hides; see data/consume/commit.h."""
+    from pyarrow import fs
+
+    local = type(filesystem) is fs.LocalFileSystem
+    before: list[str] = []
+    while True:
+        infos = filesystem.get_file_info(selector)
+        marks = [
+            info.path
+            for info in infos
+            if info.type == fs.FileType.Directory and info.base_name.startswith(".headrace-")
+        ]
+        if not marks:
+            return list(infos)
+        hidden = _core.hidden_by_commits(None if local else filesystem, marks)
+        if hidden == before:
+            return [info for info in infos if info.path not in set(hidden)]
+        before = before if hidden is None else hidden
 
 
 def _list_glob(pattern: str, filesystem: Any) -> list[tuple[str, int]]:
@@ -143,7 +166,7 @@ def _list_glob(pattern: str, filesystem: Any) -> list[tuple[str, int]]:
     if filesystem.get_file_info(base).type != fs.FileType.Directory:
         return []
     deep = "**" in pattern or "/" in pattern[len(base) :].strip("/")
-    infos = filesystem.get_file_info(fs.FileSelector(base, recursive=deep))
+    infos = _list_committed(fs.FileSelector(base, recursive=deep), filesystem)
     matches = sorted(
         (info for info in infos if _glob_matches(info.path, pattern)), key=lambda info: info.path
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -22,6 +23,19 @@ _SECONDS_BETWEEN_LOOKS = 0.1
 TAKES_ALL = 128
 
 
+@dataclasses.dataclass
+class Resume:
+    """How to go on where another run of the plan was stopped.
+
+    Attributes:
+        done: the positions of the pieces to leave out; None: the plan has no pieces.
+        seed: of the random numbers that each run draws anew.
+    """
+
+    done: list[tuple[int, ...]] | None
+    seed: int
+
+
 class Run:
     """Runs a plan within a `with` block; leaving it stops what still runs.
 
@@ -30,6 +44,7 @@ class Run:
         context: the settings.
         title: shown above the progress bars.
         on_stats: gets the statistics when the run is over, however it ended.
+        resume: what to leave out; with it the run tells which pieces have ended.
     """
 
     def __init__(
@@ -38,7 +53,9 @@ class Run:
         context: DataContext,
         title: str = "",
         on_stats: Callable[[RunStats], None] | None = None,
+        resume: Resume | None = None,
     ) -> None:
+        self._resume = resume
         self._plan = plan
         self._context = context
         self._title = title
@@ -48,7 +65,12 @@ class Run:
 
     def __enter__(self) -> Run:
         prepare_workers()
-        self._execution = self._plan.execute(make_options(self._context))
+        options = make_options(self._context)
+        if self._resume is None:
+            self._execution = self._plan.execute(options)
+        else:
+            options.seed = self._resume.seed
+            self._execution = self._plan.execute(options, self._resume.done)
         self._context._execution_idx += 1
         if wants_progress(self._context):
             self._progress = ProgressDisplay(self._execution.snapshot, self._context, self._title)
@@ -92,6 +114,26 @@ class Run:
                 yield block
             elif ended:
                 return
+
+    def waves(self) -> Iterator[list[_core.BlockRef]]:
+        """Yields the output blocks, as many as there are; none when that takes long."""
+        execution = self._execution
+        if execution is None:
+            raise RuntimeError("the run is over")
+        ended = False
+        while not ended:
+            wave = []
+            block, ended = execution.poll(_SECONDS_BETWEEN_LOOKS, TAKES_ALL)
+            while block is not None:
+                wave.append(block)
+                block, ended = execution.poll(0, TAKES_ALL)
+            yield wave
+
+    def take_ended_pieces(self) -> list[tuple[int, ...]]:
+        """The pieces whose blocks were all given, since the last call."""
+        if self._execution is None:
+            raise RuntimeError("the run is over")
+        return [tuple(piece) for piece in self._execution.take_ended_pieces()]
 
 
 def run_blocks(

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "headrace/data/consume/commit.h"
+#include "headrace/data/consume/owner.h"
 #include "headrace/engine/consume.h"
 #include "headrace/engine/dataset.h"
 #include "headrace/engine/execution.h"
@@ -51,9 +52,11 @@ Result<WriteReport> Dataset::Write(const std::string& format, const std::string&
   target->name = name;
   target->options = std::move(options);
   target->run_id = NewRunId(session_->storage()->Now());
+  target->temporary = target->run_id + "-" + OwnerTag();
   ARROW_ASSIGN_OR_RAISE(auto file_system,
                         arrow::fs::FileSystemFromUriOrPath(directory, &target->directory));
   target->file_system.live = file_system;
+  ARROW_RETURN_NOT_OK(RecoverWrites(file_system.get(), target->directory));
   ARROW_RETURN_NOT_OK(
       PrepareWrite(file_system.get(), target->directory, WriteMode::kAppend).status());
 
@@ -66,13 +69,13 @@ Result<WriteReport> Dataset::Write(const std::string& format, const std::string&
       results.push_back(block);
       return Status::OK();
     }));
-    return CommitWrite(file_system.get(), target->directory, target->run_id, results,
+    return CommitWrite(file_system.get(), target->directory, target->temporary, results,
                        WriteMode::kAppend);
   };
   const Status status = run();
   if (!status.ok()) {
     // The run's own error says more than what cleaning up after it may add.
-    (void)AbortWrite(file_system.get(), target->directory, target->run_id);
+    (void)AbortWrite(file_system.get(), target->directory, target->temporary);
     return status;
   }
   return Report(results);

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "headrace/engine/event_recorder.h"
+#include "headrace/engine/piece_tracker.h"
 #include "headrace/runtime/backend.h"
 #include "headrace/runtime/short_mutex.h"
 
@@ -42,10 +43,11 @@ BackendTraits TraitsOf(const Backend& backend, const ExecutionOptions& options) 
 class Execution::Impl {
  public:
   Impl(std::unique_ptr<Scheduler> scheduler, std::shared_ptr<Backend> backend,
-       std::unique_ptr<EventRecorder> recorder)
+       std::unique_ptr<EventRecorder> recorder, std::unique_ptr<PieceTracker> tracker)
       : scheduler_(std::move(scheduler)),
         backend_(std::move(backend)),
         recorder_(std::move(recorder)),
+        tracker_(std::move(tracker)),
         start_(backend_->Now()) {}
 
   ~Impl() { Stop(); }
@@ -95,6 +97,16 @@ class Execution::Impl {
       if (driver_.joinable()) driver_.join();
     }
     ReleaseReady();
+  }
+
+  std::vector<Position> TakeEndedPieces() {
+    std::lock_guard lock(mutex_);
+    std::vector<Position> pieces;
+    while (!ended_pieces_.empty() && ended_pieces_.front().blocks_before <= taken_) {
+      pieces.push_back(std::move(ended_pieces_.front().position));
+      ended_pieces_.pop_front();
+    }
+    return pieces;
   }
 
   std::optional<Failure> failure() const {
@@ -166,6 +178,7 @@ class Execution::Impl {
       const Instant now = backend_->Now();
       for (Event& event : events) {
         if (recorder_ != nullptr) recorder_->Record(now, event);
+        if (tracker_ != nullptr) tracker_->On(event);
         {
           std::lock_guard lock(scheduler_mutex_);
           scheduler_->Step(std::move(event), now);
@@ -190,6 +203,7 @@ class Execution::Impl {
       }
       if (!action) break;
       if (recorder_ != nullptr) recorder_->Record(*action);
+      if (tracker_ != nullptr) tracker_->On(*action);
       Perform(*std::move(action));
     }
     HandOver();
@@ -219,8 +233,10 @@ class Execution::Impl {
   // Once for all that was delivered, so that the consumer does not wake up for each block, nor
   // the two meet at the lock.
   void HandOver() {
-    if (delivered_.empty()) return;
-    bool wake;
+    std::vector<Position> pieces;
+    if (tracker_ != nullptr) pieces = tracker_->TakeEnded();
+    if (delivered_.empty() && pieces.empty()) return;
+    bool wake = false;
     {
       std::lock_guard lock(mutex_);
       for (std::vector<BlockHandle>& blocks : delivered_) {
@@ -228,7 +244,10 @@ class Execution::Impl {
         asked_ += static_cast<std::int64_t>(blocks.size()) - 1;
         for (BlockHandle& block : blocks) ready_.push_back(std::move(block));
       }
-      wake = std::exchange(consumer_waits_, false);
+      const std::int64_t so_far = taken_ + static_cast<std::int64_t>(ready_.size());
+      for (Position& piece : pieces) ended_pieces_.push_back({std::move(piece), so_far});
+      // Who is woken without a block sleeps again, and nobody would wake it any more.
+      if (!ready_.empty()) wake = std::exchange(consumer_waits_, false);
     }
     delivered_.clear();
     if (wake) changed_.notify_all();
@@ -264,14 +283,21 @@ class Execution::Impl {
   std::unique_ptr<Scheduler> scheduler_;
   const std::shared_ptr<Backend> backend_;
   const std::unique_ptr<EventRecorder> recorder_;  // Null: the run is not recorded.
+  const std::unique_ptr<PieceTracker> tracker_;    // Null: nobody asks for pieces.
   const Instant start_;
   std::vector<std::vector<BlockHandle>> delivered_;  // Of the driver: not handed over yet.
   std::thread driver_;
   std::mutex stop_mutex_;  // Two threads may stop at once; one of them joins.
 
+  struct EndedPiece {
+    Position position;
+    std::int64_t blocks_before = 0;  // Delivered before its end, or at it.
+  };
+
   mutable ShortMutex mutex_;
   std::condition_variable changed_;
   std::deque<BlockHandle> ready_;
+  std::deque<EndedPiece> ended_pieces_;
   bool consumer_waits_ = false;        // And nobody has woken it yet.
   std::int64_t asked_ = 0;             // Blocks that the consumer asked for in all.
   std::int64_t taken_ = 0;             // Of these, taken.
@@ -306,10 +332,13 @@ Result<std::unique_ptr<Execution>> Execution::Start(PhysicalPlan plan, Execution
     ARROW_ASSIGN_OR_RAISE(
         recorder, EventRecorder::Make(options.event_log_path, plan, options, traits, &policies));
   }
+  std::unique_ptr<PieceTracker> tracker;
+  if (plan.reports_pieces) tracker = std::make_unique<PieceTracker>(plan);
   ARROW_ASSIGN_OR_RAISE(auto scheduler, Scheduler::Make(std::move(plan), std::move(options),
                                                         std::move(traits), std::move(policies)));
   if (!inputs.empty()) backend->Retain(inputs);
-  auto impl = std::make_unique<Impl>(std::move(scheduler), std::move(backend), std::move(recorder));
+  auto impl = std::make_unique<Impl>(std::move(scheduler), std::move(backend), std::move(recorder),
+                                     std::move(tracker));
   impl->Start();
   return std::unique_ptr<Execution>(new Execution(std::move(impl)));
 }
@@ -324,6 +353,7 @@ Result<Execution::Polled> Execution::Poll(Duration timeout, std::int64_t prefetc
 }
 
 void Execution::Stop() { impl_->Stop(); }
+std::vector<Position> Execution::TakeEndedPieces() { return impl_->TakeEndedPieces(); }
 std::optional<Failure> Execution::failure() const { return impl_->failure(); }
 std::vector<OperatorState> Execution::Snapshot() const { return impl_->Snapshot(); }
 Duration Execution::elapsed() const { return impl_->elapsed(); }

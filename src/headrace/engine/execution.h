@@ -41,6 +41,10 @@ class Execution {
   };
   Result<Polled> Poll(Duration timeout, std::int64_t prefetch = 1);
 
+  /// Gives the positions of the pieces that have ended since the last call and whose blocks Next()
+  /// has all given. Empty unless the plan reports its pieces; see control/plan/pieces.h.
+  std::vector<Position> TakeEndedPieces();
+
   /// Ends the run early. Idempotent. Returns when no task runs; at once in the run's own driver.
   void Stop();
 

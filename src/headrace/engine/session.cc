@@ -52,22 +52,47 @@ Result<PlanStages> Session::Plan(const LogicalPtr& plan, const ExecutionOptions&
   return stages;
 }
 
+Result<std::vector<std::pair<std::string, std::string>>> Session::DescribePlan(
+    const LogicalPtr& plan, const ExecutionOptions& options) {
+  ARROW_ASSIGN_OR_RAISE(const PlanStages stages, Plan(plan, options));
+  return DescribeOutputs(stages.optimized_physical);
+}
+
+Result<std::vector<Position>> Session::PlanPieces(const LogicalPtr& plan,
+                                                  const ExecutionOptions& options) {
+  ARROW_ASSIGN_OR_RAISE(PlanStages stages, Plan(plan, options));
+  ARROW_RETURN_NOT_OK(SplitIntoPieces(&stages.optimized_physical));
+  std::vector<Position> positions;
+  for (Piece& piece : ListPieces(stages.optimized_physical)) {
+    positions.push_back(std::move(piece.position));
+  }
+  return positions;
+}
+
 Result<std::unique_ptr<Execution>> Session::Run(const LogicalPtr& plan,
                                                 const ExecutionOptions& options,
-                                                std::shared_ptr<Backend> backend) {
+                                                std::shared_ptr<Backend> backend,
+                                                const std::set<Position>* done) {
   ARROW_ASSIGN_OR_RAISE(PlanStages stages, Plan(DrawSeeds(plan), options));
-  return Execution::Start(std::move(stages.optimized_physical), options, std::move(backend));
+  PhysicalPlan& physical = stages.optimized_physical;
+  if (done != nullptr) {
+    ARROW_RETURN_NOT_OK(SplitIntoPieces(&physical));
+    TakeOutPieces(*done, &physical);
+  }
+  return Execution::Start(std::move(physical), options, std::move(backend));
 }
 
 Result<std::unique_ptr<Execution>> Session::Execute(const LogicalPtr& plan,
-                                                    const ExecutionOptions& options) {
-  return Run(plan, options, runtime_->NewBackend());
+                                                    const ExecutionOptions& options,
+                                                    const std::set<Position>* done) {
+  return Run(plan, options, runtime_->NewBackend(), done);
 }
 
 Result<std::unique_ptr<Execution>> Session::ExecuteInline(const LogicalPtr& plan,
                                                           const ExecutionOptions& options,
-                                                          FunctionRuntime* functions) {
-  return Run(plan, options, runtime_->NewInlineBackend(functions));
+                                                          FunctionRuntime* functions,
+                                                          const std::set<Position>* done) {
+  return Run(plan, options, runtime_->NewInlineBackend(functions), done);
 }
 
 Result<logical::InputData> Session::Store(const std::vector<Block>& blocks) {

@@ -2,10 +2,15 @@
 
 #include <memory>
 #include <mutex>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "headrace/base/status.h"
 #include "headrace/control/optimize/optimizer.h"
 #include "headrace/control/plan/logical_plan.h"
+#include "headrace/control/plan/pieces.h"
 #include "headrace/engine/execution.h"
 #include "headrace/runtime/local/local_runtime.h"
 
@@ -20,16 +25,25 @@ class Session {
   /// Returns the process's session for C++ users, made at the first call with default options.
   static Result<std::shared_ptr<Session>> Default();
 
+  /// Plans, without running it, and says what the outputs depend on: see DescribeOutputs().
+  Result<std::vector<std::pair<std::string, std::string>>> DescribePlan(
+      const LogicalPtr& plan, const ExecutionOptions& options);
+  /// Plans, without running it, and returns the positions of the pieces; an error if it has none.
+  Result<std::vector<Position>> PlanPieces(const LogicalPtr& plan, const ExecutionOptions& options);
+
   /// Takes `plan` through all its stages, without running it.
   Result<PlanStages> Plan(const LogicalPtr& plan, const ExecutionOptions& options);
 
   /// Plans and starts. `inline_functions`: null runs on threads and workers; else everything runs
   /// in the consumer's thread, with Python functions called through it.
+  /// With `done` the execution reports its pieces, and does not run those that are done.
   Result<std::unique_ptr<Execution>> Execute(const LogicalPtr& plan,
-                                             const ExecutionOptions& options);
+                                             const ExecutionOptions& options,
+                                             const std::set<Position>* done = nullptr);
   Result<std::unique_ptr<Execution>> ExecuteInline(const LogicalPtr& plan,
                                                    const ExecutionOptions& options,
-                                                   FunctionRuntime* functions);
+                                                   FunctionRuntime* functions,
+                                                   const std::set<Position>* done = nullptr);
 
   /// Stores blocks for an input of a later plan. The result's `keep_alive` releases them.
   Result<logical::InputData> Store(const std::vector<Block>& blocks);
@@ -48,7 +62,8 @@ class Session {
  private:
   explicit Session(std::shared_ptr<LocalRuntime> runtime);
   Result<std::unique_ptr<Execution>> Run(const LogicalPtr& plan, const ExecutionOptions& options,
-                                         std::shared_ptr<Backend> backend);
+                                         std::shared_ptr<Backend> backend,
+                                         const std::set<Position>* done);
 
   const std::shared_ptr<LocalRuntime> runtime_;
   const std::shared_ptr<Backend> storage_;

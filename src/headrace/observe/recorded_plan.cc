@@ -106,6 +106,7 @@ struct WriteKind {
     WriteCompute(task.compute, out);
     WriteResources(task.cost, out);
     out->I64(task.min_bundle_rows);
+    out->I32(task.piece_depth);
     out->I32(task.max_attempts);
   }
   void operator()(const LimitOperator& limit) const {
@@ -158,6 +159,7 @@ Result<Kind> ReadTask(WireReader* in) {
   task.compute = ReadCompute(in);
   task.cost = ReadResources(in);
   task.min_bundle_rows = in->I64();
+  task.piece_depth = in->I32();
   task.max_attempts = in->I32();
   return task;
 }

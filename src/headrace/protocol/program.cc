@@ -140,6 +140,7 @@ void WriteTargetValue(const WriteTarget& target, WireWriter* out) {
   out->Bytes(target.name);
   out->Bytes(target.directory);
   out->Bytes(target.run_id);
+  out->Bytes(target.temporary);
   WriteSharedString(target.file_system.pickled, out);
   WriteOptions(target.options, out);
   WriteFunction(target.function, out);
@@ -151,6 +152,7 @@ Result<std::shared_ptr<const WriteTarget>> ReadTargetValue(WireReader* in) {
   target->name = in->String();
   target->directory = in->String();
   target->run_id = in->String();
+  target->temporary = in->String();
   target->file_system.pickled = ReadSharedString(in);
   ARROW_ASSIGN_OR_RAISE(target->options, ReadOptions(in));
   ARROW_ASSIGN_OR_RAISE(target->function, ReadFunction(in));

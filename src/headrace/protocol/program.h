@@ -140,6 +140,7 @@ struct WriteTarget {
   std::string name;       // Of the format, for messages: "Parquet". The operator is "Write".
   std::string directory;  // Files are written here under temporary names, see data/consume.
   std::string run_id;     // First part of the file names: {run_id}_{position}.{extension}
+  std::string temporary;  // Last part of the name of the temporary directory.
   FileSystemRef file_system;
   OptionMap options;
   FunctionPtr function;  // "python" only.

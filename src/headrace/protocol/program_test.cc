@@ -49,6 +49,7 @@ TaskProgram SampleProgram() {
   target->name = "CSV";
   target->directory = "/out";
   target->run_id = "r1";
+  target->temporary = "r1-tag";
   target->options = {{"header", false}};
   target->function = SampleFunction(FunctionKind::kWrite, 4);
   TaskProgram program;
@@ -130,6 +131,7 @@ TEST(ProgramTest, EveryFieldThatTravelsComesBack) {
   EXPECT_EQ(write.target->name, "CSV");
   EXPECT_EQ(write.target->directory, "/out");
   EXPECT_EQ(write.target->run_id, "r1");
+  EXPECT_EQ(write.target->temporary, "r1-tag");
   EXPECT_EQ(write.target->options.size(), 1u);
   EXPECT_EQ(write.target->function->id, 4u);
   EXPECT_EQ(write.target->file_system.pickled, nullptr);

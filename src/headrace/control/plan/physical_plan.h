@@ -48,6 +48,8 @@ struct TaskOperator {
   Resources cost{.cpu_milli = 1000};  // Of one task, or of one actor.
   std::int64_t min_bundle_rows = 0;   // Input blocks are joined in order up to this. 0: one each.
   std::int32_t max_attempts = 4;      // Of a task whose worker was lost.
+  std::int32_t piece_depth = 0;       // Bundles end where one of so many first parts of the
+                                      // position changes. 0: they do not mind.
 };
 
 /// Passes the first rows in order of position. To cut a block, the scheduler runs a task of a copy
@@ -128,6 +130,7 @@ struct OperatorSpec {
 struct PhysicalPlan {
   std::vector<OperatorSpec> operators;
   std::int64_t max_errored_blocks = 0;  // Tasks that may fail by user error. -1: any number.
+  bool reports_pieces = false;          // See control/plan/pieces.h.
 };
 
 class BackpressurePolicy;

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cstddef>
 #include <utility>
 
 #include "headrace/base/check.h"
@@ -12,20 +14,33 @@ MapOperator::MapOperator(const TaskOperator& spec, bool ordered, Ledger* ledger)
 
 void MapOperator::OnInput(int, RefBundle::Item block) {
   if (closed_) return Discard(std::move(block), Place::kInputQueue);
+  if (!partial_.items.empty() && !SamePiece(partial_.position(), block.info.position)) {
+    ClosePartial();
+  }
   ++queued_blocks_;
   queued_bytes_ += block.info.num_bytes;
   partial_rows_ += block.info.num_rows;
   partial_.items.push_back(std::move(block));
-  if (partial_rows_ < spec_.min_bundle_rows) return;
-  bundles_.push_back(std::exchange(partial_, {}));
-  partial_rows_ = 0;
+  if (partial_rows_ >= spec_.min_bundle_rows) ClosePartial();
 }
 
 void MapOperator::OnInputEnd(int) {
   input_ended_ = true;
-  if (partial_.items.empty()) return;
+  if (!partial_.items.empty()) ClosePartial();
+}
+
+void MapOperator::ClosePartial() {
   bundles_.push_back(std::exchange(partial_, {}));
   partial_rows_ = 0;
+}
+
+bool MapOperator::SamePiece(const Position& a, const Position& b) const {
+  const auto depth = static_cast<std::size_t>(spec_.piece_depth);
+  const auto& left = a.path;
+  const auto& right = b.path;
+  return std::equal(
+      left.begin(), left.begin() + static_cast<std::ptrdiff_t>(std::min(depth, left.size())),
+      right.begin(), right.begin() + static_cast<std::ptrdiff_t>(std::min(depth, right.size())));
 }
 
 void MapOperator::OnBlock(std::uint64_t ordinal, RefBundle::Item block) {

@@ -44,7 +44,8 @@ class SourceOperator final : public PhysicalOperator {
 ///
 /// Bundles: with min_bundle_rows, blocks are joined in the order in which they come until they
 /// have that many rows; the last bundle may be smaller. So they depend on data and plan alone,
-/// given that the input is ordered, which the scheduler sees to.
+/// given that the input is ordered, which the scheduler sees to. With a piece_depth none has blocks
+/// of two pieces.
 class MapOperator final : public PhysicalOperator {
  public:
   MapOperator(const TaskOperator& spec, bool ordered, Ledger* ledger);
@@ -66,6 +67,8 @@ class MapOperator final : public PhysicalOperator {
 
  private:
   void EmitInOrder();
+  void ClosePartial();
+  bool SamePiece(const Position& a, const Position& b) const;
   void DiscardBundle(RefBundle bundle);
 
   const TaskOperator& spec_;

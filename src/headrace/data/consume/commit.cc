@@ -6,8 +6,15 @@
 #include <arrow/table.h>
 #include <arrow/type.h>
 
+#include <algorithm>
+#include <filesystem>
+#include <optional>
 #include <set>
+#include <string_view>
 #include <utility>
+
+#include "headrace/data/consume/owner.h"
+#include "headrace/data/read/commit_list.h"
 
 namespace headrace {
 
@@ -15,13 +22,8 @@ namespace fs = arrow::fs;
 
 namespace {
 
-struct Move {
-  std::string from;
-  std::string to;
-};
-
-Result<std::vector<Move>> MovesOf(const std::vector<Block>& results) {
-  std::vector<Move> moves;
+Result<std::vector<FileMove>> MovesOf(const std::vector<Block>& results) {
+  std::vector<FileMove> moves;
   for (const Block& block : results) {
     const auto& table = block.table();
     const auto to = table->GetColumnByName("path");
@@ -55,7 +57,7 @@ Result<std::vector<fs::FileInfo>> ListBelow(fs::FileSystem* file_system,
   return infos;
 }
 
-Status MoveFile(fs::FileSystem* file_system, const Move& move, std::set<std::string>* parents) {
+Status MoveFile(fs::FileSystem* file_system, const FileMove& move, std::set<std::string>* parents) {
   const std::string parent = ParentOf(move.to);
   if (parents->insert(parent).second) {
     ARROW_RETURN_NOT_OK(file_system->CreateDir(parent, /*recursive=*/true));
@@ -68,10 +70,101 @@ Status MoveFile(fs::FileSystem* file_system, const Move& move, std::set<std::str
   return from.type() == fs::FileType::NotFound && to.IsFile() ? Status::OK() : moved;
 }
 
+// Writes the list beside its place first, so that it is whole there or not at all.
+Status WriteCommit(fs::FileSystem* file_system, const std::string& temporary,
+                   const CommitList& list) {
+  ARROW_RETURN_NOT_OK(file_system->CreateDir(temporary, /*recursive=*/true));
+  const std::string path = temporary + "/" + kCommitName;
+  ARROW_ASSIGN_OR_RAISE(auto file, file_system->OpenOutputStream(path + ".new"));
+  ARROW_RETURN_NOT_OK(file->Write(EncodeCommitList(list)));
+  ARROW_RETURN_NOT_OK(file->Close());
+  return file_system->Move(path + ".new", path);
+}
+
+// Removes directories that nothing is in any more, the deepest first.
+Status RemoveEmpty(fs::FileSystem* file_system, const std::string& directory) {
+  ARROW_ASSIGN_OR_RAISE(auto infos, ListBelow(file_system, directory));
+  std::sort(infos.begin(), infos.end(), fs::FileInfo::ByPath{});
+  for (auto info = infos.rbegin(); info != infos.rend(); ++info) {
+    if (!info->IsDirectory()) continue;
+    fs::FileSelector selector;
+    selector.base_dir = info->path();
+    selector.allow_not_found = true;
+    ARROW_ASSIGN_OR_RAISE(auto below, file_system->GetFileInfo(selector));
+    if (below.empty()) (void)file_system->DeleteDir(info->path());
+  }
+  return Status::OK();
+}
+
+Status RemoveFile(fs::FileSystem* file_system, const std::string& path) {
+  const Status removed = file_system->DeleteFile(path);
+  if (removed.ok()) return removed;
+  ARROW_ASSIGN_OR_RAISE(auto info, file_system->GetFileInfo(path));
+  return info.type() == fs::FileType::NotFound ? Status::OK() : removed;
+}
+
+// Puts back what was moved, and forgets the list.
+Status Undo(fs::FileSystem* file_system, const std::string& temporary, const CommitList& list) {
+  for (const FileMove& move : list.moves) {
+    ARROW_ASSIGN_OR_RAISE(const auto from, file_system->GetFileInfo(move.from));
+    if (from.IsFile()) continue;
+    ARROW_ASSIGN_OR_RAISE(const auto to, file_system->GetFileInfo(move.to));
+    if (!to.IsFile()) continue;  // It was lost.
+    ARROW_RETURN_NOT_OK(file_system->Move(move.to, move.from));
+  }
+  return file_system->DeleteFile(temporary + "/" + kCommitName);
+}
+
+Status MoveAll(fs::FileSystem* file_system, const std::vector<FileMove>& moves) {
+  std::set<std::string> parents;
+  for (const FileMove& move : moves) ARROW_RETURN_NOT_OK(MoveFile(file_system, move, &parents));
+  return Status::OK();
+}
+
+// Does what the list in `temporary` says, from wherever an earlier driver came to.
+Status Perform(fs::FileSystem* file_system, const std::string& directory,
+               const std::string& temporary, const CommitList& list) {
+  if (!list.moved) {
+    if (const Status status = MoveAll(file_system, list.moves); !status.ok()) {
+      // Where that fails too, the list stays and says what is to be read.
+      (void)Undo(file_system, temporary, list);
+      return status;
+    }
+    ARROW_RETURN_NOT_OK(
+        file_system->Move(temporary + "/" + kCommitName, temporary + "/" + kCommittedName));
+  }
+  for (const std::string& path : list.old_files) {
+    ARROW_RETURN_NOT_OK(RemoveFile(file_system, path));
+  }
+  if (!list.old_files.empty()) ARROW_RETURN_NOT_OK(RemoveEmpty(file_system, directory));
+  return file_system->DeleteDir(temporary);
+}
+
+// Returns true if the directory is of a checkpoint of this place that was removed.
+bool CheckpointIsGone(fs::FileSystem* file_system, const std::string& temporary) {
+  const auto text = [&]() -> Result<std::string> {
+    ARROW_ASSIGN_OR_RAISE(auto file, file_system->OpenInputFile(temporary + "/checkpoint"));
+    ARROW_ASSIGN_OR_RAISE(const std::int64_t size, file->GetSize());
+    ARROW_ASSIGN_OR_RAISE(auto bytes, file->ReadAt(0, size));
+    return bytes->ToString();
+  }();
+  if (!text.ok()) return false;
+  const std::string first = OwnerPlace() + "\n";
+  if (!text->starts_with(first) || !text->ends_with("\n")) return false;
+  const std::string path = text->substr(first.size(), text->size() - first.size() - 1);
+  std::error_code error;
+  return !path.empty() && !std::filesystem::exists(path, error) && !error;
+}
+
+std::string_view NameOf(std::string_view path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string_view::npos ? path : path.substr(slash + 1);
+}
+
 }  // namespace
 
-std::string TemporaryDirectory(const std::string& directory, const std::string& run_id) {
-  return directory + "/.headrace-" + run_id;
+std::string TemporaryDirectory(const std::string& directory, const std::string& temporary) {
+  return directory + "/" + kTemporaryPrefix + temporary;
 }
 
 const std::shared_ptr<arrow::Schema>& WriteResultSchema() {
@@ -95,41 +188,72 @@ Result<bool> PrepareWrite(fs::FileSystem* file_system, const std::string& direct
 }
 
 Status CommitWrite(fs::FileSystem* file_system, const std::string& directory,
-                   const std::string& run_id, const std::vector<Block>& results, WriteMode mode) {
-  ARROW_ASSIGN_OR_RAISE(auto moves, MovesOf(results));
-  std::vector<fs::FileInfo> old;
+                   const std::string& temporary_name, const std::vector<Block>& results,
+                   WriteMode mode) {
+  const std::string temporary = TemporaryDirectory(directory, temporary_name);
+  CommitList list;
+  ARROW_ASSIGN_OR_RAISE(list.moves, MovesOf(results));
   if (mode == WriteMode::kOverwrite) {
-    ARROW_ASSIGN_OR_RAISE(old, ListBelow(file_system, directory));
-  }
-  std::set<std::string> parents;
-  std::set<std::string> standing;
-  for (const Move& move : moves) {
-    ARROW_RETURN_NOT_OK(MoveFile(file_system, move, &parents));
-    standing.insert(move.to);
-  }
-  for (const fs::FileInfo& info : old) {
-    if (info.IsFile() && !standing.contains(info.path())) {
-      ARROW_RETURN_NOT_OK(file_system->DeleteFile(info.path()));
+    std::set<std::string> standing;
+    for (const FileMove& move : list.moves) standing.insert(move.to);
+    ARROW_ASSIGN_OR_RAISE(const auto infos, ListBelow(file_system, directory));
+    for (const fs::FileInfo& info : infos) {
+      if (info.IsFile() && !standing.contains(info.path())) {
+        list.old_files.push_back(info.path());
+      }
     }
   }
-  // Old subdirectories go where nothing new is in them, the deepest first.
-  for (auto info = old.rbegin(); info != old.rend(); ++info) {
-    if (!info->IsDirectory()) continue;
-    fs::FileSelector selector;
-    selector.base_dir = info->path();
-    selector.allow_not_found = true;
-    ARROW_ASSIGN_OR_RAISE(auto below, file_system->GetFileInfo(selector));
-    if (below.empty()) (void)file_system->DeleteDir(info->path());
+  if (list.moves.empty() && list.old_files.empty()) {
+    return AbortWrite(file_system, directory, temporary_name);
   }
-  return AbortWrite(file_system, directory, run_id);
+  ARROW_RETURN_NOT_OK(WriteCommit(file_system, temporary, list));
+  return Perform(file_system, directory, temporary, list);
+}
+
+Result<bool> FinishCommit(fs::FileSystem* file_system, const std::string& directory,
+                          const std::string& temporary_name) {
+  const std::string temporary = TemporaryDirectory(directory, temporary_name);
+  ARROW_ASSIGN_OR_RAISE(const auto begun, ReadCommitList(file_system, temporary));
+  if (!begun) return false;
+  ARROW_RETURN_NOT_OK(Perform(file_system, directory, temporary, *begun));
+  return true;
 }
 
 Status AbortWrite(fs::FileSystem* file_system, const std::string& directory,
-                  const std::string& run_id) {
-  const std::string temporary = TemporaryDirectory(directory, run_id);
+                  const std::string& temporary_name) {
+  const std::string temporary = TemporaryDirectory(directory, temporary_name);
   ARROW_ASSIGN_OR_RAISE(auto info, file_system->GetFileInfo(temporary));
   if (info.type() == fs::FileType::NotFound) return Status::OK();
+  ARROW_ASSIGN_OR_RAISE(const auto begun, ReadCommitList(file_system, temporary));
+  if (begun) {
+    return Status::IOError("the commit in ", directory,
+                           " has begun: the next write to it, or the checkpoint's, will end it");
+  }
   return file_system->DeleteDir(temporary);
+}
+
+Status RecoverWrites(fs::FileSystem* file_system, const std::string& directory) {
+  fs::FileSelector selector;
+  selector.base_dir = directory;
+  selector.allow_not_found = true;
+  ARROW_ASSIGN_OR_RAISE(const auto infos, file_system->GetFileInfo(selector));
+  bool any = false;
+  for (const fs::FileInfo& info : infos) {
+    const std::string_view name = NameOf(info.path());
+    if (!info.IsDirectory() || !name.starts_with(kTemporaryPrefix)) continue;
+    if (!OwnerIsGone(name) && !CheckpointIsGone(file_system, info.path())) continue;
+    any = true;
+    ARROW_ASSIGN_OR_RAISE(const auto begun, ReadCommitList(file_system, info.path()));
+    if (begun) {
+      ARROW_RETURN_NOT_OK(Perform(file_system, directory, info.path(), *begun));
+    } else {
+      // Another user's may not be ours to remove; they do no harm.
+      (void)file_system->DeleteDir(info.path());
+    }
+  }
+  if (!any) return Status::OK();
+  ARROW_ASSIGN_OR_RAISE(const auto left, file_system->GetFileInfo(selector));
+  return left.empty() ? file_system->DeleteDir(directory) : Status::OK();
 }
 
 }  // namespace headrace

@@ -10,16 +10,26 @@
 
 // How what tasks wrote becomes visible: the driver's half of writing.
 //
-//   tasks: {directory}/.headrace-{run_id}/name ──CommitWrite──▶ {directory}/name
-//                                              └──AbortWrite──▶ nothing
+//   tasks: {directory}/.headrace-{temporary}/name ──CommitWrite──▶ {directory}/name
+//                                                 └──AbortWrite──▶ nothing
 //
 // A reader of the directory does not see temporary files, whose directory's name starts with a dot.
+// A driver may die at any moment, so a commit first writes down what it will do:
+//
+//   .headrace-{temporary}/commit      the list of moves, and of old files: the old files are the
+//                                     data set, those moved so far are not
+//   .headrace-{temporary}/committed   all are moved: the new files are the data set, old ones that
+//                                     still stand are not
+//
+// Our readers obey the list (data/read/commit_list.h), so they see all of a write or nothing of it;
+// the next write to the directory ends what a dead driver began. Others may see files between the
+// first move and the last removal.
 
 namespace arrow {
 class Schema;
 namespace fs {
 class FileSystem;
-}
+}  // namespace fs
 }  // namespace arrow
 
 namespace headrace {
@@ -32,8 +42,10 @@ enum class WriteMode : std::uint8_t {
   kError,      // If there are any, it is an error.
 };
 
-/// Returns the directory of a run's temporary files.
-std::string TemporaryDirectory(const std::string& directory, const std::string& run_id);
+/// Returns the directory of a run's temporary files. `temporary` ends with the OwnerTag() of the
+/// driver, or the files outlive it: then the file "checkpoint" in the directory has two lines, an
+/// OwnerPlace() and a path of that place, and they are of use as long as something stands there.
+std::string TemporaryDirectory(const std::string& directory, const std::string& temporary);
 
 /// Returns the schema of the result blocks, see WriteStep.
 const std::shared_ptr<arrow::Schema>& WriteResultSchema();
@@ -45,13 +57,21 @@ Result<bool> PrepareWrite(arrow::fs::FileSystem* file_system, const std::string&
 
 /// Moves the temporary files that `results` name into place, then, for kOverwrite, removes the
 /// files that were there before, then the temporary directory (with what failed attempts of tasks
-/// left in it). On an error some files may stand already; running it again is safe: a file that
-/// was moved is left as it is.
+/// left in it). If a move fails, those before it are taken back. Running it again is safe.
 Status CommitWrite(arrow::fs::FileSystem* file_system, const std::string& directory,
-                   const std::string& run_id, const std::vector<Block>& results, WriteMode mode);
+                   const std::string& temporary, const std::vector<Block>& results, WriteMode mode);
 
-/// Removes the temporary files of the run. Nothing to remove is fine.
+/// Ends the commit that another driver began with this name, if it did; else returns false.
+Result<bool> FinishCommit(arrow::fs::FileSystem* file_system, const std::string& directory,
+                          const std::string& temporary);
+
+/// Removes the temporary files of the run, unless its commit has begun: then it says that. Nothing
+/// to remove is fine.
 Status AbortWrite(arrow::fs::FileSystem* file_system, const std::string& directory,
-                  const std::string& run_id);
+                  const std::string& temporary);
+
+/// Cleans up after drivers that died: ends the commits that they began, removes other temporary
+/// files, and `directory` itself if nothing else is in it. Those of living ones stay.
+Status RecoverWrites(arrow::fs::FileSystem* file_system, const std::string& directory);
 
 }  // namespace headrace

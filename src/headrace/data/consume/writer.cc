@@ -121,7 +121,7 @@ class WriteStream : public BatchStream {
     const std::string directory = partition.empty() ? "" : partition + "/";
     const std::string name =
         directory + base_name_ + "_" + std::to_string(next_index_++) + "." + format_.extension;
-    const std::string temporary = TemporaryDirectory(target_->directory, target_->run_id);
+    const std::string temporary = TemporaryDirectory(target_->directory, target_->temporary);
     OpenFileState file;
     file.schema = table->schema();
     file.result.path = target_->directory + "/" + name;

@@ -12,7 +12,7 @@ namespace headrace {
 /// Writes all batches of `input` at its first Next(), and yields one batch of results, see
 /// WriteStep. A task without rows writes no file and yields results without rows.
 ///
-/// A file is written as {directory}/.headrace-{run_id}/{name} and stays there until the driver
+/// A file is written as {directory}/.headrace-{temporary}/{name} and stays there until the driver
 /// commits the run (data/consume/commit.h). Its name is made of the run and the task's position,
 /// so a retried task writes the same names: {run_id}_{position}_{index}.{extension}, under
 /// "key=value" directories where the rows are partitioned.

@@ -28,6 +28,7 @@ Result<std::vector<Block>> RunWrite(const std::string& format, const std::string
   target->format = format;
   target->directory = directory;
   target->run_id = "run";
+  target->temporary = "run-tag";
   target->options = std::move(options);
   TaskProgram program;
   program.name = "Write";
@@ -44,7 +45,7 @@ Result<std::vector<Block>> RunWrite(const std::string& format, const std::string
 Status Commit(const std::string& directory, const std::vector<Block>& results,
               WriteMode mode = WriteMode::kAppend) {
   arrow::fs::LocalFileSystem file_system;
-  return CommitWrite(&file_system, directory, "run", results, mode);
+  return CommitWrite(&file_system, directory, "run-tag", results, mode);
 }
 
 std::shared_ptr<arrow::Table> Read(const std::string& format, const std::string& path,
@@ -74,11 +75,11 @@ TEST(Write, ParquetCommitsUnderItsName) {
   EXPECT_TRUE(results[0].table()->schema()->Equals(*WriteResultSchema()));
   ASSERT_EQ(results[0].num_rows(), 1);
   EXPECT_EQ(testing::Int(*results[0].table(), "num_rows", 0), 1000);
-  EXPECT_EQ(Names(dir.path()),
-            (std::vector<std::string>{".headrace-run", ".headrace-run/run_000007_0.parquet"}));
+  EXPECT_EQ(Names(dir.path()), (std::vector<std::string>{
+                                   ".headrace-run-tag", ".headrace-run-tag/run_000007_0.parquet"}));
   EXPECT_EQ(testing::Int(*results[0].table(), "num_bytes", 0),
             static_cast<std::int64_t>(
-                std::filesystem::file_size(dir / ".headrace-run/run_000007_0.parquet")));
+                std::filesystem::file_size(dir / ".headrace-run-tag/run_000007_0.parquet")));
   ASSERT_TRUE(Commit(dir.path(), results).ok());
   EXPECT_EQ(Names(dir.path()), (std::vector<std::string>{"run_000007_0.parquet"}));
   auto table = Read("parquet", dir.path());
@@ -177,9 +178,9 @@ TEST(Write, AbortLeavesNothingTemporary) {
   TempDir dir;
   arrow::fs::LocalFileSystem file_system;
   ASSERT_TRUE(RunWrite("csv", dir.path(), {NumbersTable(0, 3)}).ok());
-  ASSERT_TRUE(AbortWrite(&file_system, dir.path(), "run").ok());
+  ASSERT_TRUE(AbortWrite(&file_system, dir.path(), "run-tag").ok());
   EXPECT_TRUE(Names(dir.path()).empty());
-  EXPECT_TRUE(AbortWrite(&file_system, dir.path(), "run").ok());
+  EXPECT_TRUE(AbortWrite(&file_system, dir.path(), "run-tag").ok());
 }
 
 TEST(Write, AFullDiskNamesTheFile) {

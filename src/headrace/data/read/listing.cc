@@ -8,9 +8,11 @@
 #include <cctype>
 #include <cerrno>
 #include <filesystem>
+#include <set>
 #include <string_view>
 #include <utility>
 
+#include "headrace/data/read/commit_list.h"
 #include "headrace/data/read/source.h"
 
 namespace headrace {
@@ -181,12 +183,27 @@ class Lister {
     return AddDirectory(path);
   }
 
+  // Lists in order of path, without what a write that is being committed hides.
+  Result<std::vector<fs::FileInfo>> ListCommitted(const fs::FileSelector& selector) {
+    std::set<std::string> before;  // What the listing before this one said.
+    while (true) {
+      ARROW_ASSIGN_OR_RAISE(auto infos, listing_.file_system->GetFileInfo(selector));
+      ARROW_ASSIGN_OR_RAISE(const auto hidden, HiddenByCommits(listing_.file_system.get(), infos));
+      if (!hidden || *hidden != before) {
+        if (hidden) before = *hidden;
+        continue;
+      }
+      std::erase_if(infos, [&](const fs::FileInfo& info) { return hidden->contains(info.path()); });
+      std::sort(infos.begin(), infos.end(), fs::FileInfo::ByPath{});
+      return infos;
+    }
+  }
+
   Status AddDirectory(const std::string& path) {
     fs::FileSelector selector;
     selector.base_dir = path;
     selector.recursive = true;
-    ARROW_ASSIGN_OR_RAISE(auto infos, listing_.file_system->GetFileInfo(selector));
-    std::sort(infos.begin(), infos.end(), fs::FileInfo::ByPath{});
+    ARROW_ASSIGN_OR_RAISE(const auto infos, ListCommitted(selector));
     for (const fs::FileInfo& info : infos) {
       const std::string_view below =
           std::string_view(info.path()).substr(std::min(info.path().size(), path.size()));
@@ -205,8 +222,7 @@ class Lister {
     selector.recursive =
         pattern.find('/', wildcard) != std::string::npos || pattern.find("**") != std::string::npos;
     selector.allow_not_found = true;
-    ARROW_ASSIGN_OR_RAISE(auto infos, listing_.file_system->GetFileInfo(selector));
-    std::sort(infos.begin(), infos.end(), fs::FileInfo::ByPath{});
+    ARROW_ASSIGN_OR_RAISE(const auto infos, ListCommitted(selector));
     bool any = false;
     for (const fs::FileInfo& info : infos) {
       if (!GlobMatches(pattern, info.path())) continue;

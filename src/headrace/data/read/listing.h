@@ -27,7 +27,8 @@ struct Listing {
 /// Expands the paths in their order: a file is itself, a directory is all files below it, a glob
 /// (*, ?, [...], ** for any depth) is the files and directories that match; directories and globs
 /// give their files sorted by path. Names that start with "." or "_" are skipped below directories,
-/// and by globs unless the pattern says the dot. `file_extensions` keeps files whose names end with
+/// and by globs unless the pattern says the dot; and so are the files of a write that is not
+/// committed, see commit_list.h. `file_extensions` keeps files whose names end with
 /// one of them, in any case. Missing paths are IOErrors with the system's error number; no file at
 /// all is Invalid; both name the paths.
 Result<Listing> ListFiles(const FileSourceOptions& options);

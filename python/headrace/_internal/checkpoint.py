@@ -1,0 +1,419 @@
+"""The checkpoint of a write: which pieces of it are written, so that it can go on after a crash.
+
+A piece is what comes of one task of a source, or of one block in memory; it is named by its
+position, which is the same in every run of the plan. A checkpoint is a directory with two files:
+
+    manifest  what the write is: its source files, functions and options; then a record for each
+              piece that is written, appended when its files are whole
+    lock      held by the process that writes
+
+The files stay in temporary directories beside the final ones until all pieces are written.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import os
+import pathlib
+import posixpath
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from headrace import _core
+from headrace._internal.fingerprint import fingerprint, table_fingerprint
+from headrace._internal.plan_building import make_options
+from headrace._internal.run import Resume
+from headrace._internal.stages import Stages
+
+if TYPE_CHECKING:
+    from headrace.context import DataContext
+
+logger = logging.getLogger(__name__)
+
+_Position = tuple[int, ...]
+_WrittenFile = tuple[str, str, int, int]  # path, temporary path, rows, bytes
+# Puts a write over a plan, given the first part of its file names and the name of its temporary
+# directory.
+_Write = Callable[[_core.Plan, str, str], _core.Plan]
+# In a temporary directory: who may remove it; see data/consume/commit.h.
+_OWNER_NAME = "/checkpoint"
+_SHOWN_CHANGES = 5
+_SECONDS_BETWEEN_SYNCS = 0.1
+
+_held: set[str] = set()
+_held_lock = threading.Lock()
+
+RESULT_SCHEMA = pa.schema(
+    [
+        ("path", pa.string()),
+        ("temporary_path", pa.string()),
+        ("num_rows", pa.int64()),
+        ("num_bytes", pa.int64()),
+    ]
+)
+
+
+class Checkpoint:
+    """The checkpoint of one write, held within a `with` block.
+
+    Args:
+        path: a directory of the local file system; made if it is missing.
+        directory: where the write puts its files.
+        filesystem: a `pyarrow.fs` file system, of `directory`.
+        settings: what is written and how, as strings by name.
+
+    Attributes:
+        started: a run has begun before.
+        done: a run has ended well before.
+
+    Raises:
+        RuntimeError: another process writes with it.
+        ValueError: its manifest is damaged, or of another version.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        directory: str,
+        filesystem: Any,
+        settings: dict[str, str],
+    ) -> None:
+        from pyarrow import fs
+
+        if "://" in os.fspath(path):
+            raise ValueError(f"checkpoint must be a local directory, not {os.fspath(path)!r}")
+        self.path = os.path.realpath(os.fspath(path))
+        self._directory = directory
+        self._filesystem = filesystem
+        self._core_filesystem = None if type(filesystem) is fs.LocalFileSystem else filesystem
+        self._settings = settings
+        self._log: _core.RecordLog | None = None
+        self._parts: list[tuple[str, str, str]] = []  # kind, name, digest
+        self._attempts: list[str] = []
+        self._pieces: dict[_Position, list[_WrittenFile]] = {}
+        self._rest: list[_WrittenFile] = []
+        self._stages: dict[str, list[str]] = {}
+        self._waiting: dict[_Position, list[_WrittenFile]] = {}
+        self._committing = False
+        self._unsynced = False
+        self._synced = 0.0
+        self.run_id = uuid.uuid4().hex
+        self.seed = 0
+        self.done = False
+
+    @property
+    def started(self) -> bool:
+        return self._log is not None
+
+    def __enter__(self) -> Checkpoint:
+        os.makedirs(self.path, exist_ok=True)
+        with _held_lock:
+            if self.path in _held:
+                raise RuntimeError(f"the checkpoint {self.path} is in use by this process")
+            _held.add(self.path)
+        self._lock = open(os.path.join(self.path, "lock"), "a")
+        try:
+            try:
+                # A lock of the process, which its children do not inherit.
+                fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise RuntimeError(
+                    f"the checkpoint {self.path} is in use by another process"
+                ) from error
+            self._read()
+        except BaseException:
+            self._release()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._log = None
+        self._release()
+
+    def _release(self) -> None:
+        self._lock.close()
+        with _held_lock:
+            _held.discard(self.path)
+
+    # ---- The manifest
+
+    @property
+    def _manifest(self) -> str:
+        return os.path.join(self.path, "manifest")
+
+    @property
+    def _mark(self) -> str:
+        """A file that stands as long as the run's temporary files are of use."""
+        return os.path.join(self.path, f"run-{self.run_id}")
+
+    def _read(self) -> None:
+        if not os.path.exists(self._manifest):
+            return
+        self._log, records = _core.RecordLog.open(self._manifest)
+        for kind, *fields in records:
+            if kind == "write":
+                self.run_id, self.seed = fields[0], int(fields[1])
+            elif kind == "part":
+                self._parts.append((fields[0], fields[1], fields[2]))
+            elif kind == "attempt":
+                self._attempts.append(fields[0])
+            elif kind == "stage":
+                self._stages[fields[0]] = fields[1:]
+            elif kind == "piece":
+                self._pieces[_parse(fields[0])] = self._parse_files(fields[1:])
+            elif kind == "committing":
+                self._rest = self._parse_files(fields)
+                self._committing = True
+            elif kind == "done":
+                self.done = True
+            else:
+                raise ValueError(f"'{self._manifest}' has a record of unknown kind '{kind}'")
+
+    def _append(self, records: list[list[str]]) -> None:
+        assert self._log is not None
+        self._log.append(records)
+        self._log.sync()
+        self._synced = time.monotonic()
+
+    def _file_fields(self, files: Iterable[_WrittenFile]) -> list[str]:
+        base = self._directory.rstrip("/") + "/"
+        fields = []
+        for path, temporary, rows, size in files:
+            fields += [path.removeprefix(base), temporary.removeprefix(base), str(rows), str(size)]
+        return fields
+
+    def _parse_files(self, fields: list[str]) -> list[_WrittenFile]:
+        return [
+            (
+                posixpath.join(self._directory, fields[i]),
+                posixpath.join(self._directory, fields[i + 1]),
+                int(fields[i + 2]),
+                int(fields[i + 3]),
+            )
+            for i in range(0, len(fields), 4)
+        ]
+
+    # ---- Beginning
+
+    def begin(self, plan: _core.Plan, write: _Write, context: DataContext) -> None:
+        """Begins a write of `plan`, or goes on with it: then `done` may be set.
+
+        Raises:
+            ValueError: the write differs from the one that was begun; says in what.
+        """
+        if self.started and not self.done and self._finish_commits():
+            # What was read may be among what was overwritten.
+            return
+        options = make_options(context)
+        parts = [("setting", name, value) for name, value in sorted(self._settings.items())]
+        # Names of runs and of temporary directories do not count.
+        parts += [
+            ("operator", name, hashlib.blake2b(data, digest_size=16).hexdigest())
+            for name, data in write(plan, "", "").describe_outputs(options)
+        ]
+        parts += _describe_inputs(plan)
+        if self._log is None:
+            self.seed = options.seed
+            pathlib.Path(self._mark).touch()
+            self._log = _core.RecordLog.create(
+                self._manifest,
+                [["write", self.run_id, str(self.seed)]]
+                + [["part", kind, name, digest] for kind, name, digest in parts],
+            )
+        elif changes := _compare(self._parts, parts):
+            more = f", and {len(changes) - _SHOWN_CHANGES} more" * (len(changes) > _SHOWN_CHANGES)
+            raise ValueError(
+                f"the checkpoint {self.path} is of another write: "
+                f"{'; '.join(changes[:_SHOWN_CHANGES])}{more}. Use another directory, or remove "
+                "this one to begin anew."
+            )
+        if not self.done:
+            self._recover()
+
+    def go_on(
+        self, plan: _core.Plan, write: _Write, context: DataContext
+    ) -> tuple[_core.Plan, Resume]:
+        """Returns the plan to run, and what to leave out; runs what must be done before it.
+
+        Raises ValueError if the plan cannot be resumed.
+        """
+        stages = self._stage_files()
+        plan = stages.replace(plan, context)
+        self._attempts.append(f"checkpoint-{self.run_id}-{len(self._attempts)}")
+        self._append([["attempt", self._attempts[-1]]])
+        temporary = self._temporary_directory(self._attempts[-1])
+        self._filesystem.create_dir(temporary, recursive=True)
+        with self._filesystem.open_output_stream(temporary + _OWNER_NAME) as file:
+            file.write(f"{_core.owner_tag().rsplit('-', 2)[0]}\n{self._mark}\n".encode())
+        plan = write(plan, self.run_id, self._attempts[-1])
+        self._names = {tuple(piece) for piece in plan.plan_pieces(make_options(context))}
+        self._depths = sorted({len(piece) for piece in self._names})
+        return plan, Resume(list(self._pieces), self.seed)
+
+    def _stage_files(self) -> Stages:
+        def record(name: str, files: list[str]) -> None:
+            self._append([["stage", name, *files]])
+
+        return Stages(self.path, self._stages, self.seed, record)
+
+    def _recover(self) -> None:
+        """Takes stock of what the runs before have left."""
+        states = self._states()
+        kept = [*self._pieces.values(), self._rest]
+        files = [file for piece in kept for file in piece]
+        stand = [states.get(path) == size for path, _, _, size in files]
+        if self._committing and files and all(stand):
+            self._finish()
+            return
+        for piece, written in list(self._pieces.items()):
+            if not all(size in (states.get(p), states.get(t)) for p, t, _, size in written):
+                del self._pieces[piece]
+        self._rest = []
+        recorded = {file[1] for piece in self._pieces.values() for file in piece}
+        marks = [f"{self._temporary_directory(attempt)}/" for attempt in self._attempts]
+        for path in states:
+            temporary = any(path.startswith(mark) for mark in marks)
+            if temporary and path not in recorded and not path.endswith(_OWNER_NAME):
+                self._filesystem.delete_file(path)
+
+    def _finish_commits(self) -> bool:
+        """Ends the commit that a run before began, if one did."""
+        finished = [
+            _core.finish_commit(self._core_filesystem, self._directory, attempt)
+            for attempt in self._attempts
+        ]
+        if any(finished):
+            self._finish()
+        return self.done
+
+    def _states(self) -> dict[str, int]:
+        """The sizes of all files below the directory, by path."""
+        from pyarrow import fs
+
+        selector = fs.FileSelector(self._directory, recursive=True, allow_not_found=True)
+        return {
+            info.path: info.size
+            for info in self._filesystem.get_file_info(selector)
+            if info.type == fs.FileType.File
+        }
+
+    def _temporary_directory(self, attempt: str) -> str:
+        return f"{self._directory}/.headrace-{attempt}"
+
+    # ---- Going on
+
+    def add(self, position: _Position, table: pa.Table) -> None:
+        """Takes the results of one write task."""
+        columns = [table.column(name).to_pylist() for name in RESULT_SCHEMA.names]
+        files = list(zip(*columns, strict=True))
+        for depth in self._depths:
+            if position[:depth] in self._names:
+                self._waiting.setdefault(position[:depth], []).extend(files)
+                return
+        raise RuntimeError(f"results at {position} are of no piece of the plan")
+
+    def end(self, pieces: Iterable[_Position]) -> None:
+        """Records pieces all of whose results were added. On return that outlives this process;
+        it is on the disk a little later, so that a disk that is slow does not hold up the next."""
+        records = []
+        for piece in pieces:
+            files = self._waiting.pop(piece, [])
+            self._pieces[piece] = files
+            records.append(["piece", ".".join(map(str, piece)), *self._file_fields(files)])
+        if records:
+            assert self._log is not None
+            self._log.append(records)
+            self._unsynced = True
+        if self._unsynced and time.monotonic() - self._synced >= _SECONDS_BETWEEN_SYNCS:
+            self._append([])
+            self._unsynced = False
+
+    def commit(self, mode: str) -> None:
+        """Gives all files their names. The rest, of pieces that lost rows to errors which were
+        allowed, belongs to it too."""
+        self._rest = [file for files in self._waiting.values() for file in files]
+        self._append([["committing", *self._file_fields(self._rest)]])
+        files = [file for piece in self._pieces.values() for file in piece] + self._rest
+        columns = [list(column) for column in zip(*files, strict=True)] or [[]] * 4
+        results = pa.table(dict(zip(RESULT_SCHEMA.names, columns, strict=True)), RESULT_SCHEMA)
+        _core.commit_write(
+            self._core_filesystem, self._directory, self._attempts[-1], results, mode
+        )
+        self._finish()
+
+    def _finish(self) -> None:
+        from pyarrow import fs
+
+        for attempt in self._attempts:
+            path = self._temporary_directory(attempt)
+            if self._filesystem.get_file_info(path).type != fs.FileType.NotFound:
+                self._filesystem.delete_dir(path)
+        self._append([["done"]])
+        self.done = True
+        self._stage_files().remove()
+
+
+def _parse(position: str) -> _Position:
+    return tuple(int(part) for part in position.split("."))
+
+
+def _describe_inputs(plan: _core.Plan) -> Iterator[tuple[str, str, str]]:
+    """Yields what the plan reads and calls, and a digest of each."""
+    for below in plan.inputs:
+        yield from _describe_inputs(below)
+    source = plan.source()
+    if source is not None:
+        for path, size, changed in source.file_states():
+            yield "file", path, f"{size} bytes, changed at {changed}"
+    for number, block in enumerate(plan.blocks() or ()):
+        yield "block in memory", str(number), table_fingerprint(block.get())
+    for name, payload in plan.payloads:
+        yield "function", name, _function_fingerprint(payload)
+
+
+def _function_fingerprint(payload: bytes) -> str:
+    import cloudpickle
+
+    # What two copies differ in is of no value, such as a number of this process.
+    one, other = (fingerprint(cloudpickle.loads(payload)) for _ in range(2))
+    return one if one == other else "cannot be compared"
+
+
+def _compare(before: list[tuple[str, str, str]], now: list[tuple[str, str, str]]) -> list[str]:
+    """Says what differs, what the user knows first."""
+    changes = []
+    old, new = _by_name(before), _by_name(now)
+    for key in dict.fromkeys([*old, *new]):
+        kind, name = key
+        if key not in new:
+            changes.append((kind, f"{kind} '{name}' is not there any more"))
+        elif key not in old:
+            changes.append((kind, f"{kind} '{name}' is new"))
+        elif old[key] != new[key]:
+            told = (
+                f" (it was {old[key][0]}, is {new[key][0]})" if kind in ("file", "setting") else ""
+            )
+            changes.append((kind, f"{kind} '{name}' has changed{told}"))
+    # Of another set of files follows another reading.
+    changes.sort(key=lambda change: change[0] == "operator")
+    return [text for _, text in changes]
+
+
+def _by_name(parts: list[tuple[str, str, str]]) -> dict[tuple[str, str], list[str]]:
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for kind, name, digest in parts:
+        grouped.setdefault((kind, name), []).append(digest)
+    return grouped

@@ -1,0 +1,166 @@
+"""A write of files by the engine's own writers, with or without a checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from headrace import _core
+from headrace._internal import paths as _paths
+from headrace._internal.run import Run, run_blocks
+from headrace._internal.savemode import SaveMode
+
+if TYPE_CHECKING:
+    from headrace._internal.checkpoint import Checkpoint
+    from headrace.context import DataContext
+
+logger = logging.getLogger(__name__)
+
+
+def refuse_checkpoint(checkpoint: str | None) -> None:
+    """Raises ValueError if a checkpoint is asked of a writer in Python."""
+    if checkpoint is not None:
+        raise ValueError(
+            "checkpoint is not supported with a filename_provider, arrow_open_stream_args, or "
+            "options that only Python's writers know"
+        )
+
+
+@dataclasses.dataclass
+class NativeWrite:
+    """What to write where; arguments as in `dataset_write.py`."""
+
+    format: str
+    name: str
+    path: str
+    filesystem: Any
+    options: dict[str, Any]
+    min_rows_per_file: int | None
+    mode: SaveMode
+    try_create_dir: bool
+
+    def __post_init__(self) -> None:
+        from pyarrow import fs
+
+        [self._directory], self._found = _paths.resolve([self.path], self.filesystem)
+        self._core_filesystem = None if type(self._found) is fs.LocalFileSystem else self._found
+        if self.min_rows_per_file is not None:
+            self.options = {**self.options, "min_rows_per_file": self.min_rows_per_file}
+
+    def run(
+        self,
+        plan: _core.Plan,
+        placement: _core.Placement,
+        context: DataContext,
+        title: str,
+        on_stats: Callable[..., None],
+    ) -> None:
+        """Runs `plan` and writes what it yields, all or nothing."""
+        if not self._prepare():
+            return
+        run_id = uuid.uuid4().hex
+        temporary = f"{run_id}-{_core.owner_tag()}"
+        plan = self._over(plan, placement, run_id, temporary)
+        try:
+            blocks = run_blocks(plan, context, title=title, on_stats=on_stats)
+            tables = [block.get() for block in blocks]
+            results = pa.concat_tables(tables) if tables else pa.table({})
+            _core.commit_write(
+                self._core_filesystem, self._directory, temporary, results, self.mode.value
+            )
+        except BaseException:
+            self._abort(temporary)
+            raise
+
+    def resume(
+        self,
+        path: str,
+        plan: _core.Plan,
+        placement: _core.Placement,
+        context: DataContext,
+        title: str,
+        on_stats: Callable[..., None],
+    ) -> None:
+        """Begins a write with the checkpoint at `path`, or goes on with the one that was begun."""
+        from headrace._internal.checkpoint import Checkpoint
+
+        settings = {
+            "path": self._directory,
+            "mode": self.mode.value,
+            "options": json.dumps(self.options, sort_keys=True),
+        }
+        with Checkpoint(path, self._directory, self._found, settings) as checkpoint:
+            if not checkpoint.started and not self._prepare():
+                return
+
+            def write(over: _core.Plan, run_id: str, temporary: str) -> _core.Plan:
+                return self._over(over, placement, run_id, temporary)
+
+            checkpoint.begin(plan, write, context)
+            if checkpoint.done:
+                logger.warning(
+                    "Nothing to write: by the checkpoint %s, all of %s is written.",
+                    checkpoint.path,
+                    self._directory,
+                )
+                return
+            left, resume = checkpoint.go_on(plan, write, context)
+            with Run(left, context, title, on_stats, resume) as run:
+                self._collect(run, checkpoint)
+            checkpoint.commit(self.mode.value)
+
+    @staticmethod
+    def _collect(run: Run, checkpoint: Checkpoint) -> None:
+        # One record on the disk for all that has ended meanwhile.
+        for wave in run.waves():
+            for block in wave:
+                checkpoint.add(block.position, block.get())
+            checkpoint.end(run.take_ended_pieces())
+
+    def _prepare(self) -> bool:
+        """Cleans up after dead writers, and returns False if the mode says to write nothing."""
+        from pyarrow import fs
+
+        kind = self._found.get_file_info(self._directory).type
+        if kind == fs.FileType.Directory:
+            _core.recover_writes(self._core_filesystem, self._directory)
+            kind = self._found.get_file_info(self._directory).type
+        if kind == fs.FileType.File:
+            raise FileExistsError(f"Not a directory: {self._directory}")
+        if kind != fs.FileType.NotFound:
+            if self.mode is SaveMode.ERROR:
+                raise ValueError(
+                    f"Path {self._directory} already exists. If this is unexpected, use "
+                    "mode='ignore' to ignore those files"
+                )
+            return self.mode is not SaveMode.IGNORE
+        if not self.try_create_dir:
+            raise FileNotFoundError(f"No such directory: {self._directory}")
+        return True
+
+    def _over(
+        self, plan: _core.Plan, placement: _core.Placement, run_id: str, temporary: str
+    ) -> _core.Plan:
+        target = _core.WriteTarget(
+            format=self.format,
+            name=self.name,
+            directory=self._directory,
+            run_id=run_id,
+            temporary=temporary,
+            filesystem=self._core_filesystem,
+            options=self.options,
+        )
+        return plan.write(target, placement, self.min_rows_per_file or 0)
+
+    def _abort(self, temporary: str) -> None:
+        try:
+            _core.abort_write(self._core_filesystem, self._directory, temporary)
+        except OSError as error:
+            # What failed first is what the user must know.
+            logger.warning("Cannot clean up %s: %s", self._directory, error)

@@ -1,0 +1,144 @@
+"""What a checkpoint keeps of operators that need all of their input.
+
+Such an operator (sort, shuffle, aggregate, join, limit, ...) cannot be done piece by piece. So a
+write with a checkpoint runs the plan up to it, and keeps its output in the checkpoint's directory:
+a stage. The plan goes on from those files, a piece for each, until the next such operator. A run
+that is stopped goes on from the last stage that is complete.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from headrace import _core
+from headrace._internal.run import Resume, Run
+
+if TYPE_CHECKING:
+    from headrace.context import DataContext
+
+_NEEDS_ALL = frozenset(
+    {
+        "aggregate",
+        "join",
+        "limit",
+        "random_shuffle",
+        "randomize_blocks",
+        "repartition",
+        "sort",
+        "zip",
+    }
+)
+# A stage's files are read as they were written, a block each.
+_WRITE_OPTIONS: dict[str, Any] = {"row_group_size": 1 << 40}
+_READ_OPTIONS: dict[str, Any] = {"batch_size": 1 << 40}
+
+
+class Stages:
+    """The stages of one checkpoint.
+
+    Args:
+        path: the checkpoint's directory.
+        done: the file names of the stages that are complete, in order, by the stage's name.
+        seed: of the random numbers that each run draws anew.
+        record: makes it durable that a stage is complete.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        done: dict[str, list[str]],
+        seed: int,
+        record: Callable[[str, list[str]], None],
+    ) -> None:
+        self._path = path
+        self._done = done
+        self._seed = seed
+        self._record = record
+
+    def replace(self, plan: _core.Plan, context: DataContext) -> _core.Plan:
+        """Returns `plan` over the files of its last stages; runs those that are not complete.
+
+        Raises ValueError for a plan that leaves groups together to the end.
+        """
+        if _ends_in_groups(plan):
+            raise ValueError("a plan that ends with whole groups in blocks cannot be resumed")
+        return self._replace(plan, "0", False, context)
+
+    def remove(self, below: str = "") -> None:
+        """Removes the files of stages, those before the stage `below` or all."""
+        for name in os.listdir(self._path):
+            stage = name.removeprefix("stage-")
+            if stage != name and (not below or stage.startswith(below + ".")):
+                shutil.rmtree(os.path.join(self._path, name))
+
+    def _replace(
+        self, plan: _core.Plan, name: str, whole_blocks: bool, context: DataContext
+    ) -> _core.Plan:
+        """`name` is the way to this node: the numbers of inputs."""
+        takes_groups = plan.kind == "map" and _ends_in_groups(plan.inputs[0])
+        ends_stage = takes_groups or plan.kind in _NEEDS_ALL
+        if ends_stage and name in self._done:
+            return self._read(name, plan, whole_blocks)
+        inputs = [
+            self._replace(below, f"{name}.{number}", plan.takes_whole_blocks, context)
+            for number, below in enumerate(plan.inputs)
+        ]
+        plan = plan.with_inputs(inputs) if inputs else plan
+        if not ends_stage:
+            return plan
+        self._write(name, plan, context)
+        return self._read(name, plan, whole_blocks)
+
+    def _directory(self, name: str) -> str:
+        return os.path.join(self._path, f"stage-{name}")
+
+    def _write(self, name: str, plan: _core.Plan, context: DataContext) -> None:
+        directory = self._directory(name)
+        shutil.rmtree(directory, ignore_errors=True)
+        target = _core.WriteTarget(
+            format="parquet",
+            name="Checkpoint",
+            directory=directory,
+            run_id="block",
+            temporary="stage",
+            options=_WRITE_OPTIONS,
+        )
+        with Run(plan.write(target), context, resume=Resume(None, self._seed)) as run:
+            found = [(block.position, block.get()) for block in run.blocks()]
+        found.sort(key=lambda item: item[0])
+        if found:
+            results = pa.concat_tables([table for _, table in found])
+            _core.commit_write(None, directory, "stage", results, "append")
+            names = [os.path.basename(path) for path in results.column("path").to_pylist()]
+        else:
+            names = []
+        self._record(name, names)
+        self._done[name] = names
+        self.remove(below=name)
+
+    def _read(self, name: str, plan: _core.Plan, whole_blocks: bool) -> _core.Plan:
+        files = self._done[name]
+        if not files:
+            schema = plan.infer_schema() or pa.schema([])
+            return _core.Plan.input_data([_core.put(schema.empty_table())])
+        paths = [os.path.join(self._directory(name), file) for file in files]
+        source = _core.file_source("parquet", paths, options=_READ_OPTIONS)
+        if whole_blocks and source.num_units > len(paths):
+            raise ValueError(
+                f"'{plan.name}' makes blocks of more than 128 MiB for a function that takes whole "
+                "blocks: such a plan cannot be resumed. Ask for smaller blocks, or give the "
+                "function a batch_size"
+            )
+        return _core.Plan.read(source, parallelism=source.num_units)
+
+
+def _ends_in_groups(plan: _core.Plan) -> bool:
+    """True if the plan yields blocks of whole groups, which the next map needs as they are."""
+    if plan.kind == "group":
+        return True
+    return plan.kind in ("filter", "project") and _ends_in_groups(plan.inputs[0])
