@@ -259,8 +259,9 @@ class Checkpoint:
         with self._filesystem.open_output_stream(temporary + _OWNER_NAME) as file:
             file.write(f"{_core.owner_tag().rsplit('-', 2)[0]}\n{self._mark}\n".encode())
         plan = write(plan, self.run_id, self._attempts[-1])
-        self._names = {tuple(piece) for piece in plan.plan_pieces(make_options(context))}
-        self._depths = sorted({len(piece) for piece in self._names})
+        names = {tuple(piece) for piece in plan.plan_pieces(make_options(context))}
+        self._names = names - self._pieces.keys()
+        self._depths = sorted({len(piece) for piece in names})
         return plan, Resume(list(self._pieces), self.seed)
 
     def _stage_files(self) -> Stages:
@@ -323,7 +324,7 @@ class Checkpoint:
             if position[:depth] in self._names:
                 self._waiting.setdefault(position[:depth], []).extend(files)
                 return
-        raise RuntimeError(f"results at {position} are of no piece of the plan")
+        raise RuntimeError(f"results at {position} are of no piece that is to be done")
 
     def end(self, pieces: Iterable[_Position]) -> None:
         """Records pieces all of whose results were added. On return that outlives this process;

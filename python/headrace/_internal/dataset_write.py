@@ -23,6 +23,8 @@ file; once it is done, repeating it does nothing, and a warning says so.
     Operators that need all of their input (sort, shuffle, aggregate, join, limit, ...): their
         output is kept in the checkpoint's directory, as Parquet, until the write is done. A write
         goes on from the last such operator that was complete; one that was not begins again.
+    What is done again: what ran, and blocks that waited between operators that run in tasks of
+        their own (before and after actors), up to the memory budget.
     Functions must not remember what they saw before.
     Raises ValueError if the files that are read (by size and time), the functions (as far as their
         code and values can be seen), the plan or the options have changed; the message says what.

@@ -108,7 +108,7 @@ void Describe(const ExchangeOperator& exchange, WireWriter* out) {
 
 Status SplitIntoPieces(PhysicalPlan* plan) {
   std::set<ObjectId> objects;
-  for (const OperatorSpec& op : plan->operators) {
+  for (OperatorSpec& op : plan->operators) {
     if (op.As<LimitOperator>() != nullptr) {
       return Status::Invalid("a plan with '", op.name, "' cannot be resumed: which rows a limit ",
                              "takes depends on all of its input");
@@ -117,9 +117,11 @@ Status SplitIntoPieces(PhysicalPlan* plan) {
       return Status::Invalid("a plan with '", op.name, "' cannot be resumed: the operator needs ",
                              "all of its input");
     }
-    const auto* input = op.As<InputOperator>();
+    auto* input = std::get_if<InputOperator>(&op.kind);
     if (input == nullptr) continue;
-    for (const BlockHandle& block : input->blocks) {
+    std::uint32_t number = 0;
+    for (BlockHandle& block : input->blocks) {
+      block.info.position = Position{{number++}};
       if (objects.insert(block.object).second) continue;
       return Status::Invalid("a plan that has the same blocks in memory twice cannot be resumed");
     }

@@ -195,7 +195,8 @@ void SchedulerImpl::Begin() {
     std::uint32_t number = 0;
     for (const BlockHandle& block : input->blocks) {
       RefBundle::Item item{refs_.Adopt(block.object, block.info.num_bytes), block.info, run.id};
-      item.info.position.path = {number++};
+      // Those of a plan in pieces have their numbers already: some may be missing.
+      if (!plan_.reports_pieces) item.info.position.path = {number++};
       ledger_.Charge(run.id, Place::kOutputQueue, block.info.num_bytes);
       run.stats.output_rows += block.info.num_rows;
       run.stats.output_bytes += block.info.num_bytes;
