@@ -23,7 +23,7 @@ import pytest
 
 import headrace as hr
 
-KILLS = int(os.environ.get("HEADRACE_KILLS", "8"))
+KILLS = int(os.environ.get("HEADRACE_KILLS", "4"))
 SCRIPT = pathlib.Path(__file__).with_name("checkpoint_job.py")
 ROWS = 1200
 PARTS = 240

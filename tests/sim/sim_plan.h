@@ -208,9 +208,8 @@ class PlanMaker {
     OperatorId at;
     if (unions > 0 && rng_.Chance(0.12)) {
       at = Chain(static_cast<int>(Between(rng_, 0, 2)), unions - 1);
-      do {
-        at = Join(at, Chain(static_cast<int>(Between(rng_, 0, 2)), unions - 1));
-      } while (rng_.Chance(0.4));
+      at = Join(at, Chain(static_cast<int>(Between(rng_, 0, 2)), unions - 1));
+      if (rng_.Chance(0.4)) at = Join(at, Root());
     } else if (unions > 0 && rng_.Chance(0.2)) {
       std::vector<OperatorId> inputs;
       for (std::int64_t i = Between(rng_, 1, 3); i > 0; --i) {

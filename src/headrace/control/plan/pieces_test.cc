@@ -51,7 +51,8 @@ TEST(PiecesTest, BundlesEndWithThem) {
   // Two reads and the map above one; behind the union a position has one more part.
   EXPECT_EQ(depths, (std::vector<std::int32_t>{1, 1, 1, 2, 2}));
   EXPECT_TRUE(plan.reports_pieces);
-  for (const OperatorSpec& op : Lowered(Write(Read())).operators) {
+  const PhysicalPlan whole = Lowered(Write(Read()));
+  for (const OperatorSpec& op : whole.operators) {
     EXPECT_EQ(op.As<TaskOperator>()->piece_depth, 0);
   }
 }
