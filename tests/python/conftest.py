@@ -72,6 +72,7 @@ def nothing_left(tmp_path: pathlib.Path) -> Iterator[None]:
     wait_until(lambda: descendants(os.getpid()) <= set(_core.worker_pids()), "other processes")
     wait_until(lambda: len(mapped_segments()) <= pool + 1, "segments of workers that are gone")
     assert list(tmp_path.rglob(".headrace*")) == []
-    assert list(pathlib.Path(tempfile.gettempdir()).glob(f"headrace-spill-{os.getpid()}-*")) == []
+    spilled = pathlib.Path(tempfile.gettempdir()).glob(f"headrace-spill-{os.getpid()}-*/*")
+    assert list(spilled) == []
     rows = headrace.range(7, override_num_blocks=2).map(lambda row: {"x": row["id"]}).take_all()
     assert [row["x"] for row in rows] == list(range(7))

@@ -359,19 +359,20 @@ class Oracle {
   }
 
   // Whether the tasks of `op` may join instead of scattering their rows.
-  bool MayJoin(OperatorId op) const {
+  bool MayJoin(OperatorId op, const Resources& cost) const {
     const OperatorSpec& spec = case_.plan.operators[static_cast<std::size_t>(op.value)];
     const auto* exchange = spec.As<ExchangeOperator>();
     const auto* task = spec.As<TaskOperator>();
     const ProgramPtr program = exchange ? exchange->program : task ? task->program : nullptr;
     return program != nullptr && !program->steps.empty() &&
+           cost.FitsIn(exchange ? exchange->cost : task->cost) &&
            std::holds_alternative<ScatterStep>(program->steps.back());
   }
 
   bool Broadcasts(const ExchangeOperator& exchange, OperatorId left, const Blocks& right) const {
     std::int64_t bytes = 0;
     for (const BlockInfo& info : right) bytes += info.num_bytes;
-    return exchange.broadcast_bytes > 0 && MayJoin(left) &&
+    return exchange.broadcast_bytes > 0 && MayJoin(left, exchange.cost) &&
            bytes <= std::min(exchange.broadcast_bytes, case_.sim.object_store_bytes / 16);
   }
 

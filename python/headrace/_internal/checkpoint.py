@@ -91,6 +91,10 @@ class Checkpoint:
         if "://" in os.fspath(path):
             raise ValueError(f"checkpoint must be a local directory, not {os.fspath(path)!r}")
         self.path = os.path.realpath(os.fspath(path))
+        if type(filesystem) is fs.LocalFileSystem:
+            output = os.path.realpath(directory)
+            if self.path == output or self.path.startswith(output + os.sep):
+                raise ValueError(f"checkpoint must not be in the output directory: {self.path}")
         self._directory = directory
         self._filesystem = filesystem
         self._core_filesystem = None if type(filesystem) is fs.LocalFileSystem else filesystem
@@ -115,6 +119,9 @@ class Checkpoint:
 
     def __enter__(self) -> Checkpoint:
         os.makedirs(self.path, exist_ok=True)
+        names = os.listdir(self.path)
+        if names and "lock" not in names:
+            raise ValueError(f"{self.path} is no checkpoint, and not empty: it has {names[0]!r}")
         with _held_lock:
             if self.path in _held:
                 raise RuntimeError(f"the checkpoint {self.path} is in use by this process")

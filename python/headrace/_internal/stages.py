@@ -26,6 +26,7 @@ _NEEDS_ALL = frozenset(
         "aggregate",
         "join",
         "limit",
+        "mix",
         "random_shuffle",
         "randomize_blocks",
         "repartition",

@@ -113,6 +113,10 @@ Status SplitIntoPieces(PhysicalPlan* plan) {
       return Status::Invalid("a plan with '", op.name, "' cannot be resumed: which rows a limit ",
                              "takes depends on all of its input");
     }
+    if (op.As<MixOperator>() != nullptr) {
+      return Status::Invalid("a plan with '", op.name, "' cannot be resumed: whose turn it is ",
+                             "depends on all that came before");
+    }
     if (op.As<ExchangeOperator>() != nullptr) {
       return Status::Invalid("a plan with '", op.name, "' cannot be resumed: the operator needs ",
                              "all of its input");
@@ -193,6 +197,10 @@ std::vector<std::pair<std::string, std::string>> DescribeOutputs(const PhysicalP
     if (const auto* exchange = op.As<ExchangeOperator>()) Describe(*exchange, &out);
     if (const auto* input = op.As<InputOperator>()) out.U64(input->blocks.size());
     if (const auto* limit = op.As<LimitOperator>()) out.I64(limit->rows);
+    if (const auto* mix = op.As<MixOperator>()) {
+      for (const double weight : mix->weights) out.F64(weight);
+      out.Bool(mix->stop_on_shortest);
+    }
     described.emplace_back(op.name, out.Take());
   }
   return described;

@@ -79,6 +79,7 @@ void ExchangeBlocks::OnInputEnd(int input) {
   ended_[index] = true;
   --inputs_open_;
   if (undecided() && input == 1) Choose();
+  if (!status_.ok()) return;
   if (broadcasts()) {
     if (inputs_open_ == 0) DropAll();
     return;
@@ -90,7 +91,15 @@ void ExchangeBlocks::OnInputEnd(int input) {
 /// Decides whether the right input, which has ended, is a side.
 void ExchangeBlocks::Choose() {
   std::int64_t bytes = 0;
-  for (const Held& held : inputs_[1]) bytes += held.item.info.num_bytes;
+  std::vector<InputInfos> infos(2);
+  for (const Held& held : inputs_[1]) {
+    bytes += held.item.info.num_bytes;
+    infos[1].push_back(&held.item.info);
+  }
+  if (status_ = CheckTypes(infos); !status_.ok()) {
+    choice_ = Choice::kScatter;
+    return DropAll();
+  }
   if (bytes > std::min(spec_.broadcast_bytes, place_.budget_bytes / kSideShare)) {
     choice_ = Choice::kScatter;
     return;

@@ -38,7 +38,8 @@ void SchedulerImpl::FindSideJoins() {
     OperatorRun& join = runs_[index];
     if (join.exchange->broadcast_bytes <= 0) continue;
     OperatorRun& left = run(join.spec->inputs.front());
-    if (!EndsInScatter(left)) continue;
+    // What joins in these tasks must not need more than they have.
+    if (!EndsInScatter(left) || !join.exchange->cost.FitsIn(left.task_cost)) continue;
     left.left_of = static_cast<ExchangeBlocks*>(join.op.get());
     left.left_of->MayBroadcast();
   }

@@ -43,7 +43,13 @@ std::string ParentOf(const std::string& path) {
   return slash == std::string::npos ? "" : path.substr(0, slash);
 }
 
-// Returns what is below `directory`, without temporary files of any run.
+bool IsLink(fs::FileSystem* file_system, const std::string& path) {
+  std::error_code error;
+  return file_system->type_name() == "local" && std::filesystem::is_symlink(path, error);
+}
+
+// Returns what is below `directory`, without temporary files of any run, and without what lies
+// behind links to other directories: that is somebody else's.
 Result<std::vector<fs::FileInfo>> ListBelow(fs::FileSystem* file_system,
                                             const std::string& directory) {
   fs::FileSelector selector;
@@ -53,6 +59,15 @@ Result<std::vector<fs::FileInfo>> ListBelow(fs::FileSystem* file_system,
   ARROW_ASSIGN_OR_RAISE(auto infos, file_system->GetFileInfo(selector));
   std::erase_if(infos, [&](const fs::FileInfo& info) {
     return info.path().find("/.headrace-", ParentOf(directory).size()) != std::string::npos;
+  });
+  std::vector<std::string> links;
+  for (const fs::FileInfo& info : infos) {
+    if (info.IsDirectory() && IsLink(file_system, info.path())) links.push_back(info.path());
+  }
+  std::erase_if(infos, [&](const fs::FileInfo& info) {
+    return std::any_of(links.begin(), links.end(), [&](const std::string& link) {
+      return info.path() == link || info.path().starts_with(link + "/");
+    });
   });
   return infos;
 }
@@ -76,7 +91,7 @@ Status WriteCommit(fs::FileSystem* file_system, const std::string& temporary,
   ARROW_RETURN_NOT_OK(file_system->CreateDir(temporary, /*recursive=*/true));
   const std::string path = temporary + "/" + kCommitName;
   ARROW_ASSIGN_OR_RAISE(auto file, file_system->OpenOutputStream(path + ".new"));
-  ARROW_RETURN_NOT_OK(file->Write(EncodeCommitList(list)));
+  ARROW_RETURN_NOT_OK(file->Write(EncodeCommitList(list, ParentOf(temporary))));
   ARROW_RETURN_NOT_OK(file->Close());
   return file_system->Move(path + ".new", path);
 }
@@ -137,6 +152,15 @@ Status Perform(fs::FileSystem* file_system, const std::string& directory,
     ARROW_RETURN_NOT_OK(RemoveFile(file_system, path));
   }
   if (!list.old_files.empty()) ARROW_RETURN_NOT_OK(RemoveEmpty(file_system, directory));
+  return file_system->DeleteDir(temporary);
+}
+
+// Ends what a dead driver began: as if it had not been, or if all files stand, to the end.
+Status EndCommit(fs::FileSystem* file_system, const std::string& directory,
+                 const std::string& temporary) {
+  ARROW_ASSIGN_OR_RAISE(const auto begun, ReadCommitList(file_system, temporary));
+  if (begun && begun->moved) return Perform(file_system, directory, temporary, *begun);
+  if (begun) ARROW_RETURN_NOT_OK(Undo(file_system, temporary, *begun));
   return file_system->DeleteDir(temporary);
 }
 
@@ -243,17 +267,16 @@ Status RecoverWrites(fs::FileSystem* file_system, const std::string& directory) 
     if (!info.IsDirectory() || !name.starts_with(kTemporaryPrefix)) continue;
     if (!OwnerIsGone(name) && !CheckpointIsGone(file_system, info.path())) continue;
     any = true;
-    ARROW_ASSIGN_OR_RAISE(const auto begun, ReadCommitList(file_system, info.path()));
-    if (begun) {
-      ARROW_RETURN_NOT_OK(Perform(file_system, directory, info.path(), *begun));
-    } else {
-      // Another user's may not be ours to remove; they do no harm.
-      (void)file_system->DeleteDir(info.path());
-    }
+    // What cannot be ended, such as another user's, stays and keeps nobody from writing: readers go
+    // by its list.
+    if (!EndCommit(file_system, directory, info.path()).ok()) continue;
   }
-  if (!any) return Status::OK();
-  ARROW_ASSIGN_OR_RAISE(const auto left, file_system->GetFileInfo(selector));
-  return left.empty() ? file_system->DeleteDir(directory) : Status::OK();
+  // Only an empty directory goes, and only where nothing can come into it meanwhile.
+  if (any && file_system->type_name() == "local" && !IsLink(file_system, directory)) {
+    std::error_code error;
+    std::filesystem::remove(directory, error);
+  }
+  return Status::OK();
 }
 
 }  // namespace headrace

@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "headrace/data/consume/owner.h"
+#include "headrace/data/read/commit_list.h"
 #include "headrace/data/read/listing.h"
 #include "headrace/data/read/record_log.h"
 #include "headrace/data/read/source.h"
@@ -55,6 +56,7 @@ class CommitTest : public ::testing::Test {
     return {"move", dir_ / Temporary(name), dir_ / name};
   }
   void List(const std::string& name, std::vector<LogRecord> records) const {
+    records.push_back({"end"});
     dir_.Write(Temporary(name), EncodeRecordLog(records));
   }
 
@@ -71,8 +73,36 @@ TEST_F(CommitTest, ADriverThatDiedWhileItMovedFiles) {
   List("commit", {Move("a.csv"), Move("b.csv"), {"remove", dir_ / "old.csv"}});
   EXPECT_EQ(Seen(), Texts{"old.csv"});
   ASSERT_TRUE(RecoverWrites(&files_, dir_.path()).ok());
-  EXPECT_EQ(Seen(), (Texts{"a.csv", "b.csv"}));
-  EXPECT_EQ(Standing(), (Texts{"a.csv", "b.csv"}));
+  // As if it had not been: who runs the job again does not get its rows twice.
+  EXPECT_EQ(Seen(), Texts{"old.csv"});
+  EXPECT_EQ(Standing(), Texts{"old.csv"});
+}
+
+TEST_F(CommitTest, AListWithoutItsEndIsNone) {
+  dir_.Write("old.csv", "old");
+  dir_.Write(Temporary("a.csv"), "new");
+  dir_.Write(Temporary("commit"), EncodeRecordLog({Move("a.csv"), {"remove", dir_ / "old.csv"}}));
+  EXPECT_EQ(Seen(), Texts{"old.csv"});
+  ASSERT_TRUE(RecoverWrites(&files_, dir_.path()).ok());
+  EXPECT_EQ(Standing(), Texts{"old.csv"});
+}
+
+TEST_F(CommitTest, AListNamesNothingOutsideOfItsDirectory) {
+  dir_.Write("out/old.csv", "old");
+  dir_.Write("copy/old.csv", "old");
+  CommitList list;
+  list.old_files = {dir_ / "out/old.csv"};
+  dir_.Write("copy/" + Temporary("committed"), EncodeCommitList(list, dir_ / "out"));
+  ASSERT_TRUE(RecoverWrites(&files_, dir_ / "copy").ok());
+  EXPECT_EQ(Standing(), Texts{"out/old.csv"});
+}
+
+TEST_F(CommitTest, WhatLiesBehindALinkIsNotOverwritten) {
+  dir_.Write("else/a.csv", "somebody else's");
+  dir_.Write("out/old.csv", "old");
+  std::filesystem::create_directory_symlink(dir_ / "else", dir_ / "out/link");
+  ASSERT_TRUE(CommitWrite(&files_, dir_ / "out", "run", {}, WriteMode::kOverwrite).ok());
+  EXPECT_EQ(Standing(), Texts{"else/a.csv"});
 }
 
 TEST_F(CommitTest, ADriverThatDiedWhileItRemovedFiles) {

@@ -1,9 +1,11 @@
 #include "headrace/data/consume/owner.h"
 
+#include <signal.h>
 #include <unistd.h>
 
 #include <array>
 #include <cctype>
+#include <cerrno>
 #include <charconv>
 #include <fstream>
 #include <iterator>
@@ -16,7 +18,8 @@ namespace {
 // Field 22 of /proc/pid/stat, in clock ticks since boot.
 constexpr int kStartField = 22;
 
-// Returns when the process started, or nothing if there is none of that number, or a dead one.
+// Returns when the process started, "" for one that is dead but not yet forgotten, or nothing if
+// that cannot be seen.
 std::optional<std::string> StartOf(std::string_view pid) {
   std::ifstream file("/proc/" + std::string(pid) + "/stat");
   const std::string text{std::istreambuf_iterator<char>(file), {}};
@@ -26,7 +29,7 @@ std::optional<std::string> StartOf(std::string_view pid) {
   std::string field;
   for (int number = 3; number <= kStartField; ++number) {
     if (!(fields >> field)) return std::nullopt;
-    if (number == 3 && (field == "Z" || field == "X")) return std::nullopt;
+    if (number == 3 && (field == "Z" || field == "X")) return "";
   }
   return field;
 }
@@ -35,6 +38,9 @@ std::string MakePlace() {
   std::array<char, 256> host{};
   std::string place;
   if (::gethostname(host.data(), host.size() - 1) == 0) place = host.data();
+  std::ifstream machine("/etc/machine-id");  // Names of hosts are often not their own.
+  std::string id;
+  if (machine >> id) place += "_" + id + "_";
   std::array<char, 64> space{};
   if (::readlink("/proc/self/ns/pid", space.data(), space.size() - 1) > 0) place += space.data();
   std::string clean;
@@ -63,7 +69,7 @@ std::string OwnerPlace() {
 
 std::string OwnerTag() {
   const std::string pid = std::to_string(::getpid());
-  return OwnerPlace() + "-" + pid + "-" + StartOf(pid).value_or("0");
+  return OwnerPlace() + "-" + pid + "-" + StartOf(pid).value_or("unknown");
 }
 
 bool OwnerIsGone(std::string_view name) {
@@ -74,8 +80,10 @@ bool OwnerIsGone(std::string_view name) {
   if (pid.empty() || parsed.ec != std::errc{} || parsed.ptr != pid.data() + pid.size()) {
     return false;
   }
-  if (start.empty() || TakeLast(&name) != OwnerPlace()) return false;
-  return StartOf(pid) != start;
+  if (start.empty() || start == "unknown" || TakeLast(&name) != OwnerPlace()) return false;
+  if (::kill(number, 0) != 0 && errno == ESRCH) return true;
+  const auto now = StartOf(pid);  // Another user's may be hidden: then it is taken to live.
+  return now.has_value() && *now != start;
 }
 
 }  // namespace headrace

@@ -12,10 +12,31 @@ namespace headrace {
 
 namespace fs = arrow::fs;
 
-std::string EncodeCommitList(const CommitList& list) {
+namespace {
+
+// Paths below `directory` begin with kBelow, others stay as they are.
+constexpr std::string_view kBelow = "./";
+
+std::string Relative(const std::string& path, const std::string& directory) {
+  if (!path.starts_with(directory + "/")) return path;
+  return std::string(kBelow) + path.substr(directory.size() + 1);
+}
+
+std::string Absolute(const std::string& path, const std::string& directory) {
+  return path.starts_with(kBelow) ? directory + "/" + path.substr(kBelow.size()) : path;
+}
+
+}  // namespace
+
+std::string EncodeCommitList(const CommitList& list, const std::string& directory) {
   std::vector<LogRecord> records;
-  for (const FileMove& move : list.moves) records.push_back({"move", move.from, move.to});
-  for (const std::string& path : list.old_files) records.push_back({"remove", path});
+  for (const FileMove& move : list.moves) {
+    records.push_back({"move", Relative(move.from, directory), Relative(move.to, directory)});
+  }
+  for (const std::string& path : list.old_files) {
+    records.push_back({"remove", Relative(path, directory)});
+  }
+  records.push_back({"end"});
   return EncodeRecordLog(records);
 }
 
@@ -35,15 +56,21 @@ Result<std::optional<CommitList>> ReadCommitList(fs::FileSystem* file_system,
   ARROW_ASSIGN_OR_RAISE(const std::int64_t size, file->GetSize());
   ARROW_ASSIGN_OR_RAISE(auto bytes, file->ReadAt(0, size));
   ARROW_ASSIGN_OR_RAISE(auto contents, ParseRecordLog(bytes->ToString()));
-  for (LogRecord& record : contents.records) {
+  const std::string directory = temporary.substr(0, temporary.rfind('/'));
+  bool ended = false;
+  for (const LogRecord& record : contents.records) {
     if (record.size() == 3 && record[0] == "move") {
-      list.moves.push_back({std::move(record[1]), std::move(record[2])});
+      list.moves.push_back({Absolute(record[1], directory), Absolute(record[2], directory)});
     } else if (record.size() == 2 && record[0] == "remove") {
-      list.old_files.push_back(std::move(record[1]));
+      list.old_files.push_back(Absolute(record[1], directory));
+    } else if (record.size() == 1 && record[0] == "end") {
+      ended = true;
     } else {
       return Status::Invalid("the list of a commit in ", temporary, " is damaged");
     }
   }
+  if (!ended && !list.moved) return std::nullopt;  // The machine stopped before it was written.
+  if (!ended) return Status::Invalid("the list of a commit in ", temporary, " is cut off");
   return list;
 }
 

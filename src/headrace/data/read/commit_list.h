@@ -35,10 +35,12 @@ struct CommitList {
   bool moved = false;                  // All files stand under their names.
 };
 
-/// Returns the bytes of a list.
-std::string EncodeCommitList(const CommitList& list);
+/// Returns the bytes of the list of a commit to `directory`. Paths are written as they stand below
+/// it, so that a list that was copied or moved along with its directory names nothing elsewhere.
+std::string EncodeCommitList(const CommitList& list, const std::string& directory);
 
-/// Returns the list in a temporary directory, or nothing if there is none.
+/// Returns the list in a temporary directory, or nothing if there is none, or only the begin of
+/// one.
 Result<std::optional<CommitList>> ReadCommitList(arrow::fs::FileSystem* file_system,
                                                  const std::string& temporary);
 
