@@ -73,6 +73,6 @@ def nothing_left(tmp_path: pathlib.Path) -> Iterator[None]:
     wait_until(lambda: len(mapped_segments()) <= pool + 1, "segments of workers that are gone")
     assert list(tmp_path.rglob(".headrace*")) == []
     spilled = pathlib.Path(tempfile.gettempdir()).glob(f"headrace-spill-{os.getpid()}-*/*")
-    assert list(spilled) == []
+    assert [path for path in spilled if path.name != "lock"] == []
     rows = headrace.range(7, override_num_blocks=2).map(lambda row: {"x": row["id"]}).take_all()
     assert [row["x"] for row in rows] == list(range(7))
