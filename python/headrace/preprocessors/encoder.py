@@ -142,17 +142,8 @@ class OrdinalEncoder(_Encoder):
         return BatchFormat.ARROW
 
 
-@SerializablePreprocessor(version=1, identifier="headrace.preprocessors.one_hot_encoder")
-class OneHotEncoder(_Encoder):
-    """Makes of each value a list of uint8: 1 at its category's number, else 0.
-
-    A value that was not fitted has zeros only.
-
-    Args:
-        columns: columns of values that can be sorted; a list is one value.
-        max_categories: column → only so many of the most frequent values are categories.
-        output_columns: the results' columns; None: in place.
-    """
+class _CappedEncoder(_Encoder):
+    """An encoder that may keep only the most frequent values of a column as categories."""
 
     def __init__(
         self,
@@ -175,6 +166,19 @@ class OneHotEncoder(_Encoder):
             max_categories=self._max_categories,
             output_columns=self._output_columns,
         )
+
+
+@SerializablePreprocessor(version=1, identifier="headrace.preprocessors.one_hot_encoder")
+class OneHotEncoder(_CappedEncoder):
+    """Makes of each value a list of uint8: 1 at its category's number, else 0.
+
+    A value that was not fitted has zeros only.
+
+    Args:
+        columns: columns of values that can be sorted; a list is one value.
+        max_categories: column → only so many of the most frequent values are categories.
+        output_columns: the results' columns; None: in place.
+    """
 
     def _fit(self, ds: Dataset) -> None:
         self._learn(ds, self._max_categories, False)
@@ -198,7 +202,7 @@ class OneHotEncoder(_Encoder):
 
 
 @SerializablePreprocessor(version=1, identifier="headrace.preprocessors.multi_hot_encoder")
-class MultiHotEncoder(_Encoder):
+class MultiHotEncoder(_CappedEncoder):
     """Makes of each list of values a list of int64: how often each category occurs in it.
 
     A value that is no list counts as a list of it. Values that were not fitted do not count.
@@ -208,28 +212,6 @@ class MultiHotEncoder(_Encoder):
         max_categories: column → only so many of the most frequent values are categories.
         output_columns: the results' columns; None: in place.
     """
-
-    def __init__(
-        self,
-        columns: list[str],
-        *,
-        max_categories: dict[str, int] | None = None,
-        output_columns: list[str] | None = None,
-    ) -> None:
-        super().__init__(columns, output_columns)
-        self._max_categories = max_categories or {}
-
-    @property
-    def max_categories(self) -> dict[str, int]:
-        return self._max_categories
-
-    def __repr__(self) -> str:
-        return described(
-            self,
-            columns=self._columns,
-            max_categories=self._max_categories,
-            output_columns=self._output_columns,
-        )
 
     def _fit(self, ds: Dataset) -> None:
         self._learn(ds, self._max_categories, True)
