@@ -37,8 +37,9 @@ def case_repartition_blocks(ray_data, tmp_path):
 
 
 def case_repartition_keeps_order(ray_data, tmp_path):
-    ray_data.DataContext.get_current().execution_options.preserve_order = True
-    return [_ids(_range(ray_data).repartition(n)) for n in (1, 3, 7)]
+    ds = _range(ray_data)
+    ds.context.execution_options.preserve_order = True
+    return [_ids(ds.repartition(n)) for n in (1, 3, 7)]
 
 
 def case_repartition_of_nothing(ray_data, tmp_path):

@@ -14,19 +14,6 @@ from leftovers import descendants, mapped_segments, wait_until
 headrace = pytest.importorskip("headrace")
 
 
-@pytest.fixture(autouse=True)
-def settings() -> Iterator[object]:
-    """Gives each test settings of its own, and puts back those of the process."""
-    from headrace.context import DataContext
-
-    before = DataContext.get_current()
-    mine = before.copy()
-    mine.enable_progress_bars = False
-    DataContext._set_current(mine)
-    yield mine
-    DataContext._set_current(before)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def engine() -> Iterator[None]:
     """Ends the engine after the last test; no worker process may be left."""
