@@ -160,7 +160,8 @@ tsan: SANITIZERS := thread
 asan tsan: export HEADRACE_SIM_CASES := 300
 asan tsan: $(VENV)/.test system-packages
 	@$(STEP) "configure $@" cmake -S . -B build/$@ $(CMAKE_ARGS) -DCMAKE_BUILD_TYPE=None \
-		-DCMAKE_CXX_FLAGS="-O1" -DHEADRACE_SANITIZE=$(SANITIZERS) -DHEADRACE_EXAMPLES=OFF
+		-DCMAKE_CXX_FLAGS="-O1" -DHEADRACE_SANITIZE=$(SANITIZERS) -DHEADRACE_EXAMPLES=OFF \
+		-DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=10
 	@$(STEP) "build $@" cmake --build build/$@ --parallel $(JOBS)
 	@$(STEP) "ctest $@" ctest --test-dir build/$@ --output-on-failure --parallel $(JOBS)
 

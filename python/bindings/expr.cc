@@ -38,7 +38,7 @@ PyExpr MakeCase(const std::vector<std::pair<PyExpr, PyExpr>>& branches,
   return Make(std::move(node));
 }
 
-std::vector<std::string> ColumnsOf(const PyExpr& self) {
+std::vector<std::string> ColumnsOfExpr(const PyExpr& self) {
   std::vector<std::string> names;
   CollectColumns(self.expr, &names);
   return names;
@@ -76,7 +76,7 @@ void BindExpr(nb::module_& module) {
           "equals",
           [](const PyExpr& self, const PyExpr& other) { return Equals(self.expr, other.expr); },
           nb::arg("other"))
-      .def("columns", &ColumnsOf)
+      .def("columns", &ColumnsOfExpr)
       .def(
           "evaluate",
           [](const PyExpr& self, const std::shared_ptr<arrow::Table>& table) {

@@ -222,7 +222,7 @@ nb::object& InlineRuntime() {
   return *runtime;
 }
 
-std::optional<nb::bytes> PayloadOf(const PyBatch& self) {
+std::optional<nb::bytes> PayloadOfBatch(const PyBatch& self) {
   const auto& payload = self.batch.payload;
   if (payload == nullptr) return std::nullopt;
   return nb::bytes(payload->data(), payload->size());
@@ -261,7 +261,7 @@ void BindWorker(nb::module_& module) {
       .def_prop_ro("rows_of_file",
                    [](const PyBatch& self) { return self.batch.origin.rows_of_file; })
       .def_prop_ro("origin", [](const PyBatch& self) { return DescribeOrigin(self.batch.origin); })
-      .def_prop_ro("payload", &PayloadOf);
+      .def_prop_ro("payload", &PayloadOfBatch);
   nb::class_<PyBatches>(module, "Batches", nb::type_slots(kBatchesSlots))
       .def_prop_ro("task_number", [](const PyBatches& self) { return self.state->task_number; });
   module.def("run_worker", &RunPythonWorker, nb::arg("fd"), nb::arg("runtime"));

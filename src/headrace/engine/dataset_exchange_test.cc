@@ -29,7 +29,7 @@ Numbers Ids(const Dataset& dataset, const std::string& name = "id") {
   return Column(dataset.ToTable(), name);
 }
 
-Numbers Iota(std::int64_t begin, std::int64_t end) {
+Numbers IotaOf(std::int64_t begin, std::int64_t end) {
   Numbers ids(static_cast<std::size_t>(end - begin));
   std::iota(ids.begin(), ids.end(), begin);
   return ids;
@@ -55,7 +55,7 @@ class DatasetExchangeTest : public ::testing::Test {
 
 TEST_F(DatasetExchangeTest, Sorts) {
   const Dataset sorted = Rows(1000).Sort({{"g", true}, {"id"}});
-  Numbers expected = Iota(0, 1000);
+  Numbers expected = IotaOf(0, 1000);
   std::stable_sort(expected.begin(), expected.end(),
                    [](std::int64_t a, std::int64_t b) { return a % 7 > b % 7; });
   EXPECT_EQ(Ids(sorted), expected);
@@ -66,10 +66,10 @@ TEST_F(DatasetExchangeTest, Sorts) {
 TEST_F(DatasetExchangeTest, ShufflesBySeed) {
   const Dataset rows = Rows(1000);
   const Numbers one = Ids(rows.RandomShuffle(1));
-  EXPECT_EQ(Sorted(one), Iota(0, 1000));
+  EXPECT_EQ(Sorted(one), IotaOf(0, 1000));
   EXPECT_EQ(Ids(rows.RandomShuffle(1)), one);
   EXPECT_NE(Ids(rows.RandomShuffle(2)), one);
-  EXPECT_NE(one, Iota(0, 1000));
+  EXPECT_NE(one, IotaOf(0, 1000));
 }
 
 TEST_F(DatasetExchangeTest, EachRunOfAnUnseededShuffleDiffers) {
@@ -81,19 +81,19 @@ TEST_F(DatasetExchangeTest, Repartitions) {
   const auto parts = Rows(100).Repartition({.blocks = 7, .keys = {}}).Materialize();
   ASSERT_TRUE(parts.ok()) << parts.status();
   EXPECT_EQ(parts->plan()->As<logical::InputData>()->blocks.size(), 7u);
-  EXPECT_EQ(Ids(*parts), Iota(0, 100));
+  EXPECT_EQ(Ids(*parts), IotaOf(0, 100));
   const Dataset keyed = Rows(100).Repartition({.blocks = 3, .keys = {"g"}});
-  EXPECT_EQ(Sorted(Ids(keyed)), Iota(0, 100));
+  EXPECT_EQ(Sorted(Ids(keyed)), IotaOf(0, 100));
 }
 
 TEST_F(DatasetExchangeTest, Aggregates) {
   const Dataset folded = Rows(700).Aggregate(
       {"g"}, {{AggregateKind::kCount, "", "rows"}, {AggregateKind::kSum, "id", "sum"}});
   const auto table = folded.Sort({{"g"}}).ToTable();
-  EXPECT_EQ(Column(table, "g"), Iota(0, 7));
+  EXPECT_EQ(Column(table, "g"), IotaOf(0, 7));
   EXPECT_EQ(Column(table, "rows"), Numbers(7, 100));
   EXPECT_EQ(Column(table, "sum").front(), 7 * (99 * 100 / 2));
-  EXPECT_EQ(Sorted(Ids(Rows(700).Unique("g"), "g")), Iota(0, 7));
+  EXPECT_EQ(Sorted(Ids(Rows(700).Unique("g"), "g")), IotaOf(0, 7));
   const Dataset all = Rows(0).Aggregate({}, {{AggregateKind::kCount, "", "rows"}});
   EXPECT_EQ(Ids(all, "rows"), Numbers{0});
 }
@@ -129,8 +129,8 @@ TEST_F(DatasetExchangeTest, Joins) {
 TEST_F(DatasetExchangeTest, Zips) {
   const Dataset other = *Dataset::Range(100, 3);
   const auto table = Rows(100).Zip({other}).ToTable();
-  EXPECT_EQ(Column(table, "id"), Iota(0, 100));
-  EXPECT_EQ(Column(table, "id_1"), Iota(0, 100));
+  EXPECT_EQ(Column(table, "id"), IotaOf(0, 100));
+  EXPECT_EQ(Column(table, "id_1"), IotaOf(0, 100));
   EXPECT_FALSE(Rows(99).Zip({other}).ToTable().ok());
 }
 
@@ -138,20 +138,20 @@ TEST_F(DatasetExchangeTest, Splits) {
   const auto parts = Rows(100).SplitAtIndices({10, 10, 60, 300});
   ASSERT_TRUE(parts.ok()) << parts.status();
   ASSERT_EQ(parts->size(), 5u);
-  EXPECT_EQ(Ids((*parts)[0]), Iota(0, 10));
+  EXPECT_EQ(Ids((*parts)[0]), IotaOf(0, 10));
   EXPECT_EQ(*(*parts)[1].Count(), 0);
-  EXPECT_EQ(Ids((*parts)[2]), Iota(10, 60));
-  EXPECT_EQ(Ids((*parts)[3]), Iota(60, 100));
+  EXPECT_EQ(Ids((*parts)[2]), IotaOf(10, 60));
+  EXPECT_EQ(Ids((*parts)[3]), IotaOf(60, 100));
   EXPECT_FALSE(Rows(9).SplitAtIndices({5, 3}).ok());
   const auto thirds = Rows(100).Split(3);
   ASSERT_TRUE(thirds.ok()) << thirds.status();
-  EXPECT_EQ(Ids((*thirds)[1]), Iota(33, 66));
+  EXPECT_EQ(Ids((*thirds)[1]), IotaOf(33, 66));
   EXPECT_FALSE(Rows(9).Split(0).ok());
 }
 
 TEST_F(DatasetExchangeTest, MovesBlocks) {
   const Dataset moved = Rows(90).RandomizeBlockOrder(5);
-  EXPECT_EQ(Sorted(Ids(moved)), Iota(0, 90));
+  EXPECT_EQ(Sorted(Ids(moved)), IotaOf(0, 90));
   EXPECT_EQ(Ids(moved), Ids(moved));
 }
 

@@ -19,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::int64_t kBudgetBytes = 8 << 20;
-constexpr std::int64_t kRows = 4 << 20;  // Of eight bytes: four times the budget.
+constexpr std::int64_t kSpilledRows = 4 << 20;  // Of eight bytes: four times the budget.
 
 class ExchangeSpillTest : public ::testing::Test {
  protected:
@@ -32,7 +32,7 @@ class ExchangeSpillTest : public ::testing::Test {
     options.spill_directory = directory_;
     session_ = Session::Make(std::move(options)).ValueOrDie();
     logical::Read read;
-    read.source = MakeRangeSource(kRows);
+    read.source = MakeRangeSource(kSpilledRows);
     read.parallelism = 64;
     range_ = LogicalOperator::Make(std::move(read));
   }
@@ -62,7 +62,7 @@ class ExchangeSpillTest : public ::testing::Test {
       }
       execution->backend().Release(object);
     }
-    EXPECT_GT(session_->runtime().store().stats().spilled_bytes_total, kRows * 8 / 2);
+    EXPECT_GT(session_->runtime().store().stats().spilled_bytes_total, kSpilledRows * 8 / 2);
     EXPECT_LT(execution->peak_charged_bytes(), 2 * kBudgetBytes);
   }
 
@@ -72,14 +72,14 @@ class ExchangeSpillTest : public ::testing::Test {
 };
 
 TEST_F(ExchangeSpillTest, Sorts) {
-  std::int64_t expected = kRows;
+  std::int64_t expected = kSpilledRows;
   ForEach(LogicalOperator::Make(logical::Sort{{{"id", true, false}}, {}, -1}, {range_}),
           [&](std::int64_t value) { ASSERT_EQ(value, --expected); });
   EXPECT_EQ(expected, 0);
 }
 
 TEST_F(ExchangeSpillTest, Shuffles) {
-  std::vector<bool> seen(kRows, false);
+  std::vector<bool> seen(kSpilledRows, false);
   std::int64_t rows = 0, in_place = 0;
   ForEach(LogicalOperator::Make(logical::RandomShuffle{5, -1, {}}, {range_}),
           [&](std::int64_t value) {
@@ -87,7 +87,7 @@ TEST_F(ExchangeSpillTest, Shuffles) {
             seen[static_cast<std::size_t>(value)] = true;
             in_place += value == rows++ ? 1 : 0;
           });
-  EXPECT_EQ(rows, kRows);
+  EXPECT_EQ(rows, kSpilledRows);
   EXPECT_LT(in_place, 100);
 }
 
@@ -95,7 +95,7 @@ TEST_F(ExchangeSpillTest, Repartitions) {
   std::int64_t expected = 0;
   ForEach(LogicalOperator::Make(logical::Repartition{16, -1, {}, false, 0}, {range_}),
           [&](std::int64_t value) { ASSERT_EQ(value, expected++); });
-  EXPECT_EQ(expected, kRows);
+  EXPECT_EQ(expected, kSpilledRows);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <thread>
 #include <utility>
 
+#include "headrace/base/overloaded.h"
 #include "headrace/engine/event_recorder.h"
 #include "headrace/engine/piece_tracker.h"
 #include "headrace/runtime/backend.h"
@@ -16,11 +17,6 @@
 
 namespace headrace {
 namespace {
-
-template <class... Fs>
-struct Overloaded : Fs... {
-  using Fs::operator()...;
-};
 
 BackendTraits TraitsOf(const Backend& backend, const ExecutionOptions& options) {
   BackendTraits traits;

@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <utility>
 
+#include "headrace/base/overloaded.h"
+
 namespace headrace {
 namespace {
 
@@ -11,11 +13,6 @@ namespace {
 constexpr std::int64_t kRunProcess = 1;
 constexpr std::int64_t kFirstLaneThread = 1;
 constexpr std::int64_t kFirstActorThread = 1000;
-
-template <class... Fs>
-struct Overloaded : Fs... {
-  using Fs::operator()...;
-};
 
 std::string Quoted(std::string_view text) {
   std::string out = "\"";

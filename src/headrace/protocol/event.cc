@@ -2,6 +2,7 @@
 
 #include <arrow/type.h>
 
+#include "headrace/base/overloaded.h"
 #include "headrace/base/wire.h"
 #include "headrace/protocol/arrow_wire.h"
 #include "headrace/protocol/program.h"
@@ -9,13 +10,6 @@
 
 namespace headrace {
 namespace {
-
-template <class... F>
-struct Overloaded : F... {
-  using F::operator()...;
-};
-template <class... F>
-Overloaded(F...) -> Overloaded<F...>;
 
 // ---- Text.
 

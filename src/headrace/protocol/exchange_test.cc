@@ -9,7 +9,7 @@
 namespace headrace {
 namespace {
 
-TaskProgram SampleProgram() {
+TaskProgram ExchangeProgram() {
   TaskProgram program;
   program.name = "all";
   program.steps = {
@@ -28,19 +28,19 @@ TaskProgram SampleProgram() {
   return program;
 }
 
-std::string Bytes(const TaskProgram& program) {
+std::string ExchangeBytes(const TaskProgram& program) {
   WireWriter out;
   WriteProgram(program, &out);
   return out.Take();
 }
 
 TEST(ExchangeWireTest, EveryStepComesBack) {
-  const std::string bytes = Bytes(SampleProgram());
+  const std::string bytes = ExchangeBytes(ExchangeProgram());
   WireReader in(bytes);
   const auto back = ReadProgram(&in).ValueOrDie();
   ASSERT_TRUE(in.Finish().ok());
   ASSERT_EQ(back->steps.size(), 8U);
-  EXPECT_EQ(Bytes(*back), bytes);
+  EXPECT_EQ(ExchangeBytes(*back), bytes);
   const auto& scatter = std::get<ScatterStep>(back->steps[0]);
   EXPECT_EQ(scatter.keys, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(scatter.buckets, 64);
@@ -59,7 +59,7 @@ TEST(ExchangeWireTest, EveryStepComesBack) {
 }
 
 TEST(ExchangeWireTest, PrefixesAreErrorsAndChangedBytesNeverCrash) {
-  const std::string bytes = Bytes(SampleProgram());
+  const std::string bytes = ExchangeBytes(ExchangeProgram());
   for (std::size_t at = 0; at < bytes.size(); ++at) {
     WireReader cut(std::string_view(bytes).substr(0, at));
     EXPECT_FALSE(ReadProgram(&cut).ok()) << "cut to " << at;

@@ -8,18 +8,12 @@
 #include <algorithm>
 #include <array>
 
+#include "headrace/base/overloaded.h"
 #include "headrace/base/wire.h"
 #include "headrace/protocol/arrow_wire.h"
 
 namespace headrace {
 namespace {
-
-template <class... F>
-struct Overloaded : F... {
-  using F::operator()...;
-};
-template <class... F>
-Overloaded(F...) -> Overloaded<F...>;
 
 bool EqualLists(const std::vector<ExprPtr>& a, const std::vector<ExprPtr>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),

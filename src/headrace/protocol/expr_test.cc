@@ -10,7 +10,7 @@
 namespace headrace {
 namespace {
 
-ExprPtr Col(std::string name) { return MakeExpr(expr::Column{std::move(name)}); }
+ExprPtr ColumnOf(std::string name) { return MakeExpr(expr::Column{std::move(name)}); }
 template <class T>
 ExprPtr Lit(T value) {
   return MakeExpr(expr::Literal{arrow::MakeScalar(value)});
@@ -36,7 +36,7 @@ std::shared_ptr<arrow::Array> Strings(const std::vector<std::string>& values) {
 }
 
 // One expression of every kind and of the types whose encoding differs.
-std::vector<ExprPtr> Samples() {
+std::vector<ExprPtr> SampleExprs() {
   auto point =
       arrow::struct_({arrow::field("x", arrow::int32()), arrow::field("y", arrow::utf8())});
   auto list = std::make_shared<arrow::ListScalar>(Ints({1, 2}));
@@ -45,8 +45,8 @@ std::vector<ExprPtr> Samples() {
                                          Ints({1, 0, 1}), Strings({"red", "blue"}))
           .ValueOrDie();
   return {
-      Col("a"),
-      Col(""),
+      ColumnOf("a"),
+      ColumnOf(""),
       Lit<std::int64_t>(-7),
       Lit(2.5),
       Lit(std::numeric_limits<double>::quiet_NaN()),
@@ -58,15 +58,16 @@ std::vector<ExprPtr> Samples() {
       MakeExpr(expr::Literal{list}),
       MakeExpr(expr::Literal{std::make_shared<arrow::TimestampScalar>(
           17, arrow::timestamp(arrow::TimeUnit::MICRO, "UTC"))}),
-      Fn("add", {Col("a"), Lit<std::int64_t>(1)}),
-      MakeExpr(expr::Call{"round", {Col("a")}, "RoundOptions", std::string("\0\1\2", 3)}),
+      Fn("add", {ColumnOf("a"), Lit<std::int64_t>(1)}),
+      MakeExpr(expr::Call{"round", {ColumnOf("a")}, "RoundOptions", std::string("\0\1\2", 3)}),
       Fn("random", {}),
-      MakeExpr(expr::Cast{Col("a"), arrow::list(arrow::float16()), false}),
-      MakeExpr(expr::IsIn{Col("a"), Ints({1, 2}, true)}),
-      MakeExpr(expr::IsIn{Col("a"), Ints({})}),
-      MakeExpr(expr::IsIn{Col("colour"), dictionary}),
-      MakeExpr(expr::Case{{{Col("p"), Col("a")}, {Col("q"), Lit(1.0)}}, Col("b")}),
-      MakeExpr(expr::Case{{{Col("p"), Col("a")}}, nullptr}),
+      MakeExpr(expr::Cast{ColumnOf("a"), arrow::list(arrow::float16()), false}),
+      MakeExpr(expr::IsIn{ColumnOf("a"), Ints({1, 2}, true)}),
+      MakeExpr(expr::IsIn{ColumnOf("a"), Ints({})}),
+      MakeExpr(expr::IsIn{ColumnOf("colour"), dictionary}),
+      MakeExpr(
+          expr::Case{{{ColumnOf("p"), ColumnOf("a")}, {ColumnOf("q"), Lit(1.0)}}, ColumnOf("b")}),
+      MakeExpr(expr::Case{{{ColumnOf("p"), ColumnOf("a")}}, nullptr}),
   };
 }
 
@@ -77,7 +78,7 @@ std::string Bytes(const ExprPtr& e) {
 }
 
 TEST(ExprTest, EverySampleComesBackAndDiffersFromTheOthers) {
-  const auto samples = Samples();
+  const auto samples = SampleExprs();
   for (std::size_t i = 0; i < samples.size(); ++i) {
     const std::string bytes = Bytes(samples[i]);
     WireReader in(bytes);
@@ -92,7 +93,7 @@ TEST(ExprTest, EverySampleComesBackAndDiffersFromTheOthers) {
 }
 
 TEST(ExprTest, EveryPrefixIsAnError) {
-  for (const ExprPtr& sample : Samples()) {
+  for (const ExprPtr& sample : SampleExprs()) {
     const std::string bytes = Bytes(sample);
     for (std::size_t size = 0; size < bytes.size(); ++size) {
       WireReader in(std::string_view(bytes).substr(0, size));
@@ -105,7 +106,7 @@ TEST(ExprTest, UnknownKindAndMissingPartAreErrors) {
   const std::string unknown = "\x2a";
   WireReader in(unknown);
   EXPECT_FALSE(ReadExpr(&in).ok());
-  const std::string bytes = Bytes(Fn("add", {Col("a"), nullptr}));
+  const std::string bytes = Bytes(Fn("add", {ColumnOf("a"), nullptr}));
   WireReader without(bytes);
   EXPECT_FALSE(ReadExpr(&without).ok());
 }
@@ -117,38 +118,44 @@ TEST(ExprTest, NullIsAValue) {
   ASSERT_TRUE(back.ok());
   EXPECT_EQ(*back, nullptr);
   EXPECT_TRUE(Equals(nullptr, nullptr));
-  EXPECT_FALSE(Equals(nullptr, Col("a")));
+  EXPECT_FALSE(Equals(nullptr, ColumnOf("a")));
 }
 
 TEST(ExprTest, EqualsSeesTypesOptionsAndOrder) {
   EXPECT_FALSE(Equals(Lit<std::int64_t>(1), Lit<std::int32_t>(1)));
-  EXPECT_FALSE(Equals(Fn("add", {Col("a"), Col("b")}), Fn("add", {Col("b"), Col("a")})));
-  EXPECT_FALSE(Equals(Fn("f", {Col("a")}), MakeExpr(expr::Call{"f", {Col("a")}, "O", "x"})));
-  EXPECT_FALSE(Equals(MakeExpr(expr::Cast{Col("a"), arrow::int8(), true}),
-                      MakeExpr(expr::Cast{Col("a"), arrow::int8(), false})));
-  EXPECT_TRUE(Equals(Fn("add", {Col("a"), Col("b")}), Fn("add", {Col("a"), Col("b")})));
+  EXPECT_FALSE(
+      Equals(Fn("add", {ColumnOf("a"), ColumnOf("b")}), Fn("add", {ColumnOf("b"), ColumnOf("a")})));
+  EXPECT_FALSE(
+      Equals(Fn("f", {ColumnOf("a")}), MakeExpr(expr::Call{"f", {ColumnOf("a")}, "O", "x"})));
+  EXPECT_FALSE(Equals(MakeExpr(expr::Cast{ColumnOf("a"), arrow::int8(), true}),
+                      MakeExpr(expr::Cast{ColumnOf("a"), arrow::int8(), false})));
+  EXPECT_TRUE(
+      Equals(Fn("add", {ColumnOf("a"), ColumnOf("b")}), Fn("add", {ColumnOf("a"), ColumnOf("b")})));
 }
 
 TEST(ExprTest, PrintsAsWritten) {
-  auto sum = Fn("greater", {Fn("add", {Col("x"), Lit<std::int64_t>(1)}), Lit<std::int64_t>(2)});
-  auto in = MakeExpr(expr::IsIn{Col("y"), Ints({1, 2})});
+  auto sum =
+      Fn("greater", {Fn("add", {ColumnOf("x"), Lit<std::int64_t>(1)}), Lit<std::int64_t>(2)});
+  auto in = MakeExpr(expr::IsIn{ColumnOf("y"), Ints({1, 2})});
   EXPECT_EQ(ToString(Fn("and_kleene", {sum, in})), "((x + 1) > 2) & is_in(y, [1, 2])");
-  EXPECT_EQ(ToString(Fn("invert", {Fn("is_null", {Col("x")})})), "~is_null(x)");
-  EXPECT_EQ(ToString(Fn("equal", {Col("s"), MakeExpr(expr::Literal{arrow::MakeScalar("it")})})),
-            "s == 'it'");
-  EXPECT_EQ(ToString(MakeExpr(expr::Cast{Col("x"), arrow::int8(), true})), "cast(x, int8)");
-  EXPECT_EQ(ToString(MakeExpr(expr::Case{{{Col("p"), Col("a")}}, nullptr})),
+  EXPECT_EQ(ToString(Fn("invert", {Fn("is_null", {ColumnOf("x")})})), "~is_null(x)");
+  EXPECT_EQ(
+      ToString(Fn("equal", {ColumnOf("s"), MakeExpr(expr::Literal{arrow::MakeScalar("it")})})),
+      "s == 'it'");
+  EXPECT_EQ(ToString(MakeExpr(expr::Cast{ColumnOf("x"), arrow::int8(), true})), "cast(x, int8)");
+  EXPECT_EQ(ToString(MakeExpr(expr::Case{{{ColumnOf("p"), ColumnOf("a")}}, nullptr})),
             "case(when(p, a), otherwise null)");
 }
 
 TEST(ExprTest, CollectsColumnsOnceInOrder) {
   std::vector<std::string> names = {"b"};
-  CollectColumns(Fn("f", {Col("c"), Fn("g", {Col("b"), Col("a")}), Col("c")}), &names);
+  CollectColumns(Fn("f", {ColumnOf("c"), Fn("g", {ColumnOf("b"), ColumnOf("a")}), ColumnOf("c")}),
+                 &names);
   EXPECT_EQ(names, (std::vector<std::string>{"b", "c", "a"}));
 }
 
 TEST(ExprTest, ConjunctionsSplitAndJoin) {
-  auto a = Col("a"), b = Col("b"), c = Col("c");
+  auto a = ColumnOf("a"), b = ColumnOf("b"), c = ColumnOf("c");
   auto terms = SplitConjunction(Fn("and_kleene", {Fn("and_kleene", {a, b}), c}));
   EXPECT_EQ(terms, (std::vector<ExprPtr>{a, b, c}));
   EXPECT_EQ(SplitConjunction(Fn("or_kleene", {a, b})).size(), 1u);
@@ -158,10 +165,11 @@ TEST(ExprTest, ConjunctionsSplitAndJoin) {
 }
 
 TEST(ExprTest, SubstitutionReplacesAllColumnsOrGivesNull) {
-  auto e = Fn("add", {Col("x"), MakeExpr(expr::Case{{{Col("y"), Col("x")}}, nullptr})});
-  auto done = SubstituteColumns(e, {{"x", Col("z")}, {"y", Lit(true)}});
+  auto e =
+      Fn("add", {ColumnOf("x"), MakeExpr(expr::Case{{{ColumnOf("y"), ColumnOf("x")}}, nullptr})});
+  auto done = SubstituteColumns(e, {{"x", ColumnOf("z")}, {"y", Lit(true)}});
   EXPECT_EQ(ToString(done), "z + case(when(true, z), otherwise null)");
-  EXPECT_EQ(SubstituteColumns(e, {{"x", Col("z")}}), nullptr);
+  EXPECT_EQ(SubstituteColumns(e, {{"x", ColumnOf("z")}}), nullptr);
   auto constant = Lit(1.0);
   EXPECT_EQ(SubstituteColumns(constant, {}), constant);
 }

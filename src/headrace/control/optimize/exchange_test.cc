@@ -10,7 +10,7 @@ namespace {
 
 using namespace headrace::testing;  // NOLINT: the short words are meant to be short.
 
-PlanStages Plan(const LogicalPtr& plan) {
+PlanStages PlannedExchange(const LogicalPtr& plan) {
   LoweringContext context;
   context.capacity = {.cpu_milli = 2000};
   return PlanQuery(plan, Optimizer(), &context).ValueOrDie();
@@ -20,12 +20,12 @@ LogicalPtr Other(std::int64_t unit_bytes = 64 << 20) {
   return Read({.name = "Other", .columns = {"a", "x"}, .unit_bytes = unit_bytes});
 }
 
-ExprPtr Over(const std::string& column) { return Gt(Col(column), Lit(1)); }
+ExprPtr AboveOne(const std::string& column) { return Gt(Col(column), Lit(1)); }
 
 TEST(ExchangePlans, Golden) {
   Golden golden("exchange.txt");
   const auto add = [&](const std::string& name, const LogicalPtr& plan) {
-    const PlanStages stages = Plan(plan);
+    const PlanStages stages = PlannedExchange(plan);
     golden.Case(name, {{"logical", Explain(stages.logical)},
                        {"optimized physical", Explain(stages.optimized_physical)}});
   };
@@ -39,7 +39,7 @@ TEST(ExchangePlans, Golden) {
   add("repartition", MapBatches(Repartition(Read(), 5)));
   add("repartition at random", Repartition(Read(), 5, true));
   add("repartition by keys", RepartitionBy(Read(), {"a"}));
-  add("groups folded", Aggregate(Filter(Read(), Over("b")), {"a"}, {Sum("b")}));
+  add("groups folded", Aggregate(Filter(Read(), AboveOne("b")), {"a"}, {Sum("b")}));
   add("all folded", Aggregate(Read(), {}, {Sum("b"), {AggregateKind::kCount, "", "n", true, 0}}));
   add("groups for a function", MapBatches(Group(Read(), {"a"})));
   add("join of large sides", Join(Read({.unit_bytes = 1 << 30}), Other(), "a"));
@@ -75,14 +75,15 @@ TEST(ExchangeRules, Golden) {
   add("a fold that nobody reads",
       Select(Aggregate(Read(), {"a"}, {Sum("b"), Sum("c")}), {"sum(b)"}));
   add("columns through a join", Select(Join(Read(), Other(), "a"), {"b"}));
-  add("a filter through a sort and a shuffle", Filter(Sort(Shuffle(Read()), {{"b"}}), Over("a")));
+  add("a filter through a sort and a shuffle",
+      Filter(Sort(Shuffle(Read()), {{"b"}}), AboveOne("a")));
   add("a filter on a fold's key, and on its result",
-      Filter(Aggregate(Read(), {"a"}, {Sum("b")}), And(Over("a"), Over("sum(b)"))));
+      Filter(Aggregate(Read(), {"a"}, {Sum("b")}), And(AboveOne("a"), AboveOne("sum(b)"))));
   add("a filter on both sides of a join",
-      Filter(Join(Read(), Other(), "a"), And(Over("b"), Over("x"))));
+      Filter(Join(Read(), Other(), "a"), And(AboveOne("b"), AboveOne("x"))));
   add("a filter on the side of an outer join that may be null",
-      Filter(Join(Read(), Other(), "a", JoinKind::kLeftOuter), And(Over("b"), Over("x"))));
-  add("a filter stays above a limit", Filter(Limit(Sort(Read(), {{"a"}}), 5), Over("a")));
+      Filter(Join(Read(), Other(), "a", JoinKind::kLeftOuter), And(AboveOne("b"), AboveOne("x"))));
+  add("a filter stays above a limit", Filter(Limit(Sort(Read(), {{"a"}}), 5), AboveOne("a")));
   add("a shuffle forgets a sort", Shuffle(Sort(Read(), {{"a"}})));
   add("a sort remembers a shuffle", Sort(Shuffle(Read()), {{"a"}}));
   add("a sort forgets bounds", Sort(Repartition(Read(), 5), {{"a"}}));
@@ -126,7 +127,7 @@ TEST(ExchangePlans, BucketsFollowTheBytes) {
 TEST(ExchangePlans, TasksThatCannotRunAreRefused) {
   const auto shuffle = LogicalOperator::Make(
       logical::RandomShuffle{0, -1, {Resources{.gpu_milli = 1000}, std::nullopt}}, {Read()});
-  const PhysicalPlan plan = Plan(shuffle).optimized_physical;
+  const PhysicalPlan plan = PlannedExchange(shuffle).optimized_physical;
   const Status status = CheckFeasible(plan, {.cpu_milli = 2000});
   ASSERT_FALSE(status.ok());
   EXPECT_NE(status.message().find("RandomShuffle cannot run"), std::string::npos);

@@ -12,19 +12,19 @@ namespace {
 
 using namespace headrace::testing;  // NOLINT: the short words are meant to be short.
 
-PhysicalPlan Lowered(const LogicalPtr& plan) {
+PhysicalPlan LoweredPlan(const LogicalPtr& plan) {
   LoweringContext context;
   context.capacity = {.cpu_milli = 2000};
   return Lower(plan, &context).ValueOrDie();
 }
 
 PhysicalPlan Fused(const LogicalPtr& plan) {
-  return MakeOperatorFusion()->Rewrite(Lowered(plan)).ValueOrDie();
+  return MakeOperatorFusion()->Rewrite(LoweredPlan(plan)).ValueOrDie();
 }
 
 // Returns what keeps the last operator of the plan from its input.
 FusionBarrier Barrier(const LogicalPtr& plan) {
-  const PhysicalPlan physical = Lowered(plan);
+  const PhysicalPlan physical = LoweredPlan(plan);
   const OperatorSpec& down = physical.operators.back();
   const OperatorSpec& up = physical.operators[static_cast<std::size_t>(down.inputs.front().value)];
   return FindFusionBarrier(up, down, 1);
@@ -37,7 +37,7 @@ logical::Placement Cost(Resources cost) { return {std::move(cost), std::nullopt}
 TEST(OperatorFusionTest, Golden) {
   Golden golden("operator_fusion.txt");
   const auto add = [&](const std::string& name, const LogicalPtr& plan) {
-    golden.Case(name, {{"before", Explain(Lowered(plan))}, {"after", Explain(Fused(plan))}});
+    golden.Case(name, {{"before", Explain(LoweredPlan(plan))}, {"after", Explain(Fused(plan))}});
   };
   add("read, steps and write are one task",
       Write(MapBatches(With(Filter(Read(), Gt(Col("a"), Lit(1))), "x", Lit(1)), "f", 32)));
@@ -160,7 +160,7 @@ TEST(OperatorFusionTest, Bundles) {
 }
 
 TEST(OperatorFusionTest, OutputOfTwoConsumersStays) {
-  const auto plan = Lowered(MapRows(Read()));
+  const auto plan = LoweredPlan(MapRows(Read()));
   EXPECT_EQ(FindFusionBarrier(plan.operators[0], plan.operators[1], 2), FusionBarrier::kConsumers);
   EXPECT_EQ(ToString(FusionBarrier::kConsumers), "consumers");
 }

@@ -61,7 +61,7 @@ Rows First(std::int64_t count, Rows input) {
   return input;
 }
 
-Rows Project(const std::vector<NamedExpr>& exprs, const Rows& input) {
+Rows ProjectRows(const std::vector<NamedExpr>& exprs, const Rows& input) {
   if (!input) return input;
   std::vector<Row> made;
   for (const Row& row : *input) {
@@ -97,7 +97,7 @@ Rows RowsOf(const logical::Read& read) {
     if (read.columns) {
       std::vector<NamedExpr> exprs;
       for (const std::string& name : *read.columns) exprs.push_back({name, Col(name)});
-      kept = Project(exprs, kept);
+      kept = ProjectRows(exprs, kept);
     }
     Append(kept, &all);
   }
@@ -176,7 +176,7 @@ Rows RowsOf(const LogicalPtr& op) {
   if (const auto* filter = op->As<logical::Filter>()) return Keep(filter->predicate, input);
   if (const auto* limit = op->As<logical::Limit>()) return First(limit->rows, input);
   if (const auto* project = op->As<logical::Project>()) {
-    return Project(ExpandProjection(project->projection, *InferColumns(op->input())), input);
+    return ProjectRows(ExpandProjection(project->projection, *InferColumns(op->input())), input);
   }
   if (const auto* sort = op->As<logical::Sort>()) return Sorted(*sort, input);
   if (const auto* fold = op->As<logical::Aggregate>()) return Folded(*fold, input);

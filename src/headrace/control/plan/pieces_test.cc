@@ -10,7 +10,7 @@ namespace {
 
 using namespace headrace::testing;  // NOLINT: the short words are meant to be short.
 
-PhysicalPlan Lowered(const LogicalPtr& plan, std::uint64_t first_program = 1) {
+PhysicalPlan LoweredPieces(const LogicalPtr& plan, std::uint64_t first_program = 1) {
   LoweringContext context;
   context.capacity = {.cpu_milli = 2000};
   context.next_program_id = first_program;
@@ -18,7 +18,7 @@ PhysicalPlan Lowered(const LogicalPtr& plan, std::uint64_t first_program = 1) {
 }
 
 PhysicalPlan Split(const LogicalPtr& plan) {
-  PhysicalPlan physical = Lowered(plan);
+  PhysicalPlan physical = LoweredPieces(plan);
   EXPECT_TRUE(SplitIntoPieces(&physical).ok());
   return physical;
 }
@@ -51,7 +51,7 @@ TEST(PiecesTest, BundlesEndWithThem) {
   // Two reads and the map above one; behind the union a position has one more part.
   EXPECT_EQ(depths, (std::vector<std::int32_t>{1, 1, 1, 2, 2}));
   EXPECT_TRUE(plan.reports_pieces);
-  const PhysicalPlan whole = Lowered(Write(Read()));
+  const PhysicalPlan whole = LoweredPieces(Write(Read()));
   for (const OperatorSpec& op : whole.operators) {
     EXPECT_EQ(op.As<TaskOperator>()->piece_depth, 0);
   }
@@ -69,7 +69,7 @@ TEST(PiecesTest, WhatIsDoneDoesNotRun) {
 
 TEST(PiecesTest, AreRefusedWhereAnOperatorMixesThem) {
   const auto refused = [](const LogicalPtr& plan, const std::string& told) {
-    PhysicalPlan physical = Lowered(plan);
+    PhysicalPlan physical = LoweredPieces(plan);
     const Status status = SplitIntoPieces(&physical);
     EXPECT_TRUE(status.IsInvalid());
     EXPECT_NE(status.message().find(told), std::string::npos) << status.message();
@@ -84,7 +84,7 @@ TEST(PiecesTest, AreRefusedWhereAnOperatorMixesThem) {
 
 TEST(PiecesTest, DescriptionsAreEqualForEqualOutputs) {
   const auto of = [](const LogicalPtr& plan, std::uint64_t first = 1) {
-    return DescribeOutputs(Lowered(plan, first));
+    return DescribeOutputs(LoweredPieces(plan, first));
   };
   const auto batches = [](std::int64_t rows) { return Write(MapBatches(Read(), "f", rows)); };
   EXPECT_EQ(of(batches(10)), of(batches(10), 77));

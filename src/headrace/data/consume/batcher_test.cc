@@ -28,7 +28,7 @@ std::vector<Block> RunBatcher(BatcherOptions options, const std::vector<Block>& 
   return batches;
 }
 
-std::vector<std::int64_t> Values(const std::vector<Block>& batches) {
+std::vector<std::int64_t> ValuesOf(const std::vector<Block>& batches) {
   std::vector<std::int64_t> values;
   for (const Block& batch : batches) {
     for (std::int64_t row = 0; row < batch.num_rows(); ++row) {
@@ -53,7 +53,7 @@ TEST(Batcher, SlicesAndJoinsToExactSizes) {
   EXPECT_EQ(batches[1].num_rows(), 4);
   EXPECT_EQ(batches[2].num_rows(), 3);
   EXPECT_EQ(batches[1].table()->column(0)->num_chunks(), 1);
-  EXPECT_EQ(Values(batches), Upto(11));
+  EXPECT_EQ(ValuesOf(batches), Upto(11));
 }
 
 TEST(Batcher, SliceOfOneBlockIsNoCopy) {
@@ -89,11 +89,11 @@ TEST(Batcher, ShuffleKeepsAllRowsAndDependsOnSeedOnly) {
   const BatcherOptions options{.batch_rows = 7, .shuffle_min_rows = 50, .shuffle_seed = 3};
   auto first = RunBatcher(options, blocks);
   for (std::size_t i = 0; i + 1 < first.size(); ++i) EXPECT_EQ(first[i].num_rows(), 7);
-  auto values = Values(first);
-  EXPECT_EQ(values, Values(RunBatcher(options, blocks)));
+  auto values = ValuesOf(first);
+  EXPECT_EQ(values, ValuesOf(RunBatcher(options, blocks)));
   BatcherOptions other = options;
   other.shuffle_seed = 4;
-  EXPECT_NE(values, Values(RunBatcher(other, blocks)));
+  EXPECT_NE(values, ValuesOf(RunBatcher(other, blocks)));
   EXPECT_NE(values, Upto(200));
   std::sort(values.begin(), values.end());
   EXPECT_EQ(values, Upto(200));

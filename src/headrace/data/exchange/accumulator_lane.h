@@ -27,6 +27,18 @@ Lane LaneOf(const arrow::DataType& type);
 /// nulls have some value.
 template <class T>
 const T* ReadLane(const arrow::Array& array, std::vector<T>* scratch);
+template <>
+const std::int64_t* ReadLane(const arrow::Array& array, std::vector<std::int64_t>* scratch);
+template <>
+const std::uint64_t* ReadLane(const arrow::Array& array, std::vector<std::uint64_t>* scratch);
+template <>
+const arrow::Decimal128* ReadLane(const arrow::Array& array,
+                                  std::vector<arrow::Decimal128>* scratch);
+template <>
+const arrow::Decimal256* ReadLane(const arrow::Array& array,
+                                  std::vector<arrow::Decimal256>* scratch);
+template <>
+const double* ReadLane(const arrow::Array& array, std::vector<double>* scratch);
 
 /// Returns an array of `type` with these values, which fit. T is of the type's lane. `validity`:
 /// null if all are valid.

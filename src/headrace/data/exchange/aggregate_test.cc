@@ -16,7 +16,7 @@ namespace {
 
 using namespace aggregate_testing;
 
-constexpr AggregateKind kKinds[] = {
+constexpr AggregateKind kAggregateKinds[] = {
     AggregateKind::kCount,     AggregateKind::kSum,           AggregateKind::kMin,
     AggregateKind::kMax,       AggregateKind::kMean,          AggregateKind::kStd,
     AggregateKind::kAbsMax,    AggregateKind::kQuantile,      AggregateKind::kUnique,
@@ -27,7 +27,7 @@ constexpr AggregateKind kKinds[] = {
 std::vector<AggregateSpec> AllOf(const std::string& column,
                                  const std::shared_ptr<arrow::DataType>& type) {
   std::vector<AggregateSpec> specs;
-  for (const AggregateKind kind : kKinds) {
+  for (const AggregateKind kind : kAggregateKinds) {
     for (const bool ignore_nulls : {true, false}) {
       AggregateSpec spec;
       spec.kind = kind;
@@ -275,7 +275,7 @@ TEST_F(AggregateTest, StdOfCloseValuesFarFromZero) {
   Rng rng(7);
   const auto result = FoldInTwo(Cut(table, &rng), step, &rng);
   ASSERT_TRUE(result.ok());
-  EXPECT_NEAR(*Read(**(*result)->column(0)->GetScalar(0)), 0.5, 1e-9);
+  EXPECT_NEAR(*ReadScalar(**(*result)->column(0)->GetScalar(0)), 0.5, 1e-9);
 }
 
 TEST_F(AggregateTest, BlocksOfDifferentTypesAreUnified) {

@@ -119,13 +119,13 @@ inline std::shared_ptr<arrow::Array> MakeColumn(const Values& values,
   return cast(doubles, type);
 }
 
-inline Value Read(const arrow::Scalar& scalar) {
+inline Value ReadScalar(const arrow::Scalar& scalar) {
   if (!scalar.is_valid) return std::nullopt;
   if (arrow::is_base_binary_like(scalar.type->id())) {
     return std::stod(scalar.ToString()) - 500;
   }
   if (scalar.type->id() == arrow::Type::DICTIONARY) {
-    return Read(
+    return ReadScalar(
         *static_cast<const arrow::DictionaryScalar&>(scalar).GetEncodedValue().ValueOrDie());
   }
   if (scalar.type->id() == arrow::Type::BOOL) {
@@ -142,7 +142,7 @@ inline Value Read(const arrow::Scalar& scalar) {
 inline Values ReadColumn(const arrow::ChunkedArray& column) {
   Values values;
   for (std::int64_t i = 0; i < column.length(); ++i) {
-    values.push_back(Read(**column.GetScalar(i)));
+    values.push_back(ReadScalar(**column.GetScalar(i)));
   }
   return values;
 }
@@ -295,7 +295,7 @@ inline void Check(const arrow::Table& table, const AggregateStep& step,
         const auto& list = static_cast<const arrow::ListScalar&>(*scalar);
         got = ReadColumn(arrow::ChunkedArray(list.value));
       } else {
-        got = {Read(*scalar)};
+        got = {ReadScalar(*scalar)};
       }
       const Values expected = Expect(spec, rows);
       const bool same = std::equal(got.begin(), got.end(), expected.begin(), expected.end(), Same);

@@ -63,7 +63,7 @@ std::string Text(const arrow::ChunkedArray& column, std::int64_t row) {
   return scalar->ToString();
 }
 
-std::vector<Row> RowsOf(const arrow::Table& table) {
+std::vector<Row> CellsOf(const arrow::Table& table) {
   std::vector<Row> rows;
   for (std::int64_t i = 0; i < table.num_rows(); ++i) {
     Row row;
@@ -154,9 +154,9 @@ std::shared_ptr<arrow::Array> RandomColumn(const TypePtr& type, std::int64_t row
   return cast(array, type);
 }
 
-constexpr JoinKind kKinds[] = {JoinKind::kInner,     JoinKind::kLeftOuter, JoinKind::kRightOuter,
-                               JoinKind::kFullOuter, JoinKind::kLeftSemi,  JoinKind::kRightSemi,
-                               JoinKind::kLeftAnti,  JoinKind::kRightAnti};
+constexpr JoinKind kJoinKinds[] = {
+    JoinKind::kInner,    JoinKind::kLeftOuter, JoinKind::kRightOuter, JoinKind::kFullOuter,
+    JoinKind::kLeftSemi, JoinKind::kRightSemi, JoinKind::kLeftAnti,   JoinKind::kRightAnti};
 
 class JoinTest : public ::testing::Test {
  protected:
@@ -196,7 +196,7 @@ TEST_F(JoinTest, EveryKindMatchesTheOracle) {
           {RandomColumn(right_type, right_rows, keys, &rng),
            RandomColumn(arrow::utf8(), right_rows, 2, &rng),
            RandomColumn(arrow::float64(), right_rows, 1000, &rng)});
-      for (const JoinKind kind : kKinds) {
+      for (const JoinKind kind : kJoinKinds) {
         JoinStep step{kind, {"a"}, {"b"}, "_l", "_r"};
         if (round % 3 == 0) {
           step.left_keys.push_back("c");
@@ -209,7 +209,7 @@ TEST_F(JoinTest, EveryKindMatchesTheOracle) {
         ASSERT_FALSE(outputs->empty());
         const auto joined = *arrow::ConcatenateTables(*outputs);
         ASSERT_TRUE(joined->schema()->Equals(**schema)) << joined->schema()->ToString();
-        ASSERT_EQ(RowsOf(*joined), Expect(*left, *right, step))
+        ASSERT_EQ(CellsOf(*joined), Expect(*left, *right, step))
             << "kind " << static_cast<int>(kind) << ", keys " << left_type->ToString() << " and "
             << right_type->ToString() << ", round " << round;
       }
@@ -245,7 +245,7 @@ TEST_F(JoinTest, ASideWithoutBlocksIsOneWithoutRows) {
   const auto table = arrow::Table::Make(
       arrow::schema({arrow::field("k", arrow::int64()), arrow::field("x", arrow::int64())}),
       {RandomColumn(arrow::int64(), 20, 5, &rng), RandomColumn(arrow::int64(), 20, 5, &rng)});
-  for (const JoinKind kind : kKinds) {
+  for (const JoinKind kind : kJoinKinds) {
     const JoinStep step{kind, {"k"}, {"k"}, "_l", "_r"};
     const auto count = [&](std::vector<TablePtr> left, std::vector<TablePtr> right) {
       const auto outputs = JoinAll(std::move(left), std::move(right), step);
@@ -277,13 +277,13 @@ TEST_F(JoinTest, LeftBlocksMayDifferInTheTypeOfTheKey) {
       {*arrow::Concatenate(
           {(*arrow::compute::Cast(left[0]->column(0)->chunk(0), arrow::int64())).make_array(),
            left[1]->column(0)->chunk(0)})});
-  for (const JoinKind kind : kKinds) {
+  for (const JoinKind kind : kJoinKinds) {
     const JoinStep step{kind, {"k"}, {"k"}, "", ""};
     const auto outputs = JoinAll(left, {right}, step);
     ASSERT_TRUE(outputs.ok()) << outputs.status();
     std::vector<Row> rows;
     for (const auto& output : *outputs) {
-      for (Row& row : RowsOf(*output)) rows.push_back(std::move(row));
+      for (Row& row : CellsOf(*output)) rows.push_back(std::move(row));
     }
     EXPECT_EQ(rows, Expect(*whole, *right, step)) << static_cast<int>(kind);
   }

@@ -49,7 +49,7 @@ std::uint64_t Load(const char* bytes) {
   return value;
 }
 
-std::uint64_t HashBytes(std::string_view text) {
+std::uint64_t HashText(std::string_view text) {
   const char* at = text.data();
   std::size_t left = text.size();
   std::uint64_t hash = left * kThird;
@@ -188,7 +188,7 @@ void AddTimes(const arrow::Array& array, std::int64_t unit, Sink* sink) {
 template <class Array>
 void AddText(const arrow::Array& array, Sink* sink) {
   const auto& text = static_cast<const Array&>(array);
-  sink->Add(array, [&text](std::int64_t i) { return HashBytes(text.GetView(i)); });
+  sink->Add(array, [&text](std::int64_t i) { return HashText(text.GetView(i)); });
 }
 
 Status AddChunk(const std::shared_ptr<arrow::Array>& array, arrow::MemoryPool* pool, Sink* sink);
@@ -225,7 +225,7 @@ Status AddStructs(const arrow::StructArray& array, arrow::MemoryPool* pool, Sink
   std::vector<std::uint64_t> values;
   for (int i = 0; i < array.num_fields(); ++i) {
     ARROW_RETURN_NOT_OK(HashValues(array.field(i), pool, &values));
-    const std::uint64_t name = HashBytes(array.struct_type()->field(i)->name());
+    const std::uint64_t name = HashText(array.struct_type()->field(i)->name());
     for (std::size_t row = 0; row < sums.size(); ++row) {
       if (values[row] != kNullHash) sums[row] += Fold(values[row] ^ kThird, name ^ kSecond);
     }

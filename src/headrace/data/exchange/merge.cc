@@ -23,7 +23,7 @@ namespace {
 constexpr std::int64_t kWindowRows = 64 << 10;
 constexpr std::int64_t kWindowBytes = 4 << 20;
 // Windows are joined, without a copy, to batches of about so many bytes.
-constexpr std::int64_t kBatchBytes = 8 << 20;
+constexpr std::int64_t kMergedBatchBytes = 8 << 20;
 
 // Merges by windows: all rows up to some row of some run are cut off from all runs, and sorted as
 // they follow each other, by run. That is faster than comparing row by row, for short keys by far,
@@ -46,7 +46,7 @@ class MergeStream : public BatchStream {
     }
     std::vector<Block> windows;
     std::int64_t bytes = 0;
-    while (rows_left_ > 0 && bytes < kBatchBytes) {
+    while (rows_left_ > 0 && bytes < kMergedBatchBytes) {
       ARROW_RETURN_NOT_OK(CheckCancelled(context_));
       ARROW_ASSIGN_OR_RAISE(auto window, NextWindow());
       if (!window) break;

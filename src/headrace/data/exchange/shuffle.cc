@@ -11,7 +11,7 @@ namespace headrace {
 
 namespace {
 
-constexpr std::int64_t kBatchBytes = 32 << 20;
+constexpr std::int64_t kGatheredBatchBytes = 32 << 20;
 
 class ShuffleStream : public BatchStream {
  public:
@@ -42,7 +42,7 @@ class ShuffleStream : public BatchStream {
     if (!all) return Status::OK();
     origin_ = std::move(all->origin);
     ARROW_ASSIGN_OR_RAISE(gatherer_, RowGatherer::Make(std::move(all->table), context_.pool));
-    batch_rows_ = static_cast<std::size_t>(RowsOfBytes(*gatherer_->table(), kBatchBytes));
+    batch_rows_ = static_cast<std::size_t>(RowsOfBytes(*gatherer_->table(), kGatheredBatchBytes));
     rows_.resize(static_cast<std::size_t>(gatherer_->table()->num_rows()));
     for (std::uint32_t row = 0; row < rows_.size(); ++row) {
       const auto chosen = static_cast<std::size_t>(rng_.Below(std::uint64_t{row} + 1));

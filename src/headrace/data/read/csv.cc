@@ -33,7 +33,7 @@ namespace csv = arrow::csv;
 
 namespace {
 
-constexpr std::int64_t kBlockBytes = 4 << 20;
+constexpr std::int64_t kCsvBlockBytes = 4 << 20;
 
 // One-character options: unset keeps the default, False or "" turns the feature off.
 Status SetCharacter(const OptionMap& options, const char* name, char* character, bool* enabled) {
@@ -63,7 +63,7 @@ Result<csv::ParseOptions> MakeParseOptions(const OptionMap& options) {
 csv::ReadOptions MakeReadOptions(const OptionMap& options) {
   auto read = csv::ReadOptions::Defaults();
   read.use_threads = false;
-  const std::int64_t block = GetInt(options, "block_size", kBlockBytes);
+  const std::int64_t block = GetInt(options, "block_size", kCsvBlockBytes);
   read.block_size = static_cast<std::int32_t>(
       std::clamp<std::int64_t>(block, 1, std::numeric_limits<std::int32_t>::max()));
   read.skip_rows = static_cast<std::int32_t>(GetInt(options, "skip_rows", 0));

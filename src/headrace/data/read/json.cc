@@ -31,7 +31,7 @@ namespace json = arrow::json;
 
 namespace {
 
-constexpr std::int64_t kBlockBytes = 8 << 20;
+constexpr std::int64_t kJsonBlockBytes = 8 << 20;
 // The first piece shows the layout. Pieces then grow to the size of blocks, so that a small file
 // costs little memory.
 constexpr std::int64_t kHeadBytes = 64 << 10;
@@ -160,7 +160,7 @@ class JsonReaderImpl : public Reader {
     }
     ARROW_ASSIGN_OR_RAISE(auto input, OpenStream(*step.source, unit.path, context));
     const std::int64_t block =
-        std::max<std::int64_t>(1, GetInt(step.source->options, "block_size", kBlockBytes));
+        std::max<std::int64_t>(1, GetInt(step.source->options, "block_size", kJsonBlockBytes));
     return std::make_unique<JsonStream>(std::move(input), std::move(options), block);
   }
 };

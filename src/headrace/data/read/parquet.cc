@@ -18,14 +18,14 @@
 
 // Parquet. A unit is a range of row groups of one file.
 //
-// Options: batch_size (rows a batch; default: about kBatchBytes), pre_buffer (read whole column
-// ranges ahead on the I/O pool; default: for remote file systems).
+// Options: batch_size (rows a batch; default: about kParquetBatchBytes), pre_buffer (read whole
+// column ranges ahead on the I/O pool; default: for remote file systems).
 
 namespace headrace {
 
 namespace {
 
-constexpr std::int64_t kBatchBytes = 4 << 20;
+constexpr std::int64_t kParquetBatchBytes = 4 << 20;
 
 void CollectLeaves(const parquet::arrow::SchemaField& field, std::vector<int>* leaves) {
   if (field.is_leaf()) leaves->push_back(field.column_index);
@@ -103,7 +103,7 @@ std::int64_t BatchRows(const ReadStep& step, const parquet::FileMetaData& metada
     }
     const std::int64_t row_bytes =
         std::max<std::int64_t>(8, bytes / std::max<std::int64_t>(1, total));
-    rows = std::clamp<std::int64_t>(kBatchBytes / row_bytes, 16, 256 << 10);
+    rows = std::clamp<std::int64_t>(kParquetBatchBytes / row_bytes, 16, 256 << 10);
   }
   if (step.row_limit > 0 && !step.filter) rows = std::min(rows, step.row_limit);
   return rows;

@@ -15,7 +15,7 @@ namespace headrace {
 
 namespace {
 
-constexpr std::int64_t kBatchBytes = 1 << 20;
+constexpr std::int64_t kRangeBatchBytes = 1 << 20;
 constexpr std::int64_t kMinUnits = 1000;
 constexpr std::int64_t kUnitBytes = 1 << 20;
 
@@ -99,7 +99,7 @@ class RangeReaderImpl : public Reader {
     const bool count_only = step.columns && step.columns->empty() && !step.filter;
     const std::int64_t row_bytes = ElementsOf(*step.source->schema) * 8;
     std::int64_t batch_rows =
-        std::max<std::int64_t>(1, kBatchBytes / std::max<std::int64_t>(1, row_bytes));
+        std::max<std::int64_t>(1, kRangeBatchBytes / std::max<std::int64_t>(1, row_bytes));
     if (step.row_limit >= 0 && !step.filter) {
       batch_rows = std::clamp<std::int64_t>(step.row_limit, 1, batch_rows);
     }

@@ -19,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-class ObjectStoreTest : public testing::Test {
+class ObjectStoreTest : public ::testing::Test {
  protected:
   ObjectStoreTest() {
     std::string pattern = fs::temp_directory_path() / "store-test-XXXXXX";
