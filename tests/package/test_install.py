@@ -57,9 +57,11 @@ def test_installed_files(prefix):
 
 def test_tests_use_the_arrow_of_the_package():
     """The C++ tests find Arrow in the environment of the tests: it must be the pinned one."""
-    pinned = re.findall(r'"(pyarrow==[^"]+)"', (ROOT / "pyproject.toml").read_text())
-    assert len(set(pinned)) == 1
-    assert pinned[0] in (ROOT / "tools" / "requirements" / "test.txt").read_text()
+    pin = re.compile(r"""pyarrow==([\d.*]+); python_version (>=|<) ["']([\d.]+)["']""")
+    of_tests = pin.findall((ROOT / "tools" / "requirements" / "test.txt").read_text())
+    of_package = pin.findall((ROOT / "pyproject.toml").read_text())
+    assert len(of_tests) == 2
+    assert of_package == of_tests * 2, "to build, and to run"
 
 
 def test_other_major_version_of_arrow_is_refused(prefix, tmp_path):
