@@ -150,8 +150,11 @@ class PlanMaker {
     switch (rng_.Below(5)) {
       case 0:
         exchange = ExchangeOf(ExchangeKind::kRows, {});
-        (rng_.Chance(0.5) ? exchange.partitions : exchange.rows_per_partition) =
-            Between(rng_, 1, 20);
+        exchange.partitions = Between(rng_, 1, 20);
+        if (rng_.Chance(0.5)) {
+          exchange.kind = ExchangeKind::kRowBatches;
+          exchange.rows_per_partition = std::exchange(exchange.partitions, -1);
+        }
         break;
       case 1: {
         const auto buckets = static_cast<std::int32_t>(Between(rng_, 1, 40));
@@ -408,6 +411,16 @@ class Oracle {
     }
     if (exchange.kind == ExchangeKind::kPermuted) return Permuted(exchange.seed, in.front());
     if (all.empty() && exchange.kind != ExchangeKind::kGathered) return out;
+    if (exchange.kind == ExchangeKind::kRowBatches) {
+      std::int64_t left = 0;
+      for (const BlockInfo* info : all) left += info->num_rows;
+      for (std::uint32_t task = 0; left > 0 || task == 0; ++task) {
+        const std::int64_t rows = std::min(left, exchange.rows_per_partition);
+        RunTask(op, *last, {task}, rows, &out);
+        left -= rows;
+      }
+      return out;
+    }
     const ExchangePlace place{std::max<std::int64_t>(1, case_.sim.capacity.cpu_milli / 1000),
                               case_.sim.object_store_bytes};
     const auto plan = *MakeExchangePlan(exchange, std::move(infos), place);

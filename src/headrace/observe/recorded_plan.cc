@@ -167,7 +167,7 @@ Result<Kind> ReadTask(WireReader* in) {
 Result<Kind> ReadExchange(WireReader* in) {
   ExchangeOperator exchange;
   const std::uint8_t kind = in->U8();
-  if (kind > static_cast<std::uint8_t>(ExchangeKind::kPermuted)) {
+  if (kind > static_cast<std::uint8_t>(ExchangeKind::kRowBatches)) {
     return Status::Invalid("the plan has an exchange of unknown kind ", static_cast<int>(kind));
   }
   exchange.kind = static_cast<ExchangeKind>(kind);

@@ -31,7 +31,7 @@ bool IsSorted(const OperatorSpec& op) {
   const auto* exchange = op.As<ExchangeOperator>();
   if (exchange == nullptr) return false;
   return exchange->kind == ExchangeKind::kRuns || exchange->kind == ExchangeKind::kRows ||
-         exchange->kind == ExchangeKind::kPermuted;
+         exchange->kind == ExchangeKind::kRowBatches || exchange->kind == ExchangeKind::kPermuted;
 }
 
 // Returns true if only tasks stand between `id` and a limit or something sorted.
@@ -70,13 +70,10 @@ void DeriveOrder(bool preserve_order, PhysicalPlan* plan) {
   }
   // Consumers come after what they consume, so one walk back carries every need to the sources.
   for (auto op = plan->operators.rbegin(); op != plan->operators.rend(); ++op) {
-    // An exchange puts its input in order by itself.
+    // An exchange puts in order by itself what it gathers.
     if (const auto* exchange = op->As<ExchangeOperator>()) {
-      const bool streams =
-          exchange->kind == ExchangeKind::kBroadcast || exchange->broadcast_bytes > 0;
-      if (!streams || !op->keep_order) continue;
-      const auto streamed = static_cast<std::size_t>(1 - exchange->small_input);
-      At(plan, op->inputs[streamed]).keep_order = true;
+      const auto streamed = StreamedInput(*exchange);
+      if (streamed && op->keep_order) At(plan, op->inputs[*streamed]).keep_order = true;
       continue;
     }
     const auto* task = op->As<TaskOperator>();

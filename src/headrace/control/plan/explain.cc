@@ -183,8 +183,8 @@ std::string TextOf(const Compute& compute) {
 }
 
 std::string_view TextOf(ExchangeKind kind) {
-  constexpr std::string_view kNames[] = {"buckets",   "runs",     "rows",    "aligned",
-                                         "broadcast", "gathered", "permuted"};
+  constexpr std::string_view kNames[] = {"buckets",   "runs",     "rows",     "aligned",
+                                         "broadcast", "gathered", "permuted", "row batches"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 

@@ -92,7 +92,8 @@ struct Planner {
     parts.exchange.rows_per_partition = repartition.rows_per_block;
     parts.reduce.emplace();
     if (!repartition.shuffle && repartition.keys.empty()) {
-      parts.exchange.kind = ExchangeKind::kRows;
+      parts.exchange.kind =
+          repartition.rows_per_block > 0 ? ExchangeKind::kRowBatches : ExchangeKind::kRows;
       parts.map_sides = {{}};
       return parts;
     }

@@ -2,6 +2,12 @@
 
 namespace headrace {
 
+std::optional<std::size_t> StreamedInput(const ExchangeOperator& exchange) {
+  if (exchange.kind == ExchangeKind::kRowBatches) return 0;
+  const bool joins = exchange.kind == ExchangeKind::kBroadcast || exchange.broadcast_bytes > 0;
+  return joins ? std::optional<std::size_t>(1 - exchange.small_input) : std::nullopt;
+}
+
 Status CheckFeasible(const PhysicalPlan& plan, const Resources& total) {
   for (const OperatorSpec& op : plan.operators) {
     if (const auto* exchange = op.As<ExchangeOperator>()) {

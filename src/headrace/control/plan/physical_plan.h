@@ -75,20 +75,21 @@ struct MixOperator {
 
 /// How an exchange shares its input blocks out.
 enum class ExchangeKind : std::uint8_t {
-  kBuckets,    // Scattered blocks: neighbouring buckets make one partition.
-  kRuns,       // Sorted runs: ranges of keys.
-  kRows,       // Ranges of rows, in order of position.
-  kAligned,    // Blocks of input 0, each with the rows of the other inputs that stand beside it.
-  kBroadcast,  // Blocks of one input as they come, each with all of the other, `small_input`.
-  kGathered,   // One task with everything.
-  kPermuted,   // No tasks: the blocks themselves, in random order.
+  kBuckets,     // Scattered blocks: neighbouring buckets make one partition.
+  kRuns,        // Sorted runs: ranges of keys.
+  kRows,        // Ranges of rows, in order of position.
+  kAligned,     // Blocks of input 0, each with the rows of the other inputs that stand beside it.
+  kBroadcast,   // Blocks of one input as they come, each with all of the other, `small_input`.
+  kGathered,    // One task with everything.
+  kPermuted,    // No tasks: the blocks themselves, in random order.
+  kRowBatches,  // Ranges of `rows_per_partition` rows in order, each as soon as its rows are there.
 };
 
-/// Takes all blocks of its inputs; when these have ended, runs one task of `program` for each
-/// partition, over row ranges of the blocks. Positions begin anew: a task's is its partition's
-/// number (but with kBroadcast that of its block). Blocks are held until the last task that reads
-/// them has ended. A partition without rows reads none, of each input's first block, for its
-/// schema.
+/// Takes all blocks of its inputs; when these have ended (but with kBroadcast and kRowBatches),
+/// runs one task of `program` for each partition, over row ranges of the blocks. Positions begin
+/// anew: a task's is its partition's number (but with kBroadcast that of its block). Blocks are
+/// held until the last task that reads them has ended. A partition without rows reads none, of each
+/// input's first block, for its schema.
 ///
 /// A kBuckets join with `broadcast_bytes` looks at its right input first: the tasks that make the
 /// left one wait. If the right one turns out to have no more bytes than that, it goes to each of
@@ -102,7 +103,7 @@ struct ExchangeOperator {
   ExchangeKind kind = ExchangeKind::kRows;
   ProgramPtr program;  // Null: kPermuted.
   std::int64_t partitions = -1;
-  std::int64_t rows_per_partition = -1;  // kRows: instead.
+  std::int64_t rows_per_partition = -1;  // kRowBatches.
   std::int64_t target_partition_bytes = 128 << 20;
   std::vector<std::string> boundaries;  // kRuns: encoded keys that part them. Empty: chosen.
   std::uint64_t seed = 0;               // kPermuted.
@@ -111,6 +112,9 @@ struct ExchangeOperator {
   Resources cost{.cpu_milli = 1000};
   std::int32_t max_attempts = 4;
 };
+
+/// Returns the number of the input that the exchange takes as it comes, and does not gather.
+std::optional<std::size_t> StreamedInput(const ExchangeOperator& exchange);
 
 struct OperatorSpec {
   std::string name;

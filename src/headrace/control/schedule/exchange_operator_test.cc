@@ -202,6 +202,50 @@ TEST(ExchangeBlocks, AFullDiskEndsTheRun) {
   EXPECT_NE(text.find("finish failed system: no space left"), std::string::npos) << text;
 }
 
+PhysicalPlan BatchesOf(std::int64_t rows, OperatorSpec input) {
+  PhysicalPlan plan{{std::move(input), Exchange(ExchangeKind::kRowBatches, {OperatorId{0}})}};
+  std::get<ExchangeOperator>(plan.operators[1].kind).rows_per_partition = rows;
+  return plan;
+}
+
+TEST(RowBatches, ABatchStartsAsSoonAsItsRowsAreThere) {
+  TestRun run(BatchesOf(4, Source("read", 3)));
+  run.Actions();
+  run(event::OutputWanted{0, 10});
+  run.Yield(Of(0, 0), 1, 3);
+  std::string text = Joined(run.End(Of(0, 0)));
+  EXPECT_EQ(text.find("start 1#"), std::string::npos) << text;
+  text = Joined(run.Yield(Of(0, 1), 2, 6));
+  EXPECT_NE(text.find("start 1#0 X inputs [o1[0,3) o2[0,1)] at 0"), std::string::npos) << text;
+  text += Joined(run.End(Of(1, 0)));
+  EXPECT_NE(text.find("start 1#1 X inputs [o2[1,5)] at 1"), std::string::npos) << text;
+  EXPECT_NE(text.find("release [o1]"), std::string::npos) << text;
+  run.End(Of(1, 1));
+  // The second block has a row that no task has.
+  run.End(Of(0, 1));
+  text = Joined(run.End(Of(0, 2)));
+  EXPECT_NE(text.find("start 1#2 X inputs [o2[5,6)] at 2"), std::string::npos) << text;
+  EXPECT_EQ(Joined(run.End(Of(1, 2))), "release [o2]\nfinish\n");
+}
+
+TEST(RowBatches, InputWithoutRowsMakesOneTaskForItsSchema) {
+  TestRun run(BatchesOf(4, Existing({1, 2}, 0)));
+  const std::string text = Joined(run.Actions());
+  EXPECT_NE(text.find("start 1#0 X inputs [o1[0,0)] at 0"), std::string::npos) << text;
+  EXPECT_EQ(Joined(run.End(Of(1, 0))), "release [o1]\nfinish\n");
+}
+
+TEST(RowBatches, ALostTaskRunsAgainOnTheSameRows) {
+  TestRun run(BatchesOf(2, Existing({1}, 4)));
+  run.Actions();
+  Failure lost;
+  lost.kind = FailureKind::kWorkerLost;
+  EXPECT_EQ(run.End(Of(1, 1)), Lines{});
+  const std::string text = Joined(run(event::TaskEnded{Of(1, 0), lost, {}}));
+  EXPECT_NE(text.find("start 1#0.1 X inputs [o1[0,2)]"), std::string::npos) << text;
+  EXPECT_EQ(Joined(run.End(Of(1, 0, 1))), "release [o1]\nfinish\n");
+}
+
 TEST(ExchangeBlocks, PlansThatMakeNoSenseAreRefused) {
   const BackendTraits traits{{.cpu_milli = 2000}, 1000, true};
   PhysicalPlan one_sided{{Existing({}, 0), Exchange(ExchangeKind::kAligned, {OperatorId{0}})}};

@@ -108,13 +108,6 @@ std::vector<std::int64_t> BoundsByNumber(std::int64_t rows, std::int64_t partiti
   return bounds;
 }
 
-std::vector<std::int64_t> BoundsByRows(std::int64_t rows, std::int64_t each) {
-  std::vector<std::int64_t> bounds{0};
-  while (bounds.back() + each < rows) bounds.push_back(bounds.back() + each);
-  bounds.push_back(rows);
-  return bounds;
-}
-
 // Blocks of the left input, tiny ones together.
 std::vector<std::int64_t> BoundsByBlocks(const InputInfos& blocks) {
   std::vector<std::int64_t> bounds{0};
@@ -160,10 +153,8 @@ Result<std::unique_ptr<ExchangePlan>> MakeExchangePlan(const ExchangeOperator& s
     case ExchangeKind::kGathered:
       return std::make_unique<GatheredPlan>(std::move(inputs));
     case ExchangeKind::kRows: {
-      const std::int64_t rows = RowsOf(inputs.front());
-      auto bounds = spec.rows_per_partition > 0
-                        ? BoundsByRows(rows, spec.rows_per_partition)
-                        : BoundsByNumber(rows, std::max<std::int64_t>(1, spec.partitions));
+      auto bounds =
+          BoundsByNumber(RowsOf(inputs.front()), std::max<std::int64_t>(1, spec.partitions));
       return std::make_unique<RowsPlan>(std::move(inputs), std::move(bounds));
     }
     case ExchangeKind::kAligned:
@@ -174,6 +165,7 @@ Result<std::unique_ptr<ExchangePlan>> MakeExchangePlan(const ExchangeOperator& s
       return MakeRunsPlan(spec, std::move(inputs), place);
     case ExchangeKind::kBroadcast:
     case ExchangeKind::kPermuted:
+    case ExchangeKind::kRowBatches:
       break;
   }
   return Status::Invalid("this kind of exchange has no plan");

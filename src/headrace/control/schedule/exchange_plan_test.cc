@@ -136,15 +136,6 @@ TEST(ExchangePlan, RowsByNumberAndBySize) {
     auto plan = *blocks.Plan(spec);
     EXPECT_EQ(plan->num_tasks(), number);
     ExpectEachOnce(blocks, *plan);
-    spec.partitions = -1;
-    spec.rows_per_partition = number;
-    plan = *blocks.Plan(spec);
-    EXPECT_EQ(plan->num_tasks(), std::max<std::int64_t>(1, (rows + number - 1) / number));
-    ExpectEachOnce(blocks, *plan);
-    for (std::uint32_t task = 0; task + 1 < plan->num_tasks(); ++task) {
-      const ExchangeWork work = plan->WorkOf(task);
-      EXPECT_EQ(RowsOf(work, 0, work.left_parts), number);
-    }
   }
 }
 

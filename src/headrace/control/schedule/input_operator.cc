@@ -1,5 +1,6 @@
 #include "headrace/base/check.h"
 #include "headrace/control/schedule/exchange_operator.h"
+#include "headrace/control/schedule/row_batches.h"
 #include "headrace/control/schedule/stream_operators.h"
 #include "headrace/control/schedule/task_operator.h"
 
@@ -18,6 +19,9 @@ ProposedTask InputBlocks::TakeWork() {
 std::unique_ptr<PhysicalOperator> MakeOperator(const OperatorSpec& spec, bool ordered,
                                                const ExchangePlace& place, Ledger* ledger) {
   if (const auto* exchange = spec.As<ExchangeOperator>()) {
+    if (exchange->kind == ExchangeKind::kRowBatches) {
+      return std::make_unique<RowBatches>(*exchange, ordered, ledger);
+    }
     return std::make_unique<ExchangeBlocks>(*exchange, spec.inputs.size(), ordered, place, ledger);
   }
   if (const auto* task = spec.As<TaskOperator>()) {

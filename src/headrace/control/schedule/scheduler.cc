@@ -47,6 +47,10 @@ Status CheckExchange(const OperatorSpec& spec) {
   if ((exchange->program == nullptr) != (exchange->kind == ExchangeKind::kPermuted)) {
     return Status::Invalid("operator ", spec.name, " has no program, or one too many");
   }
+  if (exchange->kind == ExchangeKind::kRowBatches && exchange->rows_per_partition <= 0) {
+    return Status::Invalid("operator ", spec.name, " makes batches of ",
+                           exchange->rows_per_partition, " rows");
+  }
   if (exchange->broadcast_bytes > 0 && (exchange->kind != ExchangeKind::kBuckets ||
                                         exchange->small_input != 1 || spec.inputs.size() != 2)) {
     return Status::Invalid("operator ", spec.name, " has no right side to broadcast");
@@ -96,17 +100,15 @@ std::vector<bool> OrderedOutputs(const PhysicalPlan& plan) {
     const OperatorSpec& spec = plan.operators[i];
     if (spec.keep_order) ordered[i] = true;
     const auto* task = spec.As<TaskOperator>();
+    const auto* exchange = spec.As<ExchangeOperator>();
     const bool needs_order = ordered[i] || spec.As<LimitOperator>() != nullptr ||
                              spec.As<MixOperator>() != nullptr ||
-                             (task != nullptr && task->min_bundle_rows > 0);
-    const auto* exchange = spec.As<ExchangeOperator>();
+                             (task != nullptr && task->min_bundle_rows > 0) ||
+                             (exchange != nullptr && exchange->kind == ExchangeKind::kRowBatches);
     for (std::size_t number = 0; number < spec.inputs.size() && needs_order; ++number) {
       // An exchange puts in order what it gathers.
-      const bool streams = exchange != nullptr && (exchange->kind == ExchangeKind::kBroadcast ||
-                                                   exchange->broadcast_bytes > 0);
-      const bool gathers = exchange != nullptr &&
-                           (!streams || number == static_cast<std::size_t>(exchange->small_input));
-      if (!gathers) ordered[static_cast<std::size_t>(spec.inputs[number].value)] = true;
+      if (exchange != nullptr && StreamedInput(*exchange) != number) continue;
+      ordered[static_cast<std::size_t>(spec.inputs[number].value)] = true;
     }
   }
   return ordered;

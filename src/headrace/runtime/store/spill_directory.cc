@@ -5,6 +5,7 @@
 #include <arrow/ipc/writer.h>
 #include <arrow/record_batch.h>
 #include <arrow/table.h>
+#include <arrow/util/compression.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -29,6 +30,8 @@ constexpr std::string_view kPrefix = "headrace-spill-";
 constexpr const char* kLock = "lock";
 // A younger directory without a locked file may still be in the making.
 constexpr std::time_t kYoungSeconds = 60;
+// A buffer is compressed where that saves this share of it: what is not can be read in place.
+constexpr double kSavingsMin = 0.2;
 
 // Returns true for "headrace-spill-<pid>-<six characters>".
 bool IsSpillDirectoryName(std::string_view name) {
@@ -56,8 +59,12 @@ void RemoveIfStale(const std::filesystem::path& directory) {
 
 Status WriteFile(const arrow::Table& table, const std::string& path) {
   ARROW_ASSIGN_OR_RAISE(auto file, arrow::io::FileOutputStream::Open(path));
+  arrow::ipc::IpcWriteOptions options = arrow::ipc::IpcWriteOptions::Defaults();
+  ARROW_ASSIGN_OR_RAISE(options.codec, arrow::util::Codec::Create(arrow::Compression::LZ4_FRAME));
+  options.min_space_savings = kSavingsMin;
+  options.use_threads = false;
   // A stream, not a file: only there may the chunks of a column have different dictionaries.
-  ARROW_ASSIGN_OR_RAISE(auto writer, arrow::ipc::MakeStreamWriter(file, table.schema()));
+  ARROW_ASSIGN_OR_RAISE(auto writer, arrow::ipc::MakeStreamWriter(file, table.schema(), options));
   if (table.num_columns() == 0) {
     // A batch writer splits by chunks, of which there are none here.
     ARROW_RETURN_NOT_OK(writer->WriteRecordBatch(
@@ -76,7 +83,9 @@ SpillFile::~SpillFile() { ::unlink(path_.c_str()); }
 Result<std::shared_ptr<arrow::Table>> SpillFile::Read() const {
   ARROW_ASSIGN_OR_RAISE(auto file,
                         arrow::io::MemoryMappedFile::Open(path_, arrow::io::FileMode::READ));
-  ARROW_ASSIGN_OR_RAISE(auto reader, arrow::ipc::RecordBatchStreamReader::Open(file));
+  arrow::ipc::IpcReadOptions options = arrow::ipc::IpcReadOptions::Defaults();
+  options.use_threads = false;
+  ARROW_ASSIGN_OR_RAISE(auto reader, arrow::ipc::RecordBatchStreamReader::Open(file, options));
   std::vector<std::shared_ptr<arrow::RecordBatch>> batches;
   std::int64_t num_rows = 0;
   while (true) {

@@ -22,7 +22,8 @@ class SpillFile {
   SpillFile& operator=(const SpillFile&) = delete;
   ~SpillFile();
 
-  /// Returns the table; its memory is the file's, mapped, and stays valid after the file's removal.
+  /// Returns the table. The memory of what is not compressed is the file's, mapped, and stays
+  /// valid after the file's removal.
   Result<std::shared_ptr<arrow::Table>> Read() const;
   std::int64_t num_bytes() const { return num_bytes_; }
 
@@ -45,7 +46,8 @@ class SpillDirectory {
   /// Removes directories of dead processes from the parent, and nothing that is not surely one.
   void RemoveStale() const;
 
-  /// Writes `table` as an Arrow IPC stream. Errors name the directory; nothing of the file stays.
+  /// Writes `table` as an Arrow IPC stream, by LZ4 what that makes a fifth smaller. Errors name the
+  /// directory; nothing of the file stays.
   Result<std::shared_ptr<SpillFile>> Write(const arrow::Table& table);
 
   const std::string& parent() const { return parent_; }
