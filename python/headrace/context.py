@@ -13,10 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headrace._internal.execution_options import ExecutionOptions, ExecutionResources
 from headrace._internal.policy import BackpressurePolicy
+
+if TYPE_CHECKING:
+    from headrace._internal.dead_letters import DeadLetters
 
 __all__ = [
     "AutoscalingConfig",
@@ -274,6 +277,9 @@ class DataContext:
     # ---- Headrace's own
     #: Times that a task runs whose worker was lost.
     max_task_attempts: int = 4
+    #: What becomes of rows on which a function of map, map_batches, flat_map or filter fails:
+    #: "raise", "skip" or a `DeadLetters`; see `Dataset.map`.
+    on_error: DeadLetters | str = "raise"
     #: Seconds that one rank of a streaming split waits for another before a warning names it.
     streaming_split_warn_after_s: float = 30
     #: Runs everything in the calling thread, so that a debugger stops in the user's function

@@ -264,7 +264,7 @@ class Checkpoint:
         temporary = self._temporary_directory(self._attempts[-1])
         self._filesystem.create_dir(temporary, recursive=True)
         with self._filesystem.open_output_stream(temporary + _OWNER_NAME) as file:
-            file.write(f"{_core.owner_tag().rsplit('-', 2)[0]}\n{self._mark}\n".encode())
+            file.write(_owner_lines(self._mark).encode())
         plan = write(plan, self.run_id, self._attempts[-1])
         names = {tuple(piece) for piece in plan.plan_pieces(make_options(context))}
         self._names = names - self._pieces.keys()
@@ -372,6 +372,15 @@ class Checkpoint:
         self._append([["done"]])
         self.done = True
         self._stage_files().remove()
+
+
+def _owner_lines(mark: str) -> str:
+    """What says that files are of use as long as `mark` stands; see data/consume/commit.h."""
+    lines = [_core.owner_tag().rsplit("-", 2)[0], mark]
+    for folder in pathlib.Path(mark).parents:
+        state = folder.stat()
+        lines.append(f"{state.st_dev}:{state.st_ino}")
+    return "\n".join(lines) + "\n"
 
 
 def _parse(position: str) -> _Position:

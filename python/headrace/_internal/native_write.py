@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from headrace import _core
 from headrace._internal import paths as _paths
-from headrace._internal.run import Run, run_blocks
+from headrace._internal.dead_letters import has_dead_letters
+from headrace._internal.run import Run
 from headrace._internal.savemode import SaveMode
 
 if TYPE_CHECKING:
@@ -67,16 +68,24 @@ class NativeWrite:
         run_id = uuid.uuid4().hex
         temporary = f"{run_id}-{_core.owner_tag()}"
         plan = self._over(plan, placement, run_id, temporary)
+        run = Run(plan, context, title, on_stats, keeps_letters=True)
         try:
-            blocks = run_blocks(plan, context, title=title, on_stats=on_stats)
-            tables = [block.get() for block in blocks]
-            results = pa.concat_tables(tables) if tables else pa.table({})
+            with run:
+                tables = [block.get() for block in run.blocks()]
+            # In one list with the files, so that both stand or neither.
+            tables.append(run.letters.take_for(self._found))
             _core.commit_write(
-                self._core_filesystem, self._directory, temporary, results, self.mode.value
+                self._core_filesystem,
+                self._directory,
+                temporary,
+                pa.concat_tables(tables),
+                self.mode.value,
             )
         except BaseException:
             self._abort(temporary)
+            run.letters.remove()
             raise
+        run.letters.commit()
 
     def resume(
         self,
@@ -90,6 +99,10 @@ class NativeWrite:
         """Begins a write with the checkpoint at `path`, or goes on with the one that was begun."""
         from headrace._internal.checkpoint import Checkpoint
 
+        if has_dead_letters(plan):
+            raise ValueError(
+                "a write with a checkpoint cannot keep dead letters: use on_error='skip'"
+            )
         settings = {
             "path": self._directory,
             "mode": self.mode.value,

@@ -105,6 +105,11 @@ class Execution::Impl {
     return pieces;
   }
 
+  std::vector<std::string> TakeLetters() {
+    std::lock_guard lock(mutex_);
+    return std::exchange(letters_, {});
+  }
+
   std::optional<Failure> failure() const {
     std::lock_guard lock(mutex_);
     return failure_;
@@ -175,6 +180,7 @@ class Execution::Impl {
       for (Event& event : events) {
         if (recorder_ != nullptr) recorder_->Record(now, event);
         if (tracker_ != nullptr) tracker_->On(event);
+        KeepLetters(event);
         {
           std::lock_guard lock(scheduler_mutex_);
           scheduler_->Step(std::move(event), now);
@@ -183,6 +189,13 @@ class Execution::Impl {
       }
       deadline = PerformAll();
     }
+  }
+
+  void KeepLetters(const Event& event) {
+    const auto* ended = std::get_if<event::TaskEnded>(&event);
+    if (ended == nullptr || ended->failure || ended->stats.letters.empty()) return;
+    std::lock_guard lock(mutex_);
+    letters_.insert(letters_.end(), ended->stats.letters.begin(), ended->stats.letters.end());
   }
 
   // Performs every action there is; returns until when to wait for the next event. What an action
@@ -294,6 +307,7 @@ class Execution::Impl {
   std::condition_variable changed_;
   std::deque<BlockHandle> ready_;
   std::deque<EndedPiece> ended_pieces_;
+  std::vector<std::string> letters_;   // Of tasks that ended well; not taken yet.
   bool consumer_waits_ = false;        // And nobody has woken it yet.
   std::int64_t asked_ = 0;             // Blocks that the consumer asked for in all.
   std::int64_t taken_ = 0;             // Of these, taken.
@@ -349,6 +363,8 @@ Result<Execution::Polled> Execution::Poll(Duration timeout, std::int64_t prefetc
 }
 
 void Execution::Stop() { impl_->Stop(); }
+std::vector<std::string> Execution::TakeLetters() { return impl_->TakeLetters(); }
+
 std::vector<Position> Execution::TakeEndedPieces() { return impl_->TakeEndedPieces(); }
 std::optional<Failure> Execution::failure() const { return impl_->failure(); }
 std::vector<OperatorState> Execution::Snapshot() const { return impl_->Snapshot(); }

@@ -45,6 +45,9 @@ class Execution {
   /// has all given. Empty unless the plan reports its pieces; see control/plan/pieces.h.
   std::vector<Position> TakeEndedPieces();
 
+  /// Gives the letters of the tasks that have ended well since the last call; see TaskStats.
+  std::vector<std::string> TakeLetters();
+
   /// Ends the run early. Idempotent. Returns when no task runs; at once in the run's own driver.
   void Stop();
 

@@ -1,0 +1,308 @@
+"""Rows on which a function of the user fails: what is to become of them, and where they are kept.
+
+Workers write dead letters under temporary names and tell the engine, which passes on what tasks
+that ended well told. The driver gives the files their names when the run is over:
+
+    worker  Letters      {directory}/.headrace-{run}/{run}_{operator}_{position}_{part}.parquet
+    driver  RunLetters   {directory}/{run}_{operator}_{position}_{part}.parquet
+
+So a task that runs again has its letters once, and a run that fails has none.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import os
+import pickle
+import posixpath
+import re
+import traceback
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from headrace import _core
+from headrace._internal import convert
+from headrace._internal import paths as _paths
+from headrace._internal.frames import forget_types
+
+logger = logging.getLogger(__name__)
+
+# Letters of a task are written when they have this many bytes, and at its end.
+_PART_BYTES = 16 << 20
+_TRACEBACK_CHARACTERS = 4000
+_MESSAGE_CHARACTERS = 1000
+
+WRITTEN_SCHEMA = pa.schema(
+    [
+        ("path", pa.string()),
+        ("temporary_path", pa.string()),
+        ("num_rows", pa.int64()),
+        ("num_bytes", pa.int64()),
+    ]
+)
+_REASON_SCHEMA = pa.schema(
+    [
+        ("_error_type", pa.string()),
+        ("_error_message", pa.string()),
+        ("_error_traceback", pa.string()),
+        ("_error_operator", pa.string()),
+        ("_error_files", pa.list_(pa.string())),
+        ("_error_first_row", pa.int64()),
+        ("_error_end_row", pa.int64()),
+        ("_error_rows_of_file", pa.bool_()),
+        ("_error_position", pa.string()),
+    ]
+)
+
+
+class DeadLetters:
+    """`on_error=DeadLetters(directory)`: rows on which a function fails are left out of the data
+    and kept in Parquet files of their own.
+
+    A file has the columns of the rows, as the function got them, and:
+        _error_type: the exception's class, such as "ValueError".
+        _error_message: its text, up to 1000 characters.
+        _error_traceback: the last 4000 characters of its traceback.
+        _error_operator: the function's name.
+        _error_files: the files that the row came from; usually one; null: none.
+        _error_first_row, _error_end_row: where the row is: from this row, counted from 0, up to the
+            one before that. They differ by one where that is known; a filter before the function
+            leaves only a range. Null: not known.
+        _error_rows_of_file: true: the rows are counted in the file; false: in the input of the
+            task.
+        _error_position: which task it was: the same in each run of the plan.
+
+    Each run of the data set adds files, when it has ended well. Together with a write to files of
+    the same file system they appear in one step; else just before or after the result.
+
+    Args:
+        path: the directory; made when there is something to write.
+        filesystem: a `pyarrow.fs` or fsspec file system; default: from the path.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, filesystem: Any = None) -> None:
+        from pyarrow import fs
+
+        [self.path], self.filesystem = _paths.resolve([os.fspath(path)], filesystem)
+        self._is_local = type(self.filesystem) is fs.LocalFileSystem
+
+    def __repr__(self) -> str:
+        return f"DeadLetters({self.path!r})"
+
+    @property
+    def core_filesystem(self) -> Any:
+        return None if self._is_local else self.filesystem
+
+
+def pickle_policy(on_error: Any, default: Any) -> bytes:
+    """Returns what `on_error` asks for as a function carries it; b"" for "raise".
+
+    Args:
+        on_error: "raise", "skip", a `DeadLetters`, or None for `default`.
+
+    Raises ValueError for anything else.
+    """
+    chosen = default if on_error is None else on_error
+    if chosen == "raise":
+        return b""
+    if chosen == "skip" or isinstance(chosen, DeadLetters):
+        return pickle.dumps(chosen)
+    raise ValueError(
+        "on_error must be 'raise', 'skip' or DeadLetters(directory), where the rows are to be "
+        f"kept, but got: {chosen!r}"
+    )
+
+
+# ---- In workers ------------------------------------------------------------------------------
+
+
+class Letters:
+    """The rows on which a function failed in one task."""
+
+    def __init__(self, function: _core.Function, batches: _core.Batches) -> None:
+        policy = pickle.loads(function.on_error)
+        self._target: DeadLetters | None = policy if isinstance(policy, DeadLetters) else None
+        self._operator = function.name
+        self._number = function.id
+        self._batches = batches
+        self._rows = 0
+        self._kept: list[pa.Table] = []
+        self._kept_bytes = 0
+        self._written: list[tuple[str, str, int]] = []
+
+    def add(self, batch: _core.Batch, index: int, error: BaseException) -> None:
+        """Takes row `index` of `batch`."""
+        self._rows += 1
+        if self._target is None:
+            return
+        row = batch.table.take(pa.array([index]))  # A copy, so that the block can go.
+        letter = self._with_reason(row, batch, index, error)
+        self._kept.append(letter)
+        self._kept_bytes += letter.nbytes
+        if self._kept_bytes >= _PART_BYTES:
+            self._write()
+
+    def close(self) -> None:
+        """Writes what there is, and tells the engine: the function's part of the task is done."""
+        self._write()
+        if self._target is not None:
+            for temporary, final, rows in self._written:
+                record = pickle.dumps((self._target, temporary, final, rows))
+                self._batches.note_errors(rows, rows, record)
+        elif self._rows:
+            self._batches.note_errors(self._rows)
+
+    def _with_reason(
+        self, row: pa.Table, batch: _core.Batch, index: int, error: BaseException
+    ) -> pa.Table:
+        first, end = batch.first_row, batch.end_row
+        if first >= 0 and end - first == batch.table.num_rows:
+            first, end = first + index, first + index + 1
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        reason = {
+            "_error_type": type(error).__name__,
+            "_error_message": _text_of(error)[:_MESSAGE_CHARACTERS],
+            "_error_traceback": text[-_TRACEBACK_CHARACTERS:],
+            "_error_operator": self._operator,
+            "_error_files": list(batch.files) or None,
+            "_error_first_row": first if first >= 0 else None,
+            "_error_end_row": end if end >= 0 else None,
+            "_error_rows_of_file": batch.rows_of_file,
+            "_error_position": self._batches.position,
+        }
+        before = [name for name in row.column_names if name in reason]
+        columns = pa.Table.from_pylist([_writable(reason)], schema=_REASON_SCHEMA)
+        row = row.drop_columns(before)
+        for field, column in zip(columns.schema, columns.columns, strict=True):
+            row = row.append_column(field, column)
+        return row
+
+    def _write(self) -> None:
+        import pyarrow.parquet as pq
+
+        if self._target is None or not self._kept:
+            return
+        run = self._batches.run_name
+        name = re.sub(r"\W+", "-", self._operator)[:60]
+        # Of every attempt its own, so that one that was lost cannot tear another's.
+        file = (
+            f"{run.partition('-')[0]}_{name}-{self._number}_{self._batches.position}"
+            f"_{len(self._written)}.parquet"
+        )
+        folder = f"{self._target.path}/.headrace-{run}"
+        temporary = f"{folder}/{uuid.uuid4().hex}.parquet"
+        self._target.filesystem.create_dir(folder, recursive=True)
+        table = forget_types(convert.concat_tables(self._kept))
+        with self._target.filesystem.open_output_stream(temporary) as stream:
+            pq.write_table(table, stream)
+        final = posixpath.join(self._target.path, file)
+        self._written.append((temporary, final, table.num_rows))
+        self._kept, self._kept_bytes = [], 0
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "<its text cannot be had>"
+
+
+def _writable(reason: dict[str, Any]) -> dict[str, Any]:
+    """Texts without halves of characters, which no file can hold."""
+    return {
+        key: value.encode(errors="replace").decode() if isinstance(value, str) else value
+        for key, value in reason.items()
+    }
+
+
+# ---- In the driver ---------------------------------------------------------------------------
+
+
+class RunLetters:
+    """The dead letters of one run of a plan."""
+
+    def __init__(self, plan: _core.Plan) -> None:
+        self._targets: dict[str, DeadLetters] = {}
+        self.has_policy = False
+        for policy in _policies(plan):
+            self.has_policy = True
+            if isinstance(policy, DeadLetters):
+                self._targets[policy.path] = policy
+        self.run_name = f"{uuid.uuid4().hex}-{_core.owner_tag()}" if self.has_policy else ""
+        self._written: list[tuple[DeadLetters, str, str, int]] = []
+        self._names: collections.Counter[str] = collections.Counter()
+
+    def prepare(self) -> None:
+        """Removes what processes that died have left. FileExistsError where a file is in the way of
+        a directory."""
+        from pyarrow import fs
+
+        for target in self._targets.values():
+            kind = target.filesystem.get_file_info(target.path).type
+            if kind == fs.FileType.File:
+                raise FileExistsError(f"Not a directory: {target.path}")
+            if kind == fs.FileType.Directory:
+                _core.recover_writes(target.core_filesystem, target.path)
+
+    def add(self, records: Iterable[bytes]) -> None:
+        """Takes what tasks told."""
+        for record in records:
+            target, temporary, final, rows = pickle.loads(record)
+            # Tasks of two branches of a plan may have equal positions.
+            number = self._names[final]
+            self._names[final] += 1
+            if number:
+                final = f"{final.removesuffix('.parquet')}_{number}.parquet"
+            self._written.append((target, temporary, final, rows))
+
+    def take_for(self, filesystem: Any) -> pa.Table:
+        """Returns the files of this file system, to be committed together with a write's; they are
+        no longer committed here."""
+        mine = [each for each in self._written if filesystem.equals(each[0].filesystem)]
+        self._written = [each for each in self._written if each not in mine]
+        return _as_table(mine)
+
+    def commit(self) -> None:
+        """Gives the files their names, and removes what else the run has left."""
+        for target in self._targets.values():
+            mine = [each for each in self._written if each[0].path == target.path]
+            if mine:
+                _core.commit_write(
+                    target.core_filesystem, target.path, self.run_name, _as_table(mine), "append"
+                )
+        self._written = []
+        self.remove()
+
+    def remove(self) -> None:
+        """Removes files that were not committed."""
+        for target in self._targets.values():
+            try:
+                _core.abort_write(target.core_filesystem, target.path, self.run_name)
+            except OSError as error:
+                # What failed first is what the user must know.
+                logger.warning("Cannot clean up %s: %s", target.path, error)
+
+
+def _policies(plan: _core.Plan) -> Iterator[Any]:
+    if plan.on_error:
+        yield pickle.loads(plan.on_error)
+    for below in plan.inputs:
+        yield from _policies(below)
+
+
+def has_dead_letters(plan: _core.Plan) -> bool:
+    return any(isinstance(policy, DeadLetters) for policy in _policies(plan))
+
+
+def _as_table(written: list[tuple[DeadLetters, str, str, int]]) -> pa.Table:
+    columns = {
+        "path": [final for _, _, final, _ in written],
+        "temporary_path": [temporary for _, temporary, _, _ in written],
+        "num_rows": [rows for _, _, _, rows in written],
+        "num_bytes": [0 for _ in written],
+    }
+    return pa.table(columns, WRITTEN_SCHEMA)
