@@ -32,6 +32,7 @@ from headrace._internal.fingerprint import fingerprint, table_fingerprint
 from headrace._internal.plan_building import make_options
 from headrace._internal.run import Resume
 from headrace._internal.stages import Stages
+from headrace._internal.write_directory import WRITTEN_SCHEMA
 
 if TYPE_CHECKING:
     from headrace.context import DataContext
@@ -50,15 +51,6 @@ _SECONDS_BETWEEN_SYNCS = 0.1
 
 _held: set[str] = set()
 _held_lock = threading.Lock()
-
-RESULT_SCHEMA = pa.schema(
-    [
-        ("path", pa.string()),
-        ("temporary_path", pa.string()),
-        ("num_rows", pa.int64()),
-        ("num_bytes", pa.int64()),
-    ]
-)
 
 
 class Checkpoint:
@@ -325,7 +317,7 @@ class Checkpoint:
 
     def add(self, position: _Position, table: pa.Table) -> None:
         """Takes the results of one write task."""
-        columns = [table.column(name).to_pylist() for name in RESULT_SCHEMA.names]
+        columns = [table.column(name).to_pylist() for name in WRITTEN_SCHEMA.names]
         files = list(zip(*columns, strict=True))
         for depth in self._depths:
             if position[:depth] in self._names:
@@ -356,7 +348,7 @@ class Checkpoint:
         self._append([["committing", *self._file_fields(self._rest)]])
         files = [file for piece in self._pieces.values() for file in piece] + self._rest
         columns = [list(column) for column in zip(*files, strict=True)] or [[]] * 4
-        results = pa.table(dict(zip(RESULT_SCHEMA.names, columns, strict=True)), RESULT_SCHEMA)
+        results = pa.table(dict(zip(WRITTEN_SCHEMA.names, columns, strict=True)), WRITTEN_SCHEMA)
         _core.commit_write(
             self._core_filesystem, self._directory, self._attempts[-1], results, mode
         )

@@ -28,6 +28,7 @@ from headrace import _core
 from headrace._internal import convert
 from headrace._internal import paths as _paths
 from headrace._internal.frames import forget_types
+from headrace._internal.write_directory import WRITTEN_SCHEMA
 
 logger = logging.getLogger(__name__)
 
@@ -36,14 +37,6 @@ _PART_BYTES = 16 << 20
 _TRACEBACK_CHARACTERS = 4000
 _MESSAGE_CHARACTERS = 1000
 
-WRITTEN_SCHEMA = pa.schema(
-    [
-        ("path", pa.string()),
-        ("temporary_path", pa.string()),
-        ("num_rows", pa.int64()),
-        ("num_bytes", pa.int64()),
-    ]
-)
 _REASON_SCHEMA = pa.schema(
     [
         ("_error_type", pa.string()),
@@ -87,7 +80,8 @@ class DeadLetters:
     def __init__(self, path: str | os.PathLike[str], *, filesystem: Any = None) -> None:
         from pyarrow import fs
 
-        [self.path], self.filesystem = _paths.resolve([os.fspath(path)], filesystem)
+        [found], self.filesystem = _paths.resolve([os.fspath(path)], filesystem)
+        self.path = _paths.normal_directory(found)
         self._is_local = type(self.filesystem) is fs.LocalFileSystem
 
     def __repr__(self) -> str:

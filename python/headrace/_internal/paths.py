@@ -71,6 +71,13 @@ def resolve(paths: Sequence[str], filesystem: Any) -> tuple[list[str], Any]:
     return resolved, filesystem or fs.LocalFileSystem()
 
 
+def normal_directory(path: str) -> str:
+    """Returns the path without what file systems leave out of those that they list: a slash at the
+    end, names that are empty or "."."""
+    names = [name for name in path.split("/") if name not in ("", ".")]
+    return ("/" if path.startswith("/") else "") + "/".join(names)
+
+
 def _from_fsspec(uri: str) -> tuple[Any, str]:
     from pyarrow import fs
 
