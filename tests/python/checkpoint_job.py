@@ -25,6 +25,7 @@ from pyarrow import fs
 
 import headrace
 from headrace.context import DataContext
+from headrace.datasource import FilenameProvider
 
 
 def note(folder: str, kind: str, first: int) -> None:
@@ -122,6 +123,13 @@ def make_dataset(job: dict[str, Any]) -> headrace.Dataset:
         "emptied": lambda: read().filter(expr=headrace.expressions.col("id") < 0).sort("id"),
     }
     return plans[job["plan"]]()
+
+
+class Numbered(FilenameProvider):
+    """The same names in each run."""
+
+    def get_filename_for_task(self, write_uuid: str, task_index: int) -> str:
+        return f"part-{task_index}.json"
 
 
 class CountedHandler(fs.FileSystemHandler):
@@ -227,6 +235,8 @@ def main() -> None:
     options = dict(job.get("options", {}))
     if job.get("counted_files"):
         options["filesystem"] = fs.PyFileSystem(CountedHandler(files.step))
+    if job.get("numbered"):
+        options["filename_provider"] = Numbered()
     if job.get("checkpoint"):
         options["checkpoint"] = job["checkpoint"]
     write = getattr(make_dataset(job), f"write_{job['format']}")
