@@ -15,6 +15,9 @@ none. A process that dies while files get their names leaves a list of them, whi
 readers obey: they see all of the write or nothing of it. The next write to the directory ends
 what dead processes of this host began, and removes what they left.
 
+This holds for sinks of files in Python too, and for a `Datasink` of your own as far as it does so
+itself. A file whose name stands there already, by a `filename_provider`, takes its place.
+
 With a checkpoint a write that was killed, or failed, goes on when it is done again with the same
 directory. Read tasks whose files are written do not run again, and the result is the same, file by
 file; once it is done, repeating it does nothing, and a warning says so.

@@ -253,6 +253,26 @@ std::string_view NameOf(std::string_view path) {
   return slash == std::string_view::npos ? path : path.substr(slash + 1);
 }
 
+// Cleans up after dead drivers; returns true if there were any.
+Result<bool> Recover(fs::FileSystem* file_system, const std::string& directory, bool recursive) {
+  fs::FileSelector selector;
+  selector.base_dir = directory;
+  selector.allow_not_found = true;
+  selector.recursive = recursive;
+  ARROW_ASSIGN_OR_RAISE(const auto infos, file_system->GetFileInfo(selector));
+  bool any = false;
+  for (const fs::FileInfo& info : infos) {
+    const std::string_view name = NameOf(info.path());
+    if (!info.IsDirectory() || !name.starts_with(kTemporaryPrefix)) continue;
+    if (!OwnerIsGone(name) && !CheckpointIsGone(file_system, info.path())) continue;
+    any = true;
+    // What cannot be ended, such as another user's, stays and keeps nobody from writing: readers go
+    // by its list.
+    if (!EndCommit(file_system, directory, info.path()).ok()) continue;
+  }
+  return any;
+}
+
 }  // namespace
 
 std::string TemporaryDirectory(const std::string& directory, const std::string& temporary) {
@@ -287,6 +307,8 @@ Status CommitWrite(fs::FileSystem* file_system, const std::string& directory,
   ARROW_ASSIGN_OR_RAISE(list.moves, MovesOf(results));
   ARROW_RETURN_NOT_OK(Look(file_system, temporary, &list.moves));
   if (mode == WriteMode::kOverwrite) {
+    // Writes to directories below were others'; what they left goes with their files.
+    ARROW_RETURN_NOT_OK(Recover(file_system, directory, /*recursive=*/true).status());
     std::set<std::string> standing;
     const auto name = [&](const std::string& path) {
       return PathBelow(path, directory).value_or(path);
@@ -329,20 +351,7 @@ Status AbortWrite(fs::FileSystem* file_system, const std::string& directory,
 }
 
 Status RecoverWrites(fs::FileSystem* file_system, const std::string& directory) {
-  fs::FileSelector selector;
-  selector.base_dir = directory;
-  selector.allow_not_found = true;
-  ARROW_ASSIGN_OR_RAISE(const auto infos, file_system->GetFileInfo(selector));
-  bool any = false;
-  for (const fs::FileInfo& info : infos) {
-    const std::string_view name = NameOf(info.path());
-    if (!info.IsDirectory() || !name.starts_with(kTemporaryPrefix)) continue;
-    if (!OwnerIsGone(name) && !CheckpointIsGone(file_system, info.path())) continue;
-    any = true;
-    // What cannot be ended, such as another user's, stays and keeps nobody from writing: readers go
-    // by its list.
-    if (!EndCommit(file_system, directory, info.path()).ok()) continue;
-  }
+  ARROW_ASSIGN_OR_RAISE(const bool any, Recover(file_system, directory, /*recursive=*/false));
   // Only an empty directory goes, and only where nothing can come into it meanwhile.
   if (any && file_system->type_name() == "local" && !IsLink(file_system, directory)) {
     std::error_code error;

@@ -243,6 +243,18 @@ TEST_F(CommitTest, AFileOfTheSameSizeIsToldByItsTime) {
   EXPECT_EQ(Standing(), Texts{"old.csv"});
 }
 
+TEST_F(CommitTest, WhatDeadDriversLeftBelowGoesWithTheRest) {
+  dir_.Write("k=1/old.csv", "old");
+  dir_.Write("k=1/a.csv", "new");
+  dir_.Write("k=1/" + Temporary("b.csv"), "new");
+  dir_.Write(
+      "k=1/" + Temporary("commit"),
+      EncodeRecordLog({{"move", "./" + Temporary("a.csv"), "./a.csv", "3", "0", ""}, {"end"}}));
+  dir_.Write("k=1/.headrace-run-" + OwnerTag() + "/c.csv", "of one that lives");
+  ASSERT_TRUE(CommitWrite(&files_, dir_.path(), "run", {}, WriteMode::kOverwrite).ok());
+  EXPECT_EQ(Standing(), Texts{"k=1/.headrace-run-" + OwnerTag() + "/c.csv"});
+}
+
 TEST_F(CommitTest, FilesTakeThePlaceOfOthersOfTheirName) {
   dir_.Write("a.csv", "old");
   dir_.Write("b.csv", "old");
