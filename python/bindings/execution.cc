@@ -133,12 +133,12 @@ std::vector<std::vector<std::uint32_t>> PyExecution::TakeEndedPieces() {
   return pieces;
 }
 
-std::vector<nb::bytes> PyExecution::TakeLetters() {
-  std::vector<nb::bytes> letters;
-  if (run_ != nullptr) {
-    for (const std::string& letter : run_->TakeLetters()) {
-      letters.emplace_back(letter.data(), letter.size());
-    }
+std::vector<std::pair<std::vector<std::uint32_t>, nb::bytes>> PyExecution::TakeLetters() {
+  std::vector<std::pair<std::vector<std::uint32_t>, nb::bytes>> letters;
+  if (run_ == nullptr) return letters;
+  for (Execution::Letter& letter : run_->TakeLetters()) {
+    letters.emplace_back(std::move(letter.piece.path),
+                         nb::bytes(letter.record.data(), letter.record.size()));
   }
   return letters;
 }

@@ -30,7 +30,7 @@ class PyExecution final : public SessionRun {
   std::pair<BlockRefPtr, bool> Poll(double timeout_seconds, std::int64_t prefetch);
 
   /// See Execution::TakeLetters().
-  std::vector<nanobind::bytes> TakeLetters();
+  std::vector<std::pair<std::vector<std::uint32_t>, nanobind::bytes>> TakeLetters();
   /// See Execution::TakeEndedPieces().
   std::vector<std::vector<std::uint32_t>> TakeEndedPieces();
 

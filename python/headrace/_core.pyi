@@ -335,8 +335,9 @@ class Execution:
         """Waits for the next block; None at the end. Raises what failed."""
     def poll(self, timeout_seconds: float, prefetch: int = 1) -> tuple[BlockRef | None, bool]:
         """(block or None, ended)."""
-    def take_letters(self) -> list[bytes]:
-        """What Batches.note_errors was given by tasks that have ended well, since the last call."""
+    def take_letters(self) -> list[tuple[list[int], bytes]]:
+        """What Batches.note_errors was given by tasks that have ended well, since the last call:
+        (the piece of the task, letter). All of the pieces that take_ended_pieces gave before."""
     def take_ended_pieces(self) -> list[list[int]]:
         """Positions of pieces that have ended since the last call, all of whose blocks were
         taken."""

@@ -398,7 +398,11 @@ def test_rows_and_letters_stand_together(share: float, tmp_path: pathlib.Path) -
     assert letters == sorted(list(range(3, 60, 10)) * times)
 
 
-def test_a_checkpoint_keeps_no_letters(tmp_path: pathlib.Path) -> None:
-    ds = hr.range(10).map(on_row, on_error=hr.DeadLetters(tmp_path / "letters"))
-    with pytest.raises(ValueError, match="cannot keep dead letters"):
+def test_letters_of_a_checkpoint_are_local(tmp_path: pathlib.Path) -> None:
+    from pyarrow import fs
+
+    below = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
+    letters = hr.DeadLetters("letters", filesystem=below)
+    ds = hr.range(10).map(on_row, on_error=letters)
+    with pytest.raises(ValueError, match="must go to the local file system"):
         ds.write_parquet(str(tmp_path / "out"), checkpoint=str(tmp_path / "c"))

@@ -28,7 +28,7 @@ from headrace import _core
 from headrace._internal import convert
 from headrace._internal import paths as _paths
 from headrace._internal.frames import forget_types
-from headrace._internal.write_directory import WRITTEN_SCHEMA
+from headrace._internal.write_directory import WrittenFile, as_table
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ class Letters:
         self._rows = 0
         self._kept: list[pa.Table] = []
         self._kept_bytes = 0
-        self._written: list[tuple[str, str, int]] = []
+        self._written: list[WrittenFile] = []
 
     def add(self, batch: _core.Batch, index: int, error: BaseException) -> None:
         """Takes row `index` of `batch`."""
@@ -144,9 +144,9 @@ class Letters:
         """Writes what there is, and tells the engine: the function's part of the task is done."""
         self._write()
         if self._target is not None:
-            for temporary, final, rows in self._written:
-                record = pickle.dumps((self._target, temporary, final, rows))
-                self._batches.note_errors(rows, rows, record)
+            for file in self._written:
+                rows = file[2]
+                self._batches.note_errors(rows, rows, pickle.dumps((self._target, file)))
         elif self._rows:
             self._batches.note_errors(self._rows)
 
@@ -182,20 +182,25 @@ class Letters:
             return
         run = self._batches.run_name
         name = re.sub(r"\W+", "-", self._operator)[:60]
-        # Of every attempt its own, so that one that was lost cannot tear another's.
-        file = (
-            f"{run.partition('-')[0]}_{name}-{self._number}_{self._batches.position}"
-            f"_{len(self._written)}.parquet"
-        )
+        # "checkpoint-<run>-<attempt>" or "<run>-<process>".
+        first = "-".join(run.split("-")[1:3]) if _is_resumed(run) else run.partition("-")[0]
+        place = f"{self._batches.position}_{len(self._written)}"
+        file = f"{first}_{name}-{self._number}_{place}.parquet"
         folder = f"{self._target.path}/.headrace-{run}"
+        # Of every attempt its own, so that one that was lost cannot tear another's.
         temporary = f"{folder}/{uuid.uuid4().hex}.parquet"
         self._target.filesystem.create_dir(folder, recursive=True)
         table = forget_types(convert.concat_tables(self._kept))
         with self._target.filesystem.open_output_stream(temporary) as stream:
             pq.write_table(table, stream)
         final = posixpath.join(self._target.path, file)
-        self._written.append((temporary, final, table.num_rows))
+        size = self._target.filesystem.get_file_info(temporary).size
+        self._written.append((final, temporary, table.num_rows, size))
         self._kept, self._kept_bytes = [], 0
+
+
+def _is_resumed(run: str) -> bool:
+    return run.startswith("checkpoint-")
 
 
 def _text_of(error: BaseException) -> str:
@@ -217,17 +222,19 @@ def _writable(reason: dict[str, Any]) -> dict[str, Any]:
 
 
 class RunLetters:
-    """The dead letters of one run of a plan."""
+    """The dead letters of one run of a plan, which has `run_name` if it is given."""
 
-    def __init__(self, plan: _core.Plan) -> None:
+    def __init__(self, plan: _core.Plan, run_name: str = "") -> None:
         self._targets: dict[str, DeadLetters] = {}
         self.has_policy = False
         for policy in _policies(plan):
             self.has_policy = True
             if isinstance(policy, DeadLetters):
                 self._targets[policy.path] = policy
-        self.run_name = f"{uuid.uuid4().hex}-{_core.owner_tag()}" if self.has_policy else ""
-        self._written: list[tuple[DeadLetters, str, str, int]] = []
+        if self.has_policy:
+            run_name = run_name or f"{uuid.uuid4().hex}-{_core.owner_tag()}"
+        self.run_name = run_name
+        self._written: list[tuple[DeadLetters, WrittenFile]] = []
         self._names: collections.Counter[str] = collections.Counter()
 
     def prepare(self) -> None:
@@ -242,31 +249,43 @@ class RunLetters:
             if kind == fs.FileType.Directory:
                 _core.recover_writes(target.core_filesystem, target.path)
 
+    @property
+    def targets(self) -> list[DeadLetters]:
+        return list(self._targets.values())
+
     def add(self, records: Iterable[bytes]) -> None:
         """Takes what tasks told."""
         for record in records:
-            target, temporary, final, rows = pickle.loads(record)
+            target, (path, *rest) = pickle.loads(record)
             # Tasks of two branches of a plan may have equal positions.
-            number = self._names[final]
-            self._names[final] += 1
+            number = self._names[path]
+            self._names[path] += 1
             if number:
-                final = f"{final.removesuffix('.parquet')}_{number}.parquet"
-            self._written.append((target, temporary, final, rows))
+                path = f"{path.removesuffix('.parquet')}_{number}.parquet"
+            self._written.append((target, (path, *rest)))
+
+    def take(self, records: Iterable[bytes]) -> list[WrittenFile]:
+        """Returns the files of which tasks told; they are not committed here."""
+        before = len(self._written)
+        self.add(records)
+        files = [file for _, file in self._written[before:]]
+        del self._written[before:]
+        return files
 
     def take_for(self, filesystem: Any) -> pa.Table:
         """Returns the files of this file system, to be committed together with a write's; they are
         no longer committed here."""
         mine = [each for each in self._written if filesystem.equals(each[0].filesystem)]
         self._written = [each for each in self._written if each not in mine]
-        return _as_table(mine)
+        return as_table(file for _, file in mine)
 
     def commit(self) -> None:
         """Gives the files their names, and removes what else the run has left."""
         for target in self._targets.values():
-            mine = [each for each in self._written if each[0].path == target.path]
-            if mine:
+            mine = as_table(file for to, file in self._written if to.path == target.path)
+            if mine.num_rows:
                 _core.commit_write(
-                    target.core_filesystem, target.path, self.run_name, _as_table(mine), "append"
+                    target.core_filesystem, target.path, self.run_name, mine, "append"
                 )
         self._written = []
         self.remove()
@@ -286,17 +305,3 @@ def _policies(plan: _core.Plan) -> Iterator[Any]:
         yield pickle.loads(plan.on_error)
     for below in plan.inputs:
         yield from _policies(below)
-
-
-def has_dead_letters(plan: _core.Plan) -> bool:
-    return any(isinstance(policy, DeadLetters) for policy in _policies(plan))
-
-
-def _as_table(written: list[tuple[DeadLetters, str, str, int]]) -> pa.Table:
-    columns = {
-        "path": [final for _, _, final, _ in written],
-        "temporary_path": [temporary for _, temporary, _, _ in written],
-        "num_rows": [rows for _, _, _, rows in written],
-        "num_bytes": [0 for _ in written],
-    }
-    return pa.table(columns, WRITTEN_SCHEMA)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from headrace import _core
-from headrace._internal.dead_letters import has_dead_letters
+from headrace._internal.dead_letters import RunLetters
 from headrace._internal.run import Run
 from headrace._internal.savemode import SaveMode
 from headrace._internal.write_directory import WriteDirectory
@@ -89,17 +89,14 @@ class NativeWrite:
         """Begins a write with the checkpoint at `path`, or goes on with the one that was begun."""
         from headrace._internal.checkpoint import Checkpoint
 
-        if has_dead_letters(plan):
-            raise ValueError(
-                "a write with a checkpoint cannot keep dead letters: use on_error='skip'"
-            )
         settings = {
             "path": self._directory.path,
             "mode": self.mode.value,
             "options": json.dumps(self.options, sort_keys=True),
         }
         where = self._directory
-        with Checkpoint(path, where.path, where.filesystem, settings) as checkpoint:
+        letters = RunLetters(plan).targets
+        with Checkpoint(path, where.path, where.filesystem, settings, letters) as checkpoint:
             if not checkpoint.started and not where.prepare(self.mode, self.try_create_dir):
                 return
 
@@ -115,7 +112,8 @@ class NativeWrite:
                 )
                 return
             left, resume = checkpoint.go_on(plan, write, context)
-            with Run(left, context, title, on_stats, resume) as run:
+            name = checkpoint.attempt
+            with Run(left, context, title, on_stats, resume, True, name) as run:
                 self._collect(run, checkpoint)
             checkpoint.commit(self.mode.value)
 
@@ -125,7 +123,10 @@ class NativeWrite:
         for wave in run.waves():
             for block in wave:
                 checkpoint.add(block.position, block.get())
-            checkpoint.end(run.take_ended_pieces())
+            ended = run.take_ended_pieces()
+            for piece, file in run.take_letters():
+                checkpoint.add_letters(piece, file)
+            checkpoint.end(ended)
 
     def _over(
         self, plan: _core.Plan, placement: _core.Placement, run_id: str, temporary: str

@@ -14,6 +14,7 @@ from headrace._internal.dead_letters import RunLetters
 from headrace._internal.plan_building import make_options
 from headrace._internal.progress import ProgressDisplay, wants_progress
 from headrace._internal.stats import RunStats
+from headrace._internal.write_directory import WrittenFile
 
 if TYPE_CHECKING:
     from headrace.context import DataContext
@@ -49,6 +50,7 @@ class Run:
         on_stats: gets the statistics when the run is over, however it ended.
         resume: what to leave out; with it the run tells which pieces have ended.
         keeps_letters: the caller commits `letters`, or removes them, when the run is over.
+        name: of the run, in the names of temporary files; default: a new one.
 
     Attributes:
         letters: the dead letters of the tasks that have ended.
@@ -62,8 +64,9 @@ class Run:
         on_stats: Callable[[RunStats], None] | None = None,
         resume: Resume | None = None,
         keeps_letters: bool = False,
+        name: str = "",
     ) -> None:
-        self.letters = RunLetters(plan)
+        self.letters = RunLetters(plan, name)
         self._keeps_letters = keeps_letters
         self._resume = resume
         self._plan = plan
@@ -112,9 +115,10 @@ class Run:
 
     def _end_letters(self, execution: _core.Execution, stats: RunStats, failed: bool) -> None:
         if failed:
-            self.letters.remove()
+            if not self._keeps_letters:
+                self.letters.remove()
             return
-        self.letters.add(execution.take_letters())
+        self.letters.add(record for _, record in execution.take_letters())
         if not self._keeps_letters:
             self.letters.commit()
         for operator in stats.operators:
@@ -166,6 +170,15 @@ class Run:
         if self._execution is None:
             raise RuntimeError("the run is over")
         return [tuple(piece) for piece in self._execution.take_ended_pieces()]
+
+    def take_letters(self) -> list[tuple[tuple[int, ...], WrittenFile]]:
+        """The files of dead letters of tasks that have ended, since the last call, at least those
+        of the pieces that `take_ended_pieces` gave before: (piece, file)."""
+        if self._execution is None:
+            raise RuntimeError("the run is over")
+        letters = self._execution.take_letters()
+        files = self.letters.take(record for _, record in letters)
+        return [(tuple(piece), file) for (piece, _), file in zip(letters, files, strict=True)]
 
 
 def run_blocks(

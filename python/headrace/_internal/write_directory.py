@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +16,8 @@ from headrace._internal.savemode import SaveMode
 
 logger = logging.getLogger(__name__)
 
+WrittenFile = tuple[str, str, int, int]  # Path, temporary path, rows, bytes.
+
 # The columns of `commit`.
 WRITTEN_SCHEMA = pa.schema(
     [
@@ -24,6 +27,13 @@ WRITTEN_SCHEMA = pa.schema(
         ("num_bytes", pa.int64()),
     ]
 )
+
+
+def as_table(files: Iterable[WrittenFile]) -> pa.Table:
+    """Returns files as `commit` takes them."""
+    columns = [list(column) for column in zip(*files, strict=True)] or [[]] * 4
+    return pa.table(dict(zip(WRITTEN_SCHEMA.names, columns, strict=True)), WRITTEN_SCHEMA)
+
 
 # File systems whose directories are but parts of names.
 _OBJECT_STORES = ("s3", "gcs", "abfs")

@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from headrace._internal.savemode import SaveMode
-from headrace._internal.write_directory import WRITTEN_SCHEMA, WriteDirectory
+from headrace._internal.write_directory import WriteDirectory, as_table
 from headrace.block import Block, BlockAccessor
 from headrace.datasource.datasink import Datasink, TaskContext, WriteResult
 from headrace.datasource.filename_provider import FilenameProvider
@@ -122,8 +122,7 @@ class FileDatasink(Datasink[None]):
                 len(written),
                 len(files),
             )
-        columns = [list(files), list(files.values()), [0] * len(files), [0] * len(files)]
-        mine = pa.table(dict(zip(WRITTEN_SCHEMA.names, columns, strict=True)), WRITTEN_SCHEMA)
+        mine = as_table((path, temporary, 0, 0) for path, temporary in files.items())
         self._directory.commit(pa.concat_tables([mine, more]), self.mode)
 
     def abort(self) -> None:

@@ -105,7 +105,7 @@ class Execution::Impl {
     return pieces;
   }
 
-  std::vector<std::string> TakeLetters() {
+  std::vector<Letter> TakeLetters() {
     std::lock_guard lock(mutex_);
     return std::exchange(letters_, {});
   }
@@ -179,8 +179,8 @@ class Execution::Impl {
       const Instant now = backend_->Now();
       for (Event& event : events) {
         if (recorder_ != nullptr) recorder_->Record(now, event);
-        if (tracker_ != nullptr) tracker_->On(event);
         KeepLetters(event);
+        if (tracker_ != nullptr) tracker_->On(event);
         {
           std::lock_guard lock(scheduler_mutex_);
           scheduler_->Step(std::move(event), now);
@@ -194,8 +194,11 @@ class Execution::Impl {
   void KeepLetters(const Event& event) {
     const auto* ended = std::get_if<event::TaskEnded>(&event);
     if (ended == nullptr || ended->failure || ended->stats.letters.empty()) return;
+    const Position* piece = tracker_ == nullptr ? nullptr : tracker_->PieceOf(ended->task);
     std::lock_guard lock(mutex_);
-    letters_.insert(letters_.end(), ended->stats.letters.begin(), ended->stats.letters.end());
+    for (const std::string& record : ended->stats.letters) {
+      letters_.push_back({piece == nullptr ? Position{} : *piece, record});
+    }
   }
 
   // Performs every action there is; returns until when to wait for the next event. What an action
@@ -307,7 +310,7 @@ class Execution::Impl {
   std::condition_variable changed_;
   std::deque<BlockHandle> ready_;
   std::deque<EndedPiece> ended_pieces_;
-  std::vector<std::string> letters_;   // Of tasks that ended well; not taken yet.
+  std::vector<Letter> letters_;        // Of tasks that ended well; not taken yet.
   bool consumer_waits_ = false;        // And nobody has woken it yet.
   std::int64_t asked_ = 0;             // Blocks that the consumer asked for in all.
   std::int64_t taken_ = 0;             // Of these, taken.
@@ -363,7 +366,7 @@ Result<Execution::Polled> Execution::Poll(Duration timeout, std::int64_t prefetc
 }
 
 void Execution::Stop() { impl_->Stop(); }
-std::vector<std::string> Execution::TakeLetters() { return impl_->TakeLetters(); }
+std::vector<Execution::Letter> Execution::TakeLetters() { return impl_->TakeLetters(); }
 
 std::vector<Position> Execution::TakeEndedPieces() { return impl_->TakeEndedPieces(); }
 std::optional<Failure> Execution::failure() const { return impl_->failure(); }

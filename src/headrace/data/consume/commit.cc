@@ -253,17 +253,19 @@ std::string_view NameOf(std::string_view path) {
   return slash == std::string_view::npos ? path : path.substr(slash + 1);
 }
 
-// Cleans up after dead drivers; returns true if there were any.
-Result<bool> Recover(fs::FileSystem* file_system, const std::string& directory, bool recursive) {
+// Cleans up after dead drivers that wrote to `directory`, or to directories below it; returns true
+// if there were any.
+Result<bool> Recover(fs::FileSystem* file_system, const std::string& directory, bool below) {
   fs::FileSelector selector;
   selector.base_dir = directory;
   selector.allow_not_found = true;
-  selector.recursive = recursive;
+  selector.recursive = below;
   ARROW_ASSIGN_OR_RAISE(const auto infos, file_system->GetFileInfo(selector));
   bool any = false;
   for (const fs::FileInfo& info : infos) {
     const std::string_view name = NameOf(info.path());
     if (!info.IsDirectory() || !name.starts_with(kTemporaryPrefix)) continue;
+    if (below == (PathBelow(info.path(), directory) == name)) continue;
     if (!OwnerIsGone(name) && !CheckpointIsGone(file_system, info.path())) continue;
     any = true;
     // What cannot be ended, such as another user's, stays and keeps nobody from writing: readers go
@@ -308,7 +310,7 @@ Status CommitWrite(fs::FileSystem* file_system, const std::string& directory,
   ARROW_RETURN_NOT_OK(Look(file_system, temporary, &list.moves));
   if (mode == WriteMode::kOverwrite) {
     // Writes to directories below were others'; what they left goes with their files.
-    ARROW_RETURN_NOT_OK(Recover(file_system, directory, /*recursive=*/true).status());
+    ARROW_RETURN_NOT_OK(Recover(file_system, directory, /*below=*/true).status());
     std::set<std::string> standing;
     const auto name = [&](const std::string& path) {
       return PathBelow(path, directory).value_or(path);
@@ -351,7 +353,7 @@ Status AbortWrite(fs::FileSystem* file_system, const std::string& directory,
 }
 
 Status RecoverWrites(fs::FileSystem* file_system, const std::string& directory) {
-  ARROW_ASSIGN_OR_RAISE(const bool any, Recover(file_system, directory, /*recursive=*/false));
+  ARROW_ASSIGN_OR_RAISE(const bool any, Recover(file_system, directory, /*below=*/false));
   // Only an empty directory goes, and only where nothing can come into it meanwhile.
   if (any && file_system->type_name() == "local" && !IsLink(file_system, directory)) {
     std::error_code error;

@@ -39,15 +39,17 @@ class ChecksumStream : public arrow::io::OutputStream {
 
   Status Write(const void* data, std::int64_t size) override {
     const auto* bytes = static_cast<const std::uint8_t*>(data);
+    // By turns, so that what is written is still in the cache.
     for (std::int64_t done = 0; done < size;) {
       const std::int64_t part = std::min(size - done, SpillFile::kSegment - in_segment_);
       XXH3_64bits_update(&state_, bytes + done, static_cast<std::size_t>(part));
+      ARROW_RETURN_NOT_OK(out_->Write(bytes + done, part));
       done += part;
       in_segment_ += part;
+      num_bytes_ += part;
       if (in_segment_ == SpillFile::kSegment) EndSegment();
     }
-    num_bytes_ += size;
-    return out_->Write(data, size);
+    return Status::OK();
   }
   Status Close() override {
     if (in_segment_ > 0) EndSegment();
