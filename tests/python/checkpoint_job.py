@@ -87,7 +87,7 @@ def make_dataset(job: dict[str, Any]) -> headrace.Dataset:
         return bool(row["id"] % 3)
 
     def fail(row: dict[str, Any]) -> dict[str, Any]:
-        if row["id"] % 10 == job["bad"]:
+        if row["id"] % 10 == 3:
             raise ValueError("a bad row")
         return row
 
