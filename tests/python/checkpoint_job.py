@@ -86,39 +86,7 @@ def make_dataset(job: dict[str, Any]) -> headrace.Dataset:
     def chosen(row: dict[str, Any]) -> bool:
         return bool(row["id"] % 3)
 
-    def fail(row: dict[str, Any]) -> dict[str, Any]:
-        if row["id"] % 10 == 3:
-            raise ValueError("a bad row")
-        return row
-
-    def fail_more(row: dict[str, Any]) -> dict[str, Any]:
-        if row["id"] % 10 == 7:
-            raise ValueError("another bad row")
-        return row
-
-    def lettered() -> headrace.Dataset:
-        return read().map_batches(triple).map(fail, on_error=letters)
-
-    letters = headrace.DeadLetters(os.path.join(folder, "letters"))
     plans = {
-        "lettered": lambda: (
-            lettered()
-            .map_batches(Doubler, fn_constructor_args=(folder,), concurrency=2)
-            .map(fail_more, on_error=letters)
-        ),
-        "lettered, joined": lambda: (
-            lettered()
-            .union(headrace.range(100, override_num_blocks=10).map(fail, on_error=letters))
-            .map_batches(after, num_cpus=0.5)
-            .map(fail_more, on_error=letters)
-        ),
-        "lettered, sorted": lambda: (
-            lettered()
-            .sort("id")
-            .repartition(20)
-            .map_batches(after)
-            .map(fail_more, on_error=letters)
-        ),
         "fused": lambda: read().map_batches(triple),
         "filtered": lambda: read().map_batches(triple).filter(chosen),
         "native": lambda: read().filter(expr=headrace.expressions.col("id") % 2 == 0),
@@ -154,7 +122,38 @@ def make_dataset(job: dict[str, Any]) -> headrace.Dataset:
         ),
         "emptied": lambda: read().filter(expr=headrace.expressions.col("id") < 0).sort("id"),
     }
+    plans |= lettered_plans(folder, read().map_batches(triple), after)
     return plans[job["plan"]]()
+
+
+def fail(row: dict[str, Any]) -> dict[str, Any]:
+    if row["id"] % 10 == 3:
+        raise ValueError("a bad row")
+    return row
+
+
+def fail_more(row: dict[str, Any]) -> dict[str, Any]:
+    if row["id"] % 10 == 7:
+        raise ValueError("another bad row")
+    return row
+
+
+def lettered_plans(folder: str, tripled: headrace.Dataset, after: Any) -> dict[str, Any]:
+    """Plans with rows on which functions fail."""
+    letters = headrace.DeadLetters(os.path.join(folder, "letters"))
+    first = tripled.map(fail, on_error=letters)
+    more = headrace.range(100, override_num_blocks=10).map(fail, on_error=letters)
+    plans = {
+        "lettered": lambda: first.map_batches(
+            Doubler, fn_constructor_args=(folder,), concurrency=2
+        ),
+        "lettered, joined": lambda: first.union(more).map_batches(after, num_cpus=0.5),
+        "lettered, sorted": lambda: first.sort("id").repartition(20).map_batches(after),
+    }
+    return {
+        name: lambda plan=plan: plan().map(fail_more, on_error=letters)
+        for name, plan in plans.items()
+    }
 
 
 class Numbered(FilenameProvider):
