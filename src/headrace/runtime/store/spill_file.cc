@@ -9,8 +9,6 @@
 #include <arrow/record_batch.h>
 #include <arrow/table.h>
 #include <arrow/type_traits.h>
-#define XXH_INLINE_ALL
-#include <arrow/vendored/xxhash.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,37 +16,32 @@
 #include <cstring>
 #include <utility>
 
+#include "headrace/runtime/store/checksum.h"
+
 namespace headrace {
 
 namespace {
 
+// How much is written in one call.
+constexpr std::int64_t kAtOnce = 256 << 10;
 // The frame of a message: a mark, and the size of its metadata.
 constexpr std::int64_t kFrame = 8;
 constexpr std::uint32_t kContinuation = 0xFFFFFFFFU;
 
-std::uint64_t Checksum(const std::uint8_t* data, std::int64_t size) {
-  return XXH3_64bits(data, static_cast<std::size_t>(size));
-}
-
 // Passes on what is written, and keeps the checksum of each segment.
 class ChecksumStream : public arrow::io::OutputStream {
  public:
-  explicit ChecksumStream(std::shared_ptr<arrow::io::OutputStream> out) : out_(std::move(out)) {
-    XXH3_64bits_reset(&state_);
-  }
+  explicit ChecksumStream(std::shared_ptr<arrow::io::OutputStream> out) : out_(std::move(out)) {}
 
   Status Write(const void* data, std::int64_t size) override {
     const auto* bytes = static_cast<const std::uint8_t*>(data);
-    // By turns, so that what is written is still in the cache.
-    for (std::int64_t done = 0; done < size;) {
-      const std::int64_t part = std::min(size - done, SpillFile::kSegment - in_segment_);
-      XXH3_64bits_update(&state_, bytes + done, static_cast<std::size_t>(part));
+    for (std::int64_t done = 0; done < size; done += kAtOnce) {
+      // Here it comes into the cache; from there it is written.
+      const std::int64_t part = std::min(size - done, kAtOnce);
+      Add(bytes + done, part);
       ARROW_RETURN_NOT_OK(out_->Write(bytes + done, part));
-      done += part;
-      in_segment_ += part;
-      num_bytes_ += part;
-      if (in_segment_ == SpillFile::kSegment) EndSegment();
     }
+    num_bytes_ += size;
     return Status::OK();
   }
   Status Close() override {
@@ -62,14 +55,23 @@ class ChecksumStream : public arrow::io::OutputStream {
   std::int64_t num_bytes() const { return num_bytes_; }
 
  private:
+  void Add(const std::uint8_t* bytes, std::int64_t size) {
+    while (size > 0) {
+      const std::int64_t part = std::min(size, SpillFile::kSegment - in_segment_);
+      checksum_.Update(bytes, part);
+      bytes += part;
+      size -= part;
+      in_segment_ += part;
+      if (in_segment_ == SpillFile::kSegment) EndSegment();
+    }
+  }
   void EndSegment() {
-    checksums_.push_back(XXH3_64bits_digest(&state_));
-    XXH3_64bits_reset(&state_);
+    checksums_.push_back(checksum_.Finish());
     in_segment_ = 0;
   }
 
   const std::shared_ptr<arrow::io::OutputStream> out_;
-  XXH3_state_t state_;
+  Checksum checksum_;
   std::vector<std::uint64_t> checksums_;
   std::int64_t in_segment_ = 0;
   std::int64_t num_bytes_ = 0;
@@ -104,7 +106,9 @@ class SpillFile::Region {
       if (checked.load(std::memory_order_relaxed)) continue;
       const std::int64_t from = i * kSegment;
       const std::int64_t segment = std::min(kSegment, file_.num_bytes_ - from);
-      if (Checksum(data_ + from, segment) != file_.checksums_[static_cast<std::size_t>(i)]) {
+      Checksum checksum;
+      checksum.Update(data_ + from, segment);
+      if (checksum.Finish() != file_.checksums_[static_cast<std::size_t>(i)]) {
         return Status::IOError("bytes ", from, " to ", from + segment - 1,
                                " are not what was written");
       }
@@ -232,8 +236,9 @@ Result<std::shared_ptr<arrow::Table>> SpillFile::ReadRows(std::int64_t begin,
   if (size != num_bytes_) {
     return Status::IOError("it has ", size, " bytes of ", num_bytes_);
   }
-  ARROW_ASSIGN_OR_RAISE(auto bytes, file->ReadAt(0, size));
-  const Region region(*this, bytes->data());
+  // Only its begin: what is read this way is asked of the disk at once.
+  ARROW_ASSIGN_OR_RAISE(auto begin_of_file, file->ReadAt(0, 1));
+  const Region region(*this, begin_of_file->data());
   ARROW_RETURN_NOT_OK(region.CheckMessages());
   ARROW_ASSIGN_OR_RAISE(auto reader, arrow::ipc::RecordBatchStreamReader::Open(file));
   if (end < 0) end = num_rows_;

@@ -21,7 +21,7 @@ namespace headrace {
 /// is not used is not read from the disk. Threads: all methods from any thread.
 class SpillFile {
  public:
-  static constexpr std::int64_t kSegment = 256 << 10;
+  static constexpr std::int64_t kSegment = 64 << 10;
 
   /// Writes `table`. An error leaves a part of the file.
   static Result<std::shared_ptr<SpillFile>> Write(const arrow::Table& table, std::string path);

@@ -126,7 +126,7 @@ TEST_F(SpillFileTest, OnlyRowsThatAreAskedForAreChecked) {
     }
   }
   EXPECT_GT(bad, 0);
-  EXPECT_LT(bad, 80);
+  EXPECT_LT(bad, 40);
 }
 
 }  // namespace
