@@ -271,7 +271,7 @@ TEST_F(CommitTest, ADriverThatDiedWhileFilesTookThePlaceOfOthers) {
     if (moved) dir_.Write("a.csv", "new");
     if (!moved) dir_.Write(Temporary("a.csv"), "new");
     dir_.Write(Temporary("b.csv"), "new");
-    dir_.Write("b.csv", "the other old one");
+    dir_.Write("b.csv", "old");  // As long as the new one.
     List("commit",
          {Move("a.csv", dir_ / Temporary("aside/0")), Move("b.csv", dir_ / Temporary("aside/1"))});
     EXPECT_EQ(Seen(), (Texts{Temporary("aside/0"), "b.csv"}));

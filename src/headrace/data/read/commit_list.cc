@@ -151,26 +151,33 @@ Status AddMarksAbove(fs::FileSystem* file_system, std::string directory,
 }
 
 // Takes out what `hidden` says, and puts in what is stored elsewhere.
-Status Hide(fs::FileSystem* file_system, const Hidden& hidden, CommittedFiles* found) {
-  std::map<std::string, std::string> stored;
-  for (const auto& [path, file] : hidden.files) {
-    if (!file.stored.empty()) stored[path] = file.stored;
+Status Hide(fs::FileSystem* file_system, Hidden hidden, CommittedFiles* found) {
+  std::vector<fs::FileInfo> stored;
+  for (auto file = hidden.files.begin(); file != hidden.files.end();) {
+    if (file->second.stored.empty()) {
+      ++file;
+      continue;
+    }
+    ARROW_ASSIGN_OR_RAISE(fs::FileInfo info, file_system->GetFileInfo(file->second.stored));
+    if (info.IsFile()) {
+      info.set_path(file->first);
+      stored.push_back(std::move(info));
+      ++file;
+    } else {
+      file = hidden.files.erase(file);  // Not moved aside yet: it stands at its place.
+    }
   }
   std::vector<fs::FileInfo> kept;
   for (fs::FileInfo& info : found->infos) {
     const auto file = hidden.files.find(info.path());
-    if (file == hidden.files.end() || !file->second.stamp.Fits(info)) {
-      // It stands, and so what was moved aside, if anything was, is not to be read.
-      stored.erase(info.path());
-      kept.push_back(std::move(info));
-    }
-  }
-  for (const auto& [path, aside] : stored) {
-    ARROW_ASSIGN_OR_RAISE(fs::FileInfo info, file_system->GetFileInfo(aside));
-    if (!info.IsFile()) continue;
-    info.set_path(path);
+    if (file != hidden.files.end() && file->second.stamp.Fits(info)) continue;
+    // One that was put there since is to be read, and not what was moved aside.
+    std::erase_if(stored, [&](const fs::FileInfo& old) { return old.path() == info.path(); });
     kept.push_back(std::move(info));
-    found->stored[path] = aside;
+  }
+  for (fs::FileInfo& info : stored) {
+    found->stored[info.path()] = hidden.files.at(info.path()).stored;
+    kept.push_back(std::move(info));
   }
   found->infos = std::move(kept);
   std::sort(found->infos.begin(), found->infos.end(), fs::FileInfo::ByPath{});
@@ -252,7 +259,7 @@ Result<CommittedFiles> ListCommitted(fs::FileSystem* file_system,
     // Where somebody writes, two listings must say the same.
     const bool known = hidden && (hidden->marks.empty() || (before && *before == *hidden));
     if (hidden && ((known && quiet) || last)) {
-      ARROW_RETURN_NOT_OK(Hide(file_system, *hidden, &found));
+      ARROW_RETURN_NOT_OK(Hide(file_system, *std::move(hidden), &found));
       return found;
     }
     before = std::move(hidden);
