@@ -115,10 +115,9 @@ def pickle_policy(on_error: Any, default: Any) -> bytes:
 
 
 class Letters:
-    """The rows on which a function failed in one task."""
+    """The rows on which a function failed in one task. `policy`: "skip" or a DeadLetters."""
 
-    def __init__(self, function: _core.Function, batches: _core.Batches) -> None:
-        policy = pickle.loads(function.on_error)
+    def __init__(self, policy: Any, function: _core.Function, batches: _core.Batches) -> None:
         self._target: DeadLetters | None = policy if isinstance(policy, DeadLetters) else None
         self._operator = function.name
         self._number = function.id
@@ -146,7 +145,9 @@ class Letters:
         if self._target is not None:
             for file in self._written:
                 rows = file[2]
-                self._batches.note_errors(rows, rows, pickle.dumps((self._target, file)))
+                # By its path: a file system may have secrets, which are not for an event log.
+                letter = pickle.dumps((self._target.path, file))
+                self._batches.note_errors(rows, rows, letter)
         elif self._rows:
             self._batches.note_errors(self._rows)
 
@@ -189,7 +190,10 @@ class Letters:
         folder = f"{self._target.path}/.headrace-{run}"
         # Of every attempt its own, so that one that was lost cannot tear another's.
         temporary = f"{folder}/{uuid.uuid4().hex}.parquet"
-        self._target.filesystem.create_dir(folder, recursive=True)
+        if not _is_resumed(run):
+            self._target.filesystem.create_dir(folder, recursive=True)
+        # Else the driver made it, and said in it whose it is: a worker that outlives it for a
+        # moment must not make it again.
         table = forget_types(convert.concat_tables(self._kept))
         with self._target.filesystem.open_output_stream(temporary) as stream:
             pq.write_table(table, stream)
@@ -257,12 +261,13 @@ class RunLetters:
         """Takes what tasks told."""
         for record in records:
             target, (path, *rest) = pickle.loads(record)
+            to = self._targets[target]
             # Tasks of two branches of a plan may have equal positions.
             number = self._names[path]
             self._names[path] += 1
             if number:
                 path = f"{path.removesuffix('.parquet')}_{number}.parquet"
-            self._written.append((target, (path, *rest)))
+            self._written.append((to, (path, *rest)))
 
     def take(self, records: Iterable[bytes]) -> list[WrittenFile]:
         """Returns the files of which tasks told; they are not committed here."""

@@ -126,6 +126,7 @@ class Runtime:
         from headrace._internal.dead_letters import Letters
 
         kind = function.kind
+        policy = pickle.loads(function.on_error)
 
         def wait(result: Any) -> Any:
             return self._run(_all_batches(result))
@@ -140,7 +141,7 @@ class Runtime:
             return asyncio.run_coroutine_threadsafe(_all_batches(work), self._event_loop())
 
         def call(batches: Any) -> Iterator[pa.Table]:
-            letters = Letters(function, batches)
+            letters = Letters(policy, function, batches)
             if kind == "map_batches" and is_async:
                 return tolerant.map_batches_async(make, send, ASYNC_IN_FLIGHT, letters, batches)
             if kind == "map_batches":
