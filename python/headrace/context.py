@@ -233,11 +233,16 @@ class DataContext:
 
     # ---- Faults
     write_file_retry_on_errors: Any = DEFAULT_WRITE_FILE_RETRY_ON_ERRORS
+    #: Errors after which a class is called again on the same rows: True: any; at most
+    #: `max_task_attempts` calls.
     actor_task_retry_on_errors: bool | list[type[BaseException]] = False
     actor_init_retry_on_errors: bool = False
     actor_init_max_retries: int = 3
     max_consecutive_actor_init_deaths: int = 0
+    #: Errors after which a function of map, map_batches, flat_map or filter is called again on the
+    #: same rows: True: any; parts of their text, or regular expressions.
     retried_map_errors: bool | list[str] = False
+    #: How often it is called again; 0: never.
     max_map_retries: int = 0
     #: Tasks that may fail by user error before the run does; -1: any number (environment).
     max_errored_blocks: int = field(

@@ -23,6 +23,8 @@ Rows that are left out (`on_error`):
         What it returned or yielded for a part that failed is dropped.
     `Dataset.stats()` has their number, each once, also where workers were lost and tasks ran again;
         a warning tells it at the end of a run.
+    Retries come first: what the context's `retried_map_errors` and `actor_task_retry_on_errors` say
+        is called again; see DataContext.
     `max_errored_blocks` counts tasks that fail nevertheless, such as for lack of memory or because
         they cannot read; a class whose __init__ fails fails the run, as ever.
 """
@@ -137,7 +139,7 @@ class TransformMixin:
             resource_arguments(
                 num_cpus, num_gpus, memory, resources, ray_remote_args_fn, ray_remote_args
             ),
-            on_error=pickle_policy(on_error, self._context.on_error),
+            on_error=pickle_policy(on_error, self._context, fn),
         )
 
     @recorded
@@ -204,7 +206,7 @@ class TransformMixin:
                 "batch_format": check_batch_format(batch_format),
                 "zero_copy_batch": zero_copy_batch,
             },
-            on_error=pickle_policy(on_error, self._context.on_error),
+            on_error=pickle_policy(on_error, self._context, fn),
         )
 
     def map_batches_internal(self, fn: Any, **kwargs: Any) -> Dataset:
@@ -245,7 +247,7 @@ class TransformMixin:
             resource_arguments(
                 num_cpus, num_gpus, memory, resources, ray_remote_args_fn, ray_remote_args
             ),
-            on_error=pickle_policy(on_error, self._context.on_error),
+            on_error=pickle_policy(on_error, self._context, fn),
         )
 
     @recorded
@@ -293,7 +295,7 @@ class TransformMixin:
                 raise ValueError(
                     f"fn must be a UserDefinedFunction, but got {type(fn).__name__} instead."
                 )
-            policy = pickle_policy(on_error, self._context.on_error)
+            policy = pickle_policy(on_error, self._context, fn)
             return self._map(
                 "filter_rows", fn, compute, concurrency, function_args, given, on_error=policy
             )

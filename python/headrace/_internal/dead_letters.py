@@ -20,7 +20,7 @@ import re
 import traceback
 import uuid
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -28,7 +28,11 @@ from headrace import _core
 from headrace._internal import convert
 from headrace._internal import paths as _paths
 from headrace._internal.frames import forget_types
+from headrace._internal.retries import Retries
 from headrace._internal.write_directory import WrittenFile, as_table
+
+if TYPE_CHECKING:
+    from headrace.context import DataContext
 
 logger = logging.getLogger(__name__)
 
@@ -92,19 +96,23 @@ class DeadLetters:
         return None if self._is_local else self.filesystem
 
 
-def pickle_policy(on_error: Any, default: Any) -> bytes:
-    """Returns what `on_error` asks for as a function carries it; b"" for "raise".
+def pickle_policy(on_error: Any, context: DataContext, fn: Any) -> bytes:
+    """Returns what is to become of errors of `fn`, as a function carries it: (policy, Retries or
+    None), pickled; b"" for nothing.
 
     Args:
-        on_error: "raise", "skip", a `DeadLetters`, or None for `default`.
+        on_error: "raise", "skip", a `DeadLetters`, or None for that of `context`.
 
     Raises ValueError for anything else.
     """
-    chosen = default if on_error is None else on_error
-    if chosen == "raise":
-        return b""
-    if chosen == "skip" or isinstance(chosen, DeadLetters):
-        return pickle.dumps(chosen)
+    import cloudpickle
+
+    chosen = context.on_error if on_error is None else on_error
+    if chosen in ("raise", "skip") or isinstance(chosen, DeadLetters):
+        retries = Retries.of(context, isinstance(fn, type))
+        if chosen == "raise" and retries is None:
+            return b""
+        return cloudpickle.dumps((chosen, retries))
     raise ValueError(
         "on_error must be 'raise', 'skip' or DeadLetters(directory), where the rows are to be "
         f"kept, but got: {chosen!r}"
@@ -306,7 +314,7 @@ class RunLetters:
 
 
 def _policies(plan: _core.Plan) -> Iterator[Any]:
-    if plan.on_error:
-        yield pickle.loads(plan.on_error)
+    if plan.on_error and (policy := pickle.loads(plan.on_error)[0]) != "raise":
+        yield policy
     for below in plan.inputs:
         yield from _policies(below)

@@ -107,7 +107,11 @@ class Runtime:
         if args or kwargs:
             fn = _bound(fn, args, kwargs)
         if function.on_error:
-            return self._tolerant(function, fn, is_async)
+            policy, retries = pickle.loads(function.on_error)
+            if retries is not None:
+                fn = retries.wrap_async(fn) if is_async else retries.wrap(fn)
+            if policy != "raise":
+                return self._tolerant(policy, function, fn, is_async)
         if kind == "map_batches":
             calls = self._map_batches_async if is_async else self._map_batches
             return functools.partial(calls, fn, function.batch_format, function.zero_copy_batch)
@@ -120,13 +124,14 @@ class Runtime:
             return functools.partial(self._rows_async, fn, kind)
         return functools.partial(by_row, fn)
 
-    def _tolerant(self, function: _core.Function, fn: Callable[[Any], Any], is_async: bool) -> Call:
+    def _tolerant(
+        self, policy: Any, function: _core.Function, fn: Callable[[Any], Any], is_async: bool
+    ) -> Call:
         """Returns a call that leaves out the rows on which `fn` fails."""
         from headrace._internal import tolerant
         from headrace._internal.dead_letters import Letters
 
         kind = function.kind
-        policy = pickle.loads(function.on_error)
 
         def wait(result: Any) -> Any:
             return self._run(_all_batches(result))
