@@ -281,6 +281,27 @@ def test_each_run_adds_letters(tmp_path: pathlib.Path) -> None:
     assert ids(letters_in(letters)) == [7, 7, 8, 8]
 
 
+@ATTENDED
+def test_a_run_that_is_left_early_cleans_up(tmp_path: pathlib.Path) -> None:
+    letters = tmp_path / "letters"
+    ds = hr.range(2000, override_num_blocks=40).map(on_row, on_error=hr.DeadLetters(letters))
+    for batch in ds.iter_batches(batch_size=1):
+        assert int(batch["id"][0]) not in BAD
+        break
+    ds.take(3)
+    assert set(ids(letters_in(letters))) <= BAD
+
+
+def test_each_epoch_of_a_split_adds_letters(tmp_path: pathlib.Path) -> None:
+    letters = tmp_path / "letters"
+    ds = hr.range(20, override_num_blocks=4).map(on_row, on_error=hr.DeadLetters(letters))
+    [split] = ds.streaming_split(1)
+    for _ in range(2):
+        assert len(list(split.iter_rows())) == 18
+    del split
+    assert ids(letters_in(letters)) == [7, 7, 8, 8]
+
+
 # ---- Rows neither lost nor doubled -------------------------------------------------------------
 
 

@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
+#include <thread>
 
 #include "headrace/data/consume/owner.h"
 #include "headrace/data/read/commit_list.h"
@@ -279,6 +281,30 @@ TEST_F(CommitTest, ADriverThatDiedWhileFilesTookThePlaceOfOthers) {
     EXPECT_EQ(Standing(), (Texts{"a.csv", "b.csv"}));
     EXPECT_EQ(std::filesystem::file_size(dir_ / "a.csv"), 11U);
   }
+}
+
+TEST_F(CommitTest, AnAppendIsSeenWholeOrNotAtAll) {
+  constexpr int kFiles = 12;
+  std::atomic<bool> ended = false;
+  std::thread writer([&] {
+    for (int run = 0; run < 60; ++run) {
+      const std::string name = "run" + std::to_string(run) + "-" + OwnerTag();
+      Texts names;
+      for (int i = 0; i < kFiles; ++i) {
+        names.push_back(std::to_string(run) + "_" + std::to_string(i) + ".csv");
+        dir_.Write(".headrace-" + name + "/" + names.back(), "new");
+      }
+      const Block results = Results(dir_, ".headrace-" + name, names);
+      EXPECT_TRUE(CommitWrite(&files_, dir_.path(), name, {results}, WriteMode::kAppend).ok());
+    }
+    ended = true;
+  });
+  while (!ended) {
+    const Texts seen = Seen();
+    EXPECT_EQ(seen.size() % kFiles, 0U);
+  }
+  writer.join();
+  EXPECT_EQ(Seen().size(), 60U * kFiles);
 }
 
 TEST_F(CommitTest, PartitionsObeyTheListsAboveThem) {
