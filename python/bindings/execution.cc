@@ -133,6 +133,16 @@ std::vector<std::vector<std::uint32_t>> PyExecution::TakeEndedPieces() {
   return pieces;
 }
 
+std::vector<std::pair<std::vector<std::uint32_t>, nb::bytes>> PyExecution::TakeLetters() {
+  std::vector<std::pair<std::vector<std::uint32_t>, nb::bytes>> letters;
+  if (run_ == nullptr) return letters;
+  for (Execution::Letter& letter : run_->TakeLetters()) {
+    letters.emplace_back(std::move(letter.piece.path),
+                         nb::bytes(letter.record.data(), letter.record.size()));
+  }
+  return letters;
+}
+
 void BindExecution(nb::module_& module) {
   using State = OperatorState;
   nb::class_<State>(module, "OperatorState")
@@ -155,6 +165,8 @@ void BindExecution(nb::module_& module) {
       .def_ro("wall_nanos", &State::wall_nanos)
       .def_ro("cpu_nanos", &State::cpu_nanos)
       .def_ro("function_nanos", &State::function_nanos)
+      .def_ro("errored_rows", &State::errored_rows)
+      .def_ro("letter_rows", &State::letter_rows)
       .def_ro("peak_heap_bytes", &State::peak_heap_bytes)
       .def_prop_ro("waits_for",
                    [](const State& self) { return std::string(ToString(self.waits_for)); })
@@ -174,6 +186,7 @@ void BindExecution(nb::module_& module) {
           nb::arg("prefetch") = 1)
       .def("poll", &PyExecution::Poll, nb::arg("timeout_seconds"), nb::arg("prefetch") = 1)
       .def("take_ended_pieces", &PyExecution::TakeEndedPieces)
+      .def("take_letters", &PyExecution::TakeLetters)
       .def("stop", &PyExecution::Stop)
       .def("snapshot", &PyExecution::Snapshot)
       .def("statistics",

@@ -29,6 +29,8 @@ class PyExecution final : public SessionRun {
   /// the GIL, and answers signals at least every 50 ms. Raises what failed.
   std::pair<BlockRefPtr, bool> Poll(double timeout_seconds, std::int64_t prefetch);
 
+  /// See Execution::TakeLetters().
+  std::vector<std::pair<std::vector<std::uint32_t>, nanobind::bytes>> TakeLetters();
   /// See Execution::TakeEndedPieces().
   std::vector<std::vector<std::uint32_t>> TakeEndedPieces();
 

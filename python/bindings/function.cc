@@ -37,7 +37,7 @@ std::string_view NameOf(FunctionKind kind) {
 
 void MakeFunction(PyFunction* self, std::string_view kind, std::string name,
                   const nb::bytes& payload, bool is_class, std::int64_t batch_rows,
-                  std::string batch_format, bool zero_copy_batch) {
+                  std::string batch_format, bool zero_copy_batch, const nb::bytes& on_error) {
   auto spec = std::make_shared<FunctionSpec>();
   spec->id = NextFunctionId();
   spec->name = std::move(name);
@@ -46,6 +46,7 @@ void MakeFunction(PyFunction* self, std::string_view kind, std::string name,
   spec->batch_rows = batch_rows;
   spec->batch_format = std::move(batch_format);
   spec->zero_copy_batch = zero_copy_batch;
+  spec->on_error = std::string(on_error.c_str(), on_error.size());
   spec->payload = SharedBytes(payload);
   new (self) PyFunction{std::move(spec)};
 }
@@ -66,18 +67,23 @@ void BindFunction(nb::module_& module) {
       .def(
           "__init__",
           [](PyFunction* self, const std::string& kind, std::string name, const nb::bytes& payload,
-             bool is_class, std::int64_t batch_rows, std::string batch_format, bool zero_copy) {
+             bool is_class, std::int64_t batch_rows, std::string batch_format, bool zero_copy,
+             const nb::bytes& on_error) {
             MakeFunction(self, kind, std::move(name), payload, is_class, batch_rows,
-                         std::move(batch_format), zero_copy);
+                         std::move(batch_format), zero_copy, on_error);
           },
           nb::kw_only(), nb::arg("kind"), nb::arg("name"), nb::arg("payload"),
           nb::arg("is_class") = false, nb::arg("batch_rows") = 0, nb::arg("batch_format") = "numpy",
-          nb::arg("zero_copy_batch") = true)
+          nb::arg("zero_copy_batch") = true, nb::arg("on_error") = nb::bytes("", 0))
       .def_prop_ro("id", [](const PyFunction& self) { return self.spec->id; })
       .def_prop_ro("name", [](const PyFunction& self) { return self.spec->name; })
       .def_prop_ro("kind",
                    [](const PyFunction& self) { return std::string(NameOf(self.spec->kind)); })
       .def_prop_ro("payload", &PayloadOf)
+      .def_prop_ro("on_error",
+                   [](const PyFunction& self) {
+                     return nb::bytes(self.spec->on_error.data(), self.spec->on_error.size());
+                   })
       .def_prop_ro("batch_rows", [](const PyFunction& self) { return self.spec->batch_rows; })
       .def_prop_ro("batch_format", [](const PyFunction& self) { return self.spec->batch_format; })
       .def_prop_ro("zero_copy_batch",

@@ -25,6 +25,9 @@ struct PyBatch {
 struct CallState {
   std::unique_ptr<BatchStream> input;
   std::uint64_t task_number = 0;
+  Position position;  // Of the task.
+  std::string run_name;
+  TaskStats* stats = nullptr;  // Null: the task is over, or nobody asks.
   Status input_error;
   Origin origin;       // Of the last batch.
   nb::object current;  // The last batch, for error messages.
@@ -135,6 +138,7 @@ class PythonStream final : public BatchStream {
   void Close() {
     state_->current.reset();
     output_.reset();
+    state_->stats = nullptr;
     if (state_->input == nullptr) return;
     nb::gil_scoped_release unlocked;
     state_->input.reset();
@@ -157,9 +161,12 @@ class PythonRunner final : public FunctionRunner {
   }
 
   Result<std::unique_ptr<BatchStream>> Run(std::unique_ptr<BatchStream> input,
-                                           std::uint64_t task_number) override {
+                                           const TaskContext& context, TaskStats* stats) override {
     auto state = std::make_shared<CallState>();
-    state->task_number = task_number;
+    state->task_number = context.task_number;
+    state->position = context.position;
+    state->run_name = context.run_name;
+    state->stats = stats;
     state->input = std::move(input);
     nb::gil_scoped_acquire locked;
     try {
@@ -222,6 +229,16 @@ nb::object& InlineRuntime() {
   return *runtime;
 }
 
+// Counts rows that a function left out, and `letter_rows` of them that `letter` tells of.
+void NoteErrors(const PyBatches& self, std::int64_t rows, std::int64_t letter_rows,
+                const std::optional<nb::bytes>& letter) {
+  TaskStats* stats = self.state->stats;
+  if (stats == nullptr) return;
+  stats->errored_rows += rows;
+  stats->letter_rows += letter_rows;
+  if (letter) stats->letters.emplace_back(letter->c_str(), letter->size());
+}
+
 std::optional<nb::bytes> PayloadOfBatch(const PyBatch& self) {
   const auto& payload = self.batch.payload;
   if (payload == nullptr) return std::nullopt;
@@ -258,12 +275,18 @@ void BindWorker(nb::module_& module) {
       .def_prop_ro("table", [](const PyBatch& self) { return self.batch.block.table(); })
       .def_prop_ro("files", &FilesOf)
       .def_prop_ro("first_row", [](const PyBatch& self) { return self.batch.origin.first_row; })
+      .def_prop_ro("end_row", [](const PyBatch& self) { return self.batch.origin.end_row; })
       .def_prop_ro("rows_of_file",
                    [](const PyBatch& self) { return self.batch.origin.rows_of_file; })
       .def_prop_ro("origin", [](const PyBatch& self) { return DescribeOrigin(self.batch.origin); })
       .def_prop_ro("payload", &PayloadOfBatch);
   nb::class_<PyBatches>(module, "Batches", nb::type_slots(kBatchesSlots))
-      .def_prop_ro("task_number", [](const PyBatches& self) { return self.state->task_number; });
+      .def_prop_ro("task_number", [](const PyBatches& self) { return self.state->task_number; })
+      .def_prop_ro("position",
+                   [](const PyBatches& self) { return self.state->position.ToString(); })
+      .def_prop_ro("run_name", [](const PyBatches& self) { return self.state->run_name; })
+      .def("note_errors", &NoteErrors, nb::arg("rows"), nb::arg("letter_rows") = 0,
+           nb::arg("letter") = nb::none());
   module.def("run_worker", &RunPythonWorker, nb::arg("fd"), nb::arg("runtime"));
   module.def(
       "set_inline_runtime", [](nb::object runtime) { InlineRuntime() = std::move(runtime); },

@@ -236,6 +236,13 @@ std::vector<std::pair<std::string, nb::bytes>> PayloadsOf(const PyPlan& self) {
   return payloads;
 }
 
+// What a plan's own operator does with rows on which its function fails, pickled; b"": nothing.
+nb::bytes OnErrorOf(const PyPlan& self) {
+  const auto* map = self.plan->As<logical::Map>();
+  if (map == nullptr) return nb::bytes("", 0);
+  return nb::bytes(map->function->on_error.data(), map->function->on_error.size());
+}
+
 std::unique_ptr<PyExecution> Execute(const PyPlan& self, const PyExecutionOptions& options,
                                      const std::optional<PyPositions>& done_pieces) {
   std::set<Position> done;
@@ -313,6 +320,7 @@ void BindPlan(nb::module_& module) {
       .def("with_inputs", &WithInputs, nb::arg("inputs"))
       .def_prop_ro("takes_whole_blocks", &TakesWholeBlocks)
       .def_prop_ro("payloads", &PayloadsOf)
+      .def_prop_ro("on_error", &OnErrorOf)
       .def("execute", &Execute, nb::arg("options"), nb::arg("done_pieces") = nb::none())
       .def("__str__", [](const PyPlan& self) { return Explain(self.plan); });
 }

@@ -122,6 +122,7 @@ void BindResources(nb::module_& module) {
       .def_rw("max_task_attempts", &Options::max_task_attempts)
       .def_rw("event_log_path", &Options::event_log_path)
       .def_rw("seed", &Options::seed)
+      .def_rw("run_name", &Options::run_name)
       .def_rw("inline_mode", &Options::inline_mode);
 }
 

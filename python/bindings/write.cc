@@ -5,8 +5,12 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <tuple>
 
 #include "arrow_casters.h"
 #include "bindings.h"
@@ -108,21 +112,27 @@ void Recover(nb::handle filesystem, const std::string& directory) {
   Check(status);
 }
 
-// `directories`: those that a listing found. None: list again.
-std::optional<std::vector<std::string>> Hidden(nb::handle filesystem,
-                                               const std::vector<std::string>& directories) {
+// Path, the path to read it at, bytes, whether it is a directory.
+using CommittedFile = std::tuple<std::string, std::string, std::int64_t, bool>;
+
+std::vector<CommittedFile> List(nb::handle filesystem, const std::string& directory,
+                                bool recursive) {
   const auto fs = LiveFileSystem(filesystem);
-  auto found = [&] {
+  auto listed = [&] {
     nb::gil_scoped_release unlocked;
-    std::vector<arrow::fs::FileInfo> infos;
-    for (const std::string& path : directories) {
-      infos.emplace_back(path, arrow::fs::FileType::Directory);
-    }
-    return HiddenByCommits(fs.get(), infos);
+    arrow::fs::FileSelector selector;
+    selector.base_dir = directory;
+    selector.recursive = recursive;
+    return ListCommitted(fs.get(), selector);
   }();
-  const std::optional<std::set<std::string>> hidden = Unwrap(std::move(found));
-  if (!hidden) return std::nullopt;
-  return std::vector<std::string>(hidden->begin(), hidden->end());
+  const CommittedFiles found = Unwrap(std::move(listed));
+  std::vector<CommittedFile> files;
+  for (const arrow::fs::FileInfo& info : found.infos) {
+    const auto stored = found.stored.find(info.path());
+    files.emplace_back(info.path(), stored == found.stored.end() ? info.path() : stored->second,
+                       std::max<std::int64_t>(info.size(), 0), info.IsDirectory());
+  }
+  return files;
 }
 
 std::unique_ptr<RecordLog> CreateLog(const std::string& path,
@@ -176,7 +186,8 @@ void BindWrite(nb::module_& module) {
   module.def("abort_write", &Abort, nb::arg("filesystem").none(), nb::arg("directory"),
              nb::arg("temporary"));
   module.def("recover_writes", &Recover, nb::arg("filesystem").none(), nb::arg("directory"));
-  module.def("hidden_by_commits", &Hidden, nb::arg("filesystem").none(), nb::arg("directories"));
+  module.def("list_committed", &List, nb::arg("filesystem").none(), nb::arg("directory"),
+             nb::arg("recursive"));
   module.def("owner_tag", &OwnerTag);
   nb::class_<RecordLog>(module, "RecordLog")
       .def_static("create", &CreateLog, nb::arg("path"), nb::arg("records"))

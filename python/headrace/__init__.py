@@ -25,6 +25,7 @@ from headrace._internal.runtime import configure_from_environment as _configure_
 # imported when it is first used (PEP 562). `__init__.pyi` has the same names for type checkers.
 _EXPORTS = {
     "headrace._internal.compute": ("ActorPoolStrategy", "TaskPoolStrategy"),
+    "headrace._internal.dead_letters": ("DeadLetters",),
     "headrace._internal.dataset_mix": ("MixStoppingCondition",),
     "headrace._internal.execution_options": ("ExecutionOptions", "ExecutionResources"),
     "headrace._internal.policy": ("BackpressurePolicy",),

@@ -1,5 +1,6 @@
 from headrace._internal.compute import ActorPoolStrategy, TaskPoolStrategy
 from headrace._internal.dataset_mix import MixStoppingCondition
+from headrace._internal.dead_letters import DeadLetters
 from headrace._internal.execution_options import ExecutionOptions, ExecutionResources
 from headrace._internal.policy import BackpressurePolicy
 from headrace._internal.refs import ObjectRef, get, put
@@ -63,6 +64,7 @@ __all__ = [
     "DatasetSummary",
     "Datasink",
     "Datasource",
+    "DeadLetters",
     "ExecutionOptions",
     "ExecutionResources",
     "FileShuffleConfig",

@@ -63,6 +63,7 @@ class Function:
         batch_rows: int = 0,
         batch_format: str = "numpy",
         zero_copy_batch: bool = True,
+        on_error: bytes = b"",  # pickled: see _internal/dead_letters.py
     ) -> None: ...
     @property
     def id(self) -> int: ...
@@ -78,6 +79,8 @@ class Function:
     def batch_format(self) -> str: ...
     @property
     def zero_copy_batch(self) -> bool: ...
+    @property
+    def on_error(self) -> bytes: ...
     @property
     def is_class(self) -> bool: ...
 
@@ -293,6 +296,9 @@ class Plan:
     @property
     def payloads(self) -> list[tuple[str, bytes]]:
         """The pickled functions of this node, and of its source's units, by name."""
+    @property
+    def on_error(self) -> bytes:
+        """That of this node's function; b"" if there is none."""
     def execute(
         self, options: ExecutionOptions, done_pieces: Sequence[Sequence[int]] | None = None
     ) -> Execution:
@@ -314,6 +320,7 @@ class ExecutionOptions:
     max_task_attempts: int
     event_log_path: str
     seed: int  # of random numbers that each run draws anew
+    run_name: str  # of temporary files that functions write
     inline_mode: bool  # everything in the calling thread
 
 class OperatorState:
@@ -328,6 +335,9 @@ class Execution:
         """Waits for the next block; None at the end. Raises what failed."""
     def poll(self, timeout_seconds: float, prefetch: int = 1) -> tuple[BlockRef | None, bool]:
         """(block or None, ended)."""
+    def take_letters(self) -> list[tuple[list[int], bytes]]:
+        """What Batches.note_errors was given by tasks that have ended well, since the last call:
+        (the piece of the task, letter). All of the pieces that take_ended_pieces gave before."""
     def take_ended_pieces(self) -> list[list[int]]:
         """Positions of pieces that have ended since the last call, all of whose blocks were
         taken."""
@@ -349,6 +359,9 @@ class Batch:
     @property
     def first_row(self) -> int: ...
     @property
+    def end_row(self) -> int:
+        """One after the last row that these may come from; -1: unknown."""
+    @property
     def rows_of_file(self) -> bool:
         """True if `first_row` counts rows of the file."""
     @property
@@ -362,6 +375,11 @@ class Batches:
     """The input of a worker-side function: an iterator that the engine feeds."""
 
     task_number: int  # of the operator's tasks; the same when the task runs again
+    position: str  # of the task, such as "3.0"
+    run_name: str  # see ExecutionOptions
+    def note_errors(self, rows: int, letter_rows: int = 0, letter: bytes | None = None) -> None:
+        """Counts rows that the function left out; `letter` tells of those kept elsewhere, see
+        Execution.take_letters."""
     def __iter__(self) -> Batches: ...
     def __next__(self) -> Batch: ...
 
@@ -481,10 +499,11 @@ def abort_write(filesystem: pa.fs.FileSystem | None, directory: str, temporary: 
 def recover_writes(filesystem: pa.fs.FileSystem | None, directory: str) -> None:
     """Ends the commits of processes that died, and removes their temporary files."""
 
-def hidden_by_commits(
-    filesystem: pa.fs.FileSystem | None, directories: Sequence[str]
-) -> list[str] | None:
-    """The files that writes in the temporary ones of `directories` hide; None: list again."""
+def list_committed(
+    filesystem: pa.fs.FileSystem | None, directory: str, recursive: bool
+) -> list[tuple[str, str, int, bool]]:
+    """What is in a directory, in order of path, without what a write that is being committed hides:
+    (path, path to read it at, bytes, whether it is a directory)."""
 
 def owner_tag() -> str:
     """A name of this process that no other one has."""

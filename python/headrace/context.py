@@ -13,10 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headrace._internal.execution_options import ExecutionOptions, ExecutionResources
 from headrace._internal.policy import BackpressurePolicy
+
+if TYPE_CHECKING:
+    from headrace._internal.dead_letters import DeadLetters
 
 __all__ = [
     "AutoscalingConfig",
@@ -230,11 +233,16 @@ class DataContext:
 
     # ---- Faults
     write_file_retry_on_errors: Any = DEFAULT_WRITE_FILE_RETRY_ON_ERRORS
+    #: Errors after which a class is called again on the same rows: True: any; at most
+    #: `max_task_attempts` calls.
     actor_task_retry_on_errors: bool | list[type[BaseException]] = False
     actor_init_retry_on_errors: bool = False
     actor_init_max_retries: int = 3
     max_consecutive_actor_init_deaths: int = 0
+    #: Errors after which a function of map, map_batches, flat_map or filter is called again on the
+    #: same rows: True: any; parts of their text, or regular expressions.
     retried_map_errors: bool | list[str] = False
+    #: How often it is called again; 0: never.
     max_map_retries: int = 0
     #: Tasks that may fail by user error before the run does; -1: any number (environment).
     max_errored_blocks: int = field(
@@ -274,6 +282,9 @@ class DataContext:
     # ---- Headrace's own
     #: Times that a task runs whose worker was lost.
     max_task_attempts: int = 4
+    #: What becomes of rows on which a function of map, map_batches, flat_map or filter fails:
+    #: "raise", "skip" or a `DeadLetters`; see `Dataset.map`.
+    on_error: DeadLetters | str = "raise"
     #: Seconds that one rank of a streaming split waits for another before a warning names it.
     streaming_split_warn_after_s: float = 30
     #: Runs everything in the calling thread, so that a debugger stops in the user's function

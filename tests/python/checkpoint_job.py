@@ -25,6 +25,7 @@ from pyarrow import fs
 
 import headrace
 from headrace.context import DataContext
+from headrace.datasource import FilenameProvider
 
 
 def note(folder: str, kind: str, first: int) -> None:
@@ -121,7 +122,45 @@ def make_dataset(job: dict[str, Any]) -> headrace.Dataset:
         ),
         "emptied": lambda: read().filter(expr=headrace.expressions.col("id") < 0).sort("id"),
     }
+    plans |= lettered_plans(folder, read().map_batches(triple), after)
     return plans[job["plan"]]()
+
+
+def fail(row: dict[str, Any]) -> dict[str, Any]:
+    if row["id"] % 10 == 3:
+        raise ValueError("a bad row")
+    return row
+
+
+def fail_more(row: dict[str, Any]) -> dict[str, Any]:
+    if row["id"] % 10 == 7:
+        raise ValueError("another bad row")
+    return row
+
+
+def lettered_plans(folder: str, tripled: headrace.Dataset, after: Any) -> dict[str, Any]:
+    """Plans with rows on which functions fail."""
+    letters = headrace.DeadLetters(os.path.join(folder, "letters"))
+    first = tripled.map(fail, on_error=letters)
+    more = headrace.range(100, override_num_blocks=10).map(fail, on_error=letters)
+    plans = {
+        "lettered": lambda: first.map_batches(
+            Doubler, fn_constructor_args=(folder,), concurrency=2
+        ),
+        "lettered, joined": lambda: first.union(more).map_batches(after, num_cpus=0.5),
+        "lettered, sorted": lambda: first.sort("id").repartition(20).map_batches(after),
+    }
+    return {
+        name: lambda plan=plan: plan().map(fail_more, on_error=letters)
+        for name, plan in plans.items()
+    }
+
+
+class Numbered(FilenameProvider):
+    """The same names in each run."""
+
+    def get_filename_for_task(self, write_uuid: str, task_index: int) -> str:
+        return f"part-{task_index}.json"
 
 
 class CountedHandler(fs.FileSystemHandler):
@@ -227,6 +266,8 @@ def main() -> None:
     options = dict(job.get("options", {}))
     if job.get("counted_files"):
         options["filesystem"] = fs.PyFileSystem(CountedHandler(files.step))
+    if job.get("numbered"):
+        options["filename_provider"] = Numbered()
     if job.get("checkpoint"):
         options["checkpoint"] = job["checkpoint"]
     write = getattr(make_dataset(job), f"write_{job['format']}")

@@ -158,6 +158,44 @@ def test_a_killed_driver_goes_on(
     assert again <= kills * (4 * CPUS + 0.25 * whole.calls)
 
 
+@pytest.mark.parametrize("plan", ["lettered", "lettered, joined", "lettered, sorted"])
+@pytest.mark.parametrize("seed", range(max(1, KILLS // 2)))
+def test_dead_letters_go_on(
+    plan: str, seed: int, source: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    rng = random.Random(f"{plan} {seed}")
+    job = Job(tmp_path / "job", plan, source=str(source))
+    calls = 40
+    for _ in range(3):
+        job.die(*rng.choice([("call", len(job.calls()) + rng.randint(1, calls)), ("step", 6000)]))
+        calls = 120
+    job.finish()
+    ids = [*range(ROWS), *(range(100) if plan == "lettered, joined" else ())]
+    assert read_ids(job.target) == sorted(i for i in ids if i % 10 not in (3, 7))
+    assert read_ids(tmp_path / "job" / "letters") == sorted(i for i in ids if i % 10 in (3, 7))
+    assert not list((tmp_path / "job").rglob(".headrace-*"))
+
+
+def test_lost_letters_are_written_again(source: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    job = Job(tmp_path, "lettered", source=str(source))
+    assert job.die("call", 60)
+    letters = list((tmp_path / "letters").rglob("*.parquet"))
+    assert letters
+    letters[0].unlink()
+    job.finish()
+    assert len(read_ids(tmp_path / "letters")) == 2 * ROWS // 10
+
+
+def test_letters_of_a_removed_checkpoint_go(source: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    job = Job(tmp_path, "lettered", source=str(source))
+    assert job.die("call", 60)
+    assert list((tmp_path / "letters").rglob(".headrace-*"))
+    shutil.rmtree(job.checkpoint)
+    job.finish()
+    assert len(read_ids(tmp_path / "letters")) == 2 * ROWS // 10
+    assert not list((tmp_path / "letters").rglob(".headrace-*"))
+
+
 @pytest.mark.parametrize("plan", ["fused", "actors", "batches"])
 def test_killed_workers_do_not_show(
     plan: str, source: pathlib.Path, tmp_path: pathlib.Path, undisturbed: Any

@@ -167,7 +167,7 @@ def test_files_of_a_killed_worker_are_not_doubled(tmp_path: Path) -> None:
 # ---- Scripts --------------------------------------------------------------------------------
 
 PREAMBLE = """
-import gc, os, sys, time, traceback
+import gc, glob, os, sys, time, traceback
 import numpy as np
 import headrace
 from headrace import _core
@@ -458,3 +458,50 @@ def test_spilled_blocks_come_back_and_their_files_go(tmp_path: Path) -> None:
     """
     out, err = Script(text, tmp_path).finish()
     assert out.split() == ["next"], err
+
+
+@pytest.mark.parametrize("is_python", [False, True], ids=["native", "function"])
+@pytest.mark.parametrize("wreck", ["remove", "cut", "flip"])
+def test_spilled_blocks_that_are_lost(is_python: bool, wreck: str, tmp_path: Path) -> None:
+    text = f"""
+    headrace.init(object_store_memory=20 << 20, num_cpus=2)
+    folder = os.environ["TMPDIR"]
+
+    def big(batch):
+        rng = np.random.default_rng(int(batch["id"][0]))
+        size = len(batch["id"])
+        return {{"k": rng.random(size), "x": rng.random((size, 10))}}
+
+    def wreck_all(batch):  # In the last task before the exchange: some of it is on disk.
+        if 599_999 in batch["id"]:
+            while not (files := [
+                path for path in glob.glob(folder + "/headrace-spill-*/*.arrow")
+                if os.path.getsize(path) > 1_000_000
+            ]):
+                time.sleep(0.01)
+            for path in files:
+                if {wreck!r} == "remove":
+                    os.unlink(path)
+                elif {wreck!r} == "cut":
+                    os.truncate(path, 600_000)
+                else:
+                    with open(path, "r+b") as file:
+                        file.seek(500_000)
+                        file.write(bytes(64))
+        return batch
+
+    ds = headrace.range(600_000, override_num_blocks=40)
+    ds = ds.map_batches(wreck_all).map_batches(big).sort("k")
+    if {is_python}:
+        ds = ds.map_batches(lambda batch: batch)
+    try:
+        ds.count() if {is_python} else sum(len(b["k"]) for b in ds.iter_batches(batch_size=None))
+    except OSError as error:
+        print(told(error), flush=True)
+        del error
+    next_pipeline()
+    """
+    out, err = Script(text, tmp_path).finish()
+    assert "a block that was spilled to" in out, err
+    assert "operator Sort" in out
+    assert "next" in out

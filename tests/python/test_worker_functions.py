@@ -30,6 +30,7 @@ def function(kind, fn, args=(), kwargs=None, *, batch_format="numpy", is_class=F
         batch_rows=0,
         batch_format=batch_format,
         zero_copy_batch=True,
+        on_error=b"",
     )
 
 

@@ -7,7 +7,8 @@ position, which is the same in every run of the plan. A checkpoint is a director
               piece that is written, appended when its files are whole
     lock      held by the process that writes
 
-The files stay in temporary directories beside the final ones until all pieces are written.
+The files stay in temporary directories beside the final ones until all pieces are written. Dead
+letters are files like the others, of the piece whose rows they are or of a stage.
 """
 
 from __future__ import annotations
@@ -32,14 +33,15 @@ from headrace._internal.fingerprint import fingerprint, table_fingerprint
 from headrace._internal.plan_building import make_options
 from headrace._internal.run import Resume
 from headrace._internal.stages import Stages
+from headrace._internal.write_directory import WRITTEN_SCHEMA, WrittenFile, as_table
 
 if TYPE_CHECKING:
+    from headrace._internal.dead_letters import DeadLetters
     from headrace.context import DataContext
 
 logger = logging.getLogger(__name__)
 
 _Position = tuple[int, ...]
-_WrittenFile = tuple[str, str, int, int]  # path, temporary path, rows, bytes
 # Puts a write over a plan, given the first part of its file names and the name of its temporary
 # directory.
 _Write = Callable[[_core.Plan, str, str], _core.Plan]
@@ -51,15 +53,6 @@ _SECONDS_BETWEEN_SYNCS = 0.1
 _held: set[str] = set()
 _held_lock = threading.Lock()
 
-RESULT_SCHEMA = pa.schema(
-    [
-        ("path", pa.string()),
-        ("temporary_path", pa.string()),
-        ("num_rows", pa.int64()),
-        ("num_bytes", pa.int64()),
-    ]
-)
-
 
 class Checkpoint:
     """The checkpoint of one write, held within a `with` block.
@@ -69,6 +62,7 @@ class Checkpoint:
         directory: where the write puts its files.
         filesystem: a `pyarrow.fs` file system, of `directory`.
         settings: what is written and how, as strings by name.
+        letters: where dead letters go: they are a part of what is written.
 
     Attributes:
         started: a run has begun before.
@@ -76,7 +70,8 @@ class Checkpoint:
 
     Raises:
         RuntimeError: another process writes with it.
-        ValueError: its manifest is damaged, or of another version.
+        ValueError: its manifest is damaged, or of another version; or dead letters go to another
+            file system than the rest.
     """
 
     def __init__(
@@ -85,8 +80,16 @@ class Checkpoint:
         directory: str,
         filesystem: Any,
         settings: dict[str, str],
+        letters: list[DeadLetters],
     ) -> None:
         from pyarrow import fs
+
+        for target in letters:
+            if not type(filesystem) is type(target.filesystem) is fs.LocalFileSystem:
+                raise ValueError(
+                    "with a checkpoint, dead letters must go to the local file system, and the "
+                    f"rest as well: {target.path}, {directory}"
+                )
 
         if "://" in os.fspath(path):
             raise ValueError(f"checkpoint must be a local directory, not {os.fspath(path)!r}")
@@ -99,13 +102,15 @@ class Checkpoint:
         self._filesystem = filesystem
         self._core_filesystem = None if type(filesystem) is fs.LocalFileSystem else filesystem
         self._settings = settings
+        self._letters = letters
         self._log: _core.RecordLog | None = None
         self._parts: list[tuple[str, str, str]] = []  # kind, name, digest
         self._attempts: list[str] = []
-        self._pieces: dict[_Position, list[_WrittenFile]] = {}
-        self._rest: list[_WrittenFile] = []
+        self._pieces: dict[_Position, list[WrittenFile]] = {}
+        self._rest: list[WrittenFile] = []
         self._stages: dict[str, list[str]] = {}
-        self._waiting: dict[_Position, list[_WrittenFile]] = {}
+        self._stage_letters: dict[str, list[WrittenFile]] = {}
+        self._waiting: dict[_Position, list[WrittenFile]] = {}
         self._committing = False
         self._unsynced = False
         self._synced = 0.0
@@ -179,6 +184,8 @@ class Checkpoint:
                 self._attempts.append(fields[0])
             elif kind == "stage":
                 self._stages[fields[0]] = fields[1:]
+            elif kind == "stage letters":
+                self._stage_letters[fields[0]] = self._parse_files(fields[1:])
             elif kind == "piece":
                 self._pieces[_parse(fields[0])] = self._parse_files(fields[1:])
             elif kind == "committing":
@@ -195,14 +202,14 @@ class Checkpoint:
         self._log.sync()
         self._synced = time.monotonic()
 
-    def _file_fields(self, files: Iterable[_WrittenFile]) -> list[str]:
+    def _file_fields(self, files: Iterable[WrittenFile]) -> list[str]:
         base = self._directory.rstrip("/") + "/"
         fields = []
         for path, temporary, rows, size in files:
             fields += [path.removeprefix(base), temporary.removeprefix(base), str(rows), str(size)]
         return fields
 
-    def _parse_files(self, fields: list[str]) -> list[_WrittenFile]:
+    def _parse_files(self, fields: list[str]) -> list[WrittenFile]:
         return [
             (
                 posixpath.join(self._directory, fields[i]),
@@ -257,31 +264,32 @@ class Checkpoint:
 
         Raises ValueError if the plan cannot be resumed.
         """
-        stages = self._stage_files()
-        plan = stages.replace(plan, context)
         self._attempts.append(f"checkpoint-{self.run_id}-{len(self._attempts)}")
-        self._append([["attempt", self._attempts[-1]]])
-        temporary = self._temporary_directory(self._attempts[-1])
-        self._filesystem.create_dir(temporary, recursive=True)
-        with self._filesystem.open_output_stream(temporary + _OWNER_NAME) as file:
-            file.write(f"{_core.owner_tag().rsplit('-', 2)[0]}\n{self._mark}\n".encode())
-        plan = write(plan, self.run_id, self._attempts[-1])
+        self._append([["attempt", self.attempt]])
+        for temporary in self._temporary_directories(self.attempt):
+            self._filesystem.create_dir(temporary, recursive=True)
+            with self._filesystem.open_output_stream(temporary + _OWNER_NAME) as file:
+                file.write(_owner_lines(self._mark).encode())
+        stages = self._stage_files()
+        plan = write(stages.replace(plan, context), self.run_id, self.attempt)
         names = {tuple(piece) for piece in plan.plan_pieces(make_options(context))}
         self._names = names - self._pieces.keys()
         self._depths = sorted({len(piece) for piece in names})
         return plan, Resume(list(self._pieces), self.seed)
 
     def _stage_files(self) -> Stages:
-        def record(name: str, files: list[str]) -> None:
-            self._append([["stage", name, *files]])
+        def record(name: str, files: list[str], letters: list[WrittenFile]) -> None:
+            self._stage_letters[name] = letters
+            fields = self._file_fields(letters)
+            self._append([["stage letters", name, *fields], ["stage", name, *files]])
 
-        return Stages(self.path, self._stages, self.seed, record)
+        return Stages(self.path, self._stages, self.seed, self._attempts, record)
 
     def _recover(self) -> None:
         """Takes stock of what the runs before have left."""
-        states = self._states()
-        kept = [*self._pieces.values(), self._rest]
+        kept = [*self._pieces.values(), *self._stage_letters.values(), self._rest]
         files = [file for piece in kept for file in piece]
+        states = self._states(files)
         stand = [states.get(path) == size for path, _, _, size in files]
         if self._committing and files and all(stand):
             self._finish()
@@ -289,9 +297,13 @@ class Checkpoint:
         for piece, written in list(self._pieces.items()):
             if not all(size in (states.get(p), states.get(t)) for p, t, _, size in written):
                 del self._pieces[piece]
+        for name, written in list(self._stage_letters.items()):
+            if not all(size in (states.get(p), states.get(t)) for p, t, _, size in written):
+                self._stages.pop(name, None)
+                del self._stage_letters[name]
         self._rest = []
         recorded = {file[1] for piece in self._pieces.values() for file in piece}
-        marks = [f"{self._temporary_directory(attempt)}/" for attempt in self._attempts]
+        marks = [f"{self._directory}/.headrace-{attempt}/" for attempt in self._attempts]
         for path in states:
             temporary = any(path.startswith(mark) for mark in marks)
             if temporary and path not in recorded and not path.endswith(_OWNER_NAME):
@@ -307,31 +319,41 @@ class Checkpoint:
             self._finish()
         return self.done
 
-    def _states(self) -> dict[str, int]:
-        """The sizes of all files below the directory, by path."""
+    def _states(self, files: Iterable[WrittenFile]) -> dict[str, int]:
+        """The sizes of all files below the directory, and of these, by path."""
         from pyarrow import fs
 
         selector = fs.FileSelector(self._directory, recursive=True, allow_not_found=True)
-        return {
-            info.path: info.size
-            for info in self._filesystem.get_file_info(selector)
-            if info.type == fs.FileType.File
-        }
+        base = self._directory.rstrip("/") + "/"
+        more = [path for file in files for path in file[:2] if not path.startswith(base)]
+        infos = self._filesystem.get_file_info(selector) + self._filesystem.get_file_info(more)
+        return {info.path: info.size for info in infos if info.type == fs.FileType.File}
 
-    def _temporary_directory(self, attempt: str) -> str:
-        return f"{self._directory}/.headrace-{attempt}"
+    @property
+    def attempt(self) -> str:
+        """The name of this run, behind ".headrace-" in those of its temporary directories."""
+        return self._attempts[-1]
+
+    def _temporary_directories(self, attempt: str) -> list[str]:
+        """Of the files, and of the dead letters."""
+        places = dict.fromkeys([self._directory, *(target.path for target in self._letters)])
+        return [f"{place}/.headrace-{attempt}" for place in places]
 
     # ---- Going on
 
     def add(self, position: _Position, table: pa.Table) -> None:
         """Takes the results of one write task."""
-        columns = [table.column(name).to_pylist() for name in RESULT_SCHEMA.names]
+        columns = [table.column(name).to_pylist() for name in WRITTEN_SCHEMA.names]
         files = list(zip(*columns, strict=True))
         for depth in self._depths:
             if position[:depth] in self._names:
                 self._waiting.setdefault(position[:depth], []).extend(files)
                 return
         raise RuntimeError(f"results at {position} are of no piece that is to be done")
+
+    def add_letters(self, piece: _Position, file: WrittenFile) -> None:
+        """Takes dead letters of one piece."""
+        self._waiting.setdefault(piece, []).append(file)
 
     def end(self, pieces: Iterable[_Position]) -> None:
         """Records pieces all of whose results were added. On return that outlives this process;
@@ -354,9 +376,8 @@ class Checkpoint:
         allowed, belongs to it too."""
         self._rest = [file for files in self._waiting.values() for file in files]
         self._append([["committing", *self._file_fields(self._rest)]])
-        files = [file for piece in self._pieces.values() for file in piece] + self._rest
-        columns = [list(column) for column in zip(*files, strict=True)] or [[]] * 4
-        results = pa.table(dict(zip(RESULT_SCHEMA.names, columns, strict=True)), RESULT_SCHEMA)
+        kept = [*self._pieces.values(), *self._stage_letters.values(), self._rest]
+        results = as_table(file for files in kept for file in files)
         _core.commit_write(
             self._core_filesystem, self._directory, self._attempts[-1], results, mode
         )
@@ -366,12 +387,21 @@ class Checkpoint:
         from pyarrow import fs
 
         for attempt in self._attempts:
-            path = self._temporary_directory(attempt)
-            if self._filesystem.get_file_info(path).type != fs.FileType.NotFound:
-                self._filesystem.delete_dir(path)
+            for path in self._temporary_directories(attempt):
+                if self._filesystem.get_file_info(path).type != fs.FileType.NotFound:
+                    self._filesystem.delete_dir(path)
         self._append([["done"]])
         self.done = True
         self._stage_files().remove()
+
+
+def _owner_lines(mark: str) -> str:
+    """What says that files are of use as long as `mark` stands; see data/consume/commit.h."""
+    lines = [_core.owner_tag().rsplit("-", 2)[0], mark]
+    for folder in pathlib.Path(mark).parents:
+        state = folder.stat()
+        lines.append(f"{state.st_dev}:{state.st_ino}")
+    return "\n".join(lines) + "\n"
 
 
 def _parse(position: str) -> _Position:

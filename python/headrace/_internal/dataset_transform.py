@@ -8,9 +8,25 @@ Arguments that several verbs share:
     concurrency: for a function, the most tasks at once; for a class, the number of actors, or
         (min, max) or (min, max, initial).
     num_cpus, num_gpus, memory (bytes), resources: what each task or actor takes; default: a cpu.
+    on_error: what becomes of rows on which `fn` fails: "raise": the run fails; "skip": they are
+        left out; `DeadLetters(directory)`: they are left out, and kept there with the reason. None,
+        the default: what the context's `on_error` says, which is "raise". See below.
     Ray's remaining remote arguments are accepted where they mean nothing on one machine.
 A function that cannot be pickled raises TypeError at once; a misspelt column raises at once where
 the schema is known, else when the dataset runs.
+
+Rows that are left out (`on_error`):
+    Any exception counts, but for MemoryError, and so does a result that is no row or batch.
+    map, flat_map, filter: `fn` is called once on each row; all that came of the row is left out.
+    map_batches: where `fn` fails on a batch it is called again on each half, and on theirs, until
+        the rows on which it fails are alone: it must take batches of any size, and see rows twice.
+        What it returned or yielded for a part that failed is dropped.
+    `Dataset.stats()` has their number, each once, also where workers were lost and tasks ran again;
+        a warning tells it at the end of a run.
+    Retries come first: what the context's `retried_map_errors` and `actor_task_retry_on_errors` say
+        is called again; see DataContext.
+    `max_errored_blocks` counts tasks that fail nevertheless, such as for lack of memory or because
+        they cannot read; a class whose __init__ fails fails the run, as ever.
 """
 
 from __future__ import annotations
@@ -21,6 +37,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from headrace import _core
+from headrace._internal.dead_letters import DeadLetters, pickle_policy
 from headrace._internal.lineage import recorded
 from headrace._internal.plan_building import (
     check_batch_format,
@@ -43,6 +60,7 @@ if TYPE_CHECKING:
     from headrace.expressions import Expr, UnnestExpr
 
 _AUTO_BATCH_ROWS = 1024
+OnError = DeadLetters | str | None
 
 
 class TransformMixin:
@@ -71,6 +89,7 @@ class TransformMixin:
         min_bundle_rows: int = -1,
         batch: dict[str, Any] | None = None,
         name: str | None = None,
+        on_error: bytes = b"",
     ) -> Dataset:
         strategy = choose_compute(fn, compute, concurrency)
         remote_args_fn = resources.pop("ray_remote_args_fn", None)
@@ -80,7 +99,9 @@ class TransformMixin:
         placement = make_placement(
             strategy, ray_remote_args=remote_args, context=self._context, **resources
         )
-        function = make_function(kind, fn, name=name, **function_args, **(batch or {}))
+        function = make_function(
+            kind, fn, name=name, on_error=on_error, **function_args, **(batch or {})
+        )
         _core.warm_up()
         return self._with_plan(self._plan.map(function, placement, min_bundle_rows))
 
@@ -105,6 +126,7 @@ class TransformMixin:
         accelerator_type: str | None = None,
         runtime_env: dict[str, Any] | None = None,
         ray_remote_args_fn: Callable[[], dict[str, Any]] | None = None,
+        on_error: OnError = None,
         **ray_remote_args: Any,
     ) -> Dataset:
         """Calls `fn` on each row, a dict, and takes the dict that it returns."""
@@ -117,6 +139,7 @@ class TransformMixin:
             resource_arguments(
                 num_cpus, num_gpus, memory, resources, ray_remote_args_fn, ray_remote_args
             ),
+            on_error=pickle_policy(on_error, self._context, fn),
         )
 
     @recorded
@@ -144,6 +167,7 @@ class TransformMixin:
         accelerator_type: str | None = None,
         runtime_env: dict[str, Any] | None = None,
         ray_remote_args_fn: Callable[[], dict[str, Any]] | None = None,
+        on_error: OnError = None,
         **ray_remote_args: Any,
     ) -> Dataset:
         """Calls `fn` on batches and takes the batch, or the batches, that it returns or yields.
@@ -182,6 +206,7 @@ class TransformMixin:
                 "batch_format": check_batch_format(batch_format),
                 "zero_copy_batch": zero_copy_batch,
             },
+            on_error=pickle_policy(on_error, self._context, fn),
         )
 
     def map_batches_internal(self, fn: Any, **kwargs: Any) -> Dataset:
@@ -209,6 +234,7 @@ class TransformMixin:
         accelerator_type: str | None = None,
         runtime_env: dict[str, Any] | None = None,
         ray_remote_args_fn: Callable[[], dict[str, Any]] | None = None,
+        on_error: OnError = None,
         **ray_remote_args: Any,
     ) -> Dataset:
         """Calls `fn` on each row, a dict, and takes the dicts that it returns or yields."""
@@ -221,6 +247,7 @@ class TransformMixin:
             resource_arguments(
                 num_cpus, num_gpus, memory, resources, ray_remote_args_fn, ray_remote_args
             ),
+            on_error=pickle_policy(on_error, self._context, fn),
         )
 
     @recorded
@@ -245,6 +272,7 @@ class TransformMixin:
         accelerator_type: str | None = None,
         runtime_env: dict[str, Any] | None = None,
         ray_remote_args_fn: Callable[[], dict[str, Any]] | None = None,
+        on_error: OnError = None,
         **ray_remote_args: Any,
     ) -> Dataset:
         """Keeps the rows for which `fn` returns true, or `expr` is true.
@@ -267,12 +295,17 @@ class TransformMixin:
                 raise ValueError(
                     f"fn must be a UserDefinedFunction, but got {type(fn).__name__} instead."
                 )
-            return self._map("filter_rows", fn, compute, concurrency, function_args, given)
+            policy = pickle_policy(on_error, self._context, fn)
+            return self._map(
+                "filter_rows", fn, compute, concurrency, function_args, given, on_error=policy
+            )
         if any(value is not None for value in function_args.values()):
             raise ValueError(
                 "when 'expr' is used, 'fn_args/fn_kwargs' or "
                 "'fn_constructor_args/fn_constructor_kwargs' cannot be used."
             )
+        if on_error is not None:
+            raise ValueError("when 'expr' is used, 'on_error' cannot be used.")
         return self._filter_expr(expr, compute, concurrency, given)
 
     def _filter_expr(

@@ -15,6 +15,9 @@ none. A process that dies while files get their names leaves a list of them, whi
 readers obey: they see all of the write or nothing of it. The next write to the directory ends
 what dead processes of this host began, and removes what they left.
 
+This holds for sinks of files in Python too, and for a `Datasink` of your own as far as it does so
+itself. A file whose name stands there already, by a `filename_provider`, takes its place.
+
 With a checkpoint a write that was killed, or failed, goes on when it is done again with the same
 directory. Read tasks whose files are written do not run again, and the result is the same, file by
 file; once it is done, repeating it does nothing, and a warning says so.
@@ -47,10 +50,11 @@ from headrace._internal.compute import TaskPoolStrategy
 from headrace._internal.csv_options import csv_write_options
 from headrace._internal.native_write import NativeWrite, refuse_checkpoint
 from headrace._internal.plan_building import make_placement, pickle_function
-from headrace._internal.run import run_blocks
+from headrace._internal.run import Run
 from headrace._internal.savemode import SaveMode
 
 if TYPE_CHECKING:
+    from headrace._internal.dead_letters import RunLetters
     from headrace.context import DataContext
     from headrace.datasource.datasink import Datasink
     from headrace.datasource.filename_provider import FilenameProvider
@@ -347,12 +351,15 @@ class WriteMixin:
     ) -> None:
         """Writes to a sink written in Python, in worker processes."""
         from headrace.datasource.datasink import WriteResult
+        from headrace.datasource.file_datasink import FileDatasink
 
         datasink.on_write_start(self._known_schema())
         if getattr(datasink, "_skip_write", False):
             return
+        files = datasink if isinstance(datasink, FileDatasink) else None
         name = datasink.get_name()
         write_uuid = uuid.uuid4().hex
+        letters: RunLetters | None = None
         try:
             function = _core.Function(
                 kind="write",
@@ -364,9 +371,18 @@ class WriteMixin:
             plan = self._plan.write(
                 target, self._write_placement(concurrency, ray_remote_args), rows
             )
-            results = self._write_results(plan)
-        except Exception as error:
-            datasink.on_write_failed(error)
+            results, letters = self._write_results(plan)
+            if files is not None:
+                written = [file for result in results for file in result.files]
+                files.commit(written, letters.take_for(files.filesystem))
+            letters.commit()
+        except BaseException as error:
+            if files is not None:
+                files.abort()
+            if letters is not None:
+                letters.remove()
+            if isinstance(error, Exception):
+                datasink.on_write_failed(error)
             raise
         datasink.on_write_complete(
             WriteResult(
@@ -419,25 +435,30 @@ class WriteMixin:
             TaskPoolStrategy(concurrency), ray_remote_args=ray_remote_args, context=self._context
         )
 
-    def _write_blocks(self, plan: _core.Plan) -> Iterator[_core.BlockRef]:
-        return run_blocks(plan, self._context, title=self._name or "", on_stats=self._keep_stats)
-
-    def _write_results(self, plan: _core.Plan) -> list[_TaskResult]:
+    def _write_results(self, plan: _core.Plan) -> tuple[list[_TaskResult], RunLetters]:
         """Runs the tasks of a sink of the user; their results are in order of the data."""
-        found = [(block.position, block.get()) for block in self._write_blocks(plan)]
+        run = Run(
+            plan, self._context, self._name or "", on_stats=self._keep_stats, keeps_letters=True
+        )
+        with run:
+            found = [(block.position, block.get()) for block in run.blocks()]
         found.sort(key=lambda item: item[0])
-        return [
+        results = [
             pickle.loads(data) for _, table in found for data in table.column("result").to_pylist()
         ]
+        return results, run.letters
 
 
 class _TaskResult:
     """What one task of a sink of the user returned, and what it wrote."""
 
-    def __init__(self, value: Any, num_rows: int, num_bytes: int) -> None:
+    def __init__(
+        self, value: Any, num_rows: int, num_bytes: int, files: list[tuple[str, str]]
+    ) -> None:
         self.value = value
         self.num_rows = num_rows
         self.num_bytes = num_bytes
+        self.files = files
 
 
 class _SinkWriter:
@@ -452,8 +473,10 @@ class _SinkWriter:
 
         counted = _Counted(tables)
         context = TaskContext(task_idx=task_number, kwargs={"write_uuid": self._write_uuid})
+        take_written = getattr(self._datasink, "take_written", list)
+        take_written()  # Of a task before that failed.
         value = self._datasink.write(counted, context)
-        return _TaskResult(value, counted.num_rows, counted.num_bytes)
+        return _TaskResult(value, counted.num_rows, counted.num_bytes, take_written())
 
 
 class _Counted:

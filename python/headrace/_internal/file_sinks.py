@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import posixpath
-import uuid
 from typing import Any
 
 import numpy as np
@@ -59,25 +59,11 @@ class ParquetDatasink(BlockBasedFileDatasink):
             directory = "/".join(
                 f"{key}={value}" for key, value in zip(self._partition_cols, values, strict=True)
             )
-            self.filesystem.create_dir(posixpath.join(self.path, directory), recursive=True)
             part = rest.take(pa.array(indices))
             self._write_file(
                 posixpath.join(directory, name),
-                lambda file, part=part: self._fill(part, file),
+                functools.partial(self._fill, part),
             )
-
-    def _write_file(self, name: str, fill: Any) -> None:
-        """Writes below the directory; a temporary name keeps its place in the tree."""
-        final = posixpath.join(self.path, name)
-        directory, base = posixpath.split(final)
-        temporary = posixpath.join(directory, f".{base}.{uuid.uuid4().hex}.tmp")
-        try:
-            with self.open_output_stream(temporary) as file:
-                fill(file)
-            self.filesystem.move(temporary, final)
-        except BaseException:
-            self._delete(temporary)
-            raise
 
     def _fill(self, table: pa.Table, file: pa.NativeFile) -> None:
         import pyarrow.parquet as pq

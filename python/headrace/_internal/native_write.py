@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from headrace import _core
-from headrace._internal import paths as _paths
-from headrace._internal.run import Run, run_blocks
+from headrace._internal.dead_letters import RunLetters
+from headrace._internal.run import Run
 from headrace._internal.savemode import SaveMode
+from headrace._internal.write_directory import WriteDirectory
 
 if TYPE_CHECKING:
     from headrace._internal.checkpoint import Checkpoint
@@ -46,10 +46,7 @@ class NativeWrite:
     try_create_dir: bool
 
     def __post_init__(self) -> None:
-        from pyarrow import fs
-
-        [self._directory], self._found = _paths.resolve([self.path], self.filesystem)
-        self._core_filesystem = None if type(self._found) is fs.LocalFileSystem else self._found
+        self._directory = WriteDirectory(self.path, self.filesystem)
         if self.min_rows_per_file is not None:
             self.options = {**self.options, "min_rows_per_file": self.min_rows_per_file}
 
@@ -62,21 +59,23 @@ class NativeWrite:
         on_stats: Callable[..., None],
     ) -> None:
         """Runs `plan` and writes what it yields, all or nothing."""
-        if not self._prepare():
+        directory = self._directory
+        if not directory.prepare(self.mode, self.try_create_dir):
             return
-        run_id = uuid.uuid4().hex
-        temporary = f"{run_id}-{_core.owner_tag()}"
-        plan = self._over(plan, placement, run_id, temporary)
+        run_id = directory.temporary.partition("-")[0]
+        plan = self._over(plan, placement, run_id, directory.temporary)
+        run = Run(plan, context, title, on_stats, keeps_letters=True)
         try:
-            blocks = run_blocks(plan, context, title=title, on_stats=on_stats)
-            tables = [block.get() for block in blocks]
-            results = pa.concat_tables(tables) if tables else pa.table({})
-            _core.commit_write(
-                self._core_filesystem, self._directory, temporary, results, self.mode.value
-            )
+            with run:
+                tables = [block.get() for block in run.blocks()]
+            # In one list with the files, so that both stand or neither.
+            tables.append(run.letters.take_for(directory.filesystem))
+            directory.commit(pa.concat_tables(tables), self.mode)
         except BaseException:
-            self._abort(temporary)
+            directory.abort()
+            run.letters.remove()
             raise
+        run.letters.commit()
 
     def resume(
         self,
@@ -91,12 +90,14 @@ class NativeWrite:
         from headrace._internal.checkpoint import Checkpoint
 
         settings = {
-            "path": self._directory,
+            "path": self._directory.path,
             "mode": self.mode.value,
             "options": json.dumps(self.options, sort_keys=True),
         }
-        with Checkpoint(path, self._directory, self._found, settings) as checkpoint:
-            if not checkpoint.started and not self._prepare():
+        where = self._directory
+        letters = RunLetters(plan).targets
+        with Checkpoint(path, where.path, where.filesystem, settings, letters) as checkpoint:
+            if not checkpoint.started and not where.prepare(self.mode, self.try_create_dir):
                 return
 
             def write(over: _core.Plan, run_id: str, temporary: str) -> _core.Plan:
@@ -107,11 +108,12 @@ class NativeWrite:
                 logger.warning(
                     "Nothing to write: by the checkpoint %s, all of %s is written.",
                     checkpoint.path,
-                    self._directory,
+                    where.path,
                 )
                 return
             left, resume = checkpoint.go_on(plan, write, context)
-            with Run(left, context, title, on_stats, resume) as run:
+            name = checkpoint.attempt
+            with Run(left, context, title, on_stats, resume, True, name) as run:
                 self._collect(run, checkpoint)
             checkpoint.commit(self.mode.value)
 
@@ -121,28 +123,10 @@ class NativeWrite:
         for wave in run.waves():
             for block in wave:
                 checkpoint.add(block.position, block.get())
-            checkpoint.end(run.take_ended_pieces())
-
-    def _prepare(self) -> bool:
-        """Cleans up after dead writers, and returns False if the mode says to write nothing."""
-        from pyarrow import fs
-
-        kind = self._found.get_file_info(self._directory).type
-        if kind == fs.FileType.Directory:
-            _core.recover_writes(self._core_filesystem, self._directory)
-            kind = self._found.get_file_info(self._directory).type
-        if kind == fs.FileType.File:
-            raise FileExistsError(f"Not a directory: {self._directory}")
-        if kind != fs.FileType.NotFound:
-            if self.mode is SaveMode.ERROR:
-                raise ValueError(
-                    f"Path {self._directory} already exists. If this is unexpected, use "
-                    "mode='ignore' to ignore those files"
-                )
-            return self.mode is not SaveMode.IGNORE
-        if not self.try_create_dir:
-            raise FileNotFoundError(f"No such directory: {self._directory}")
-        return True
+            ended = run.take_ended_pieces()
+            for piece, file in run.take_letters():
+                checkpoint.add_letters(piece, file)
+            checkpoint.end(ended)
 
     def _over(
         self, plan: _core.Plan, placement: _core.Placement, run_id: str, temporary: str
@@ -150,17 +134,10 @@ class NativeWrite:
         target = _core.WriteTarget(
             format=self.format,
             name=self.name,
-            directory=self._directory,
+            directory=self._directory.path,
             run_id=run_id,
             temporary=temporary,
-            filesystem=self._core_filesystem,
+            filesystem=self._directory.core_filesystem,
             options=self.options,
         )
         return plan.write(target, placement, self.min_rows_per_file or 0)
-
-    def _abort(self, temporary: str) -> None:
-        try:
-            _core.abort_write(self._core_filesystem, self._directory, temporary)
-        except OSError as error:
-            # What failed first is what the user must know.
-            logger.warning("Cannot clean up %s: %s", self._directory, error)

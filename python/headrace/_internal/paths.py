@@ -71,6 +71,13 @@ def resolve(paths: Sequence[str], filesystem: Any) -> tuple[list[str], Any]:
     return resolved, filesystem or fs.LocalFileSystem()
 
 
+def normal_directory(path: str) -> str:
+    """Returns the path without what file systems leave out of those that they list: a slash at the
+    end, names that are empty or "."."""
+    names = [name for name in path.split("/") if name not in ("", ".")]
+    return ("/" if path.startswith("/") else "") + "/".join(names)
+
+
 def _from_fsspec(uri: str) -> tuple[Any, str]:
     from pyarrow import fs
 
@@ -126,36 +133,21 @@ def _list_one(path: str, info: Any, filesystem: Any) -> list[tuple[str, int]] | 
 
 
 def _list_directory(path: str, filesystem: Any) -> list[tuple[str, int]]:
-    from pyarrow import fs
-
-    infos = _list_committed(fs.FileSelector(path, recursive=True), filesystem)
     base = path.rstrip("/") + "/"
-    return sorted(
-        (info.path, info.size or 0)
-        for info in infos
-        if info.type == fs.FileType.File and not _is_hidden(info.path.removeprefix(base))
-    )
+    return [
+        (stored, size)
+        for found, stored, size, is_directory in _list_committed(path, True, filesystem)
+        if not is_directory and not _is_hidden(found.removeprefix(base))
+    ]
 
 
-def _list_committed(selector: Any, filesystem: Any) -> list[Any]:
-    """Lists without what a write that is being committed hides; see data/consume/commit.h."""
+def _list_committed(
+    directory: str, recursive: bool, filesystem: Any
+) -> list[tuple[str, str, int, bool]]:
     from pyarrow import fs
 
     local = type(filesystem) is fs.LocalFileSystem
-    before: list[str] = []
-    while True:
-        infos = filesystem.get_file_info(selector)
-        marks = [
-            info.path
-            for info in infos
-            if info.type == fs.FileType.Directory and info.base_name.startswith(".headrace-")
-        ]
-        if not marks:
-            return list(infos)
-        hidden = _core.hidden_by_commits(None if local else filesystem, marks)
-        if hidden == before:
-            return [info for info in infos if info.path not in set(hidden)]
-        before = before if hidden is None else hidden
+    return _core.list_committed(None if local else filesystem, directory, recursive)
 
 
 def _list_glob(pattern: str, filesystem: Any) -> list[tuple[str, int]]:
@@ -166,13 +158,10 @@ def _list_glob(pattern: str, filesystem: Any) -> list[tuple[str, int]]:
     if filesystem.get_file_info(base).type != fs.FileType.Directory:
         return []
     deep = "**" in pattern or "/" in pattern[len(base) :].strip("/")
-    infos = _list_committed(fs.FileSelector(base, recursive=deep), filesystem)
-    matches = sorted(
-        (info for info in infos if _glob_matches(info.path, pattern)), key=lambda info: info.path
-    )
     files: list[tuple[str, int]] = []
-    for info in matches:
-        files.extend(_list_one(info.path, info, filesystem) or [])
+    for path, stored, size, is_directory in _list_committed(base, deep, filesystem):
+        if _glob_matches(path, pattern):
+            files += _list_directory(path, filesystem) if is_directory else [(stored, size)]
     return list(dict.fromkeys(files))
 
 

@@ -79,6 +79,7 @@ def make_function(
     batch_format: str = "pyarrow",
     zero_copy_batch: bool = True,
     name: str | None = None,
+    on_error: bytes = b"",
 ) -> _core.Function:
     """Pickles `fn` and its arguments now, so that later changes to them do not count.
 
@@ -117,6 +118,7 @@ def make_function(
         batch_rows=batch_rows,
         batch_format=batch_format,
         zero_copy_batch=zero_copy_batch,
+        on_error=on_error,
     )
 
 

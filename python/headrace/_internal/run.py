@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from headrace import _core
+from headrace._internal.dead_letters import RunLetters
 from headrace._internal.plan_building import make_options
 from headrace._internal.progress import ProgressDisplay, wants_progress
 from headrace._internal.stats import RunStats
+from headrace._internal.write_directory import WrittenFile
 
 if TYPE_CHECKING:
     from headrace.context import DataContext
 
+logger = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_LOOKS = 0.1
 
@@ -45,6 +49,11 @@ class Run:
         title: shown above the progress bars.
         on_stats: gets the statistics when the run is over, however it ended.
         resume: what to leave out; with it the run tells which pieces have ended.
+        keeps_letters: the caller commits `letters`, or removes them, when the run is over.
+        name: of the run, in the names of temporary files; default: a new one.
+
+    Attributes:
+        letters: the dead letters of the tasks that have ended.
     """
 
     def __init__(
@@ -54,7 +63,11 @@ class Run:
         title: str = "",
         on_stats: Callable[[RunStats], None] | None = None,
         resume: Resume | None = None,
+        keeps_letters: bool = False,
+        name: str = "",
     ) -> None:
+        self.letters = RunLetters(plan, name)
+        self._keeps_letters = keeps_letters
         self._resume = resume
         self._plan = plan
         self._context = context
@@ -66,6 +79,8 @@ class Run:
     def __enter__(self) -> Run:
         prepare_workers()
         options = make_options(self._context)
+        options.run_name = self.letters.run_name
+        self.letters.prepare()
         if self._resume is None:
             self._execution = self._plan.execute(options)
         else:
@@ -91,8 +106,29 @@ class Run:
         finally:
             if self._progress is not None:
                 self._progress.stop()
+        stats = RunStats.of(execution)
         if self._on_stats is not None:
-            self._on_stats(RunStats.of(execution))
+            self._on_stats(stats)
+        failed = kind is not None and not issubclass(kind, GeneratorExit)
+        if self.letters.has_policy:
+            self._end_letters(execution, stats, failed)
+
+    def _end_letters(self, execution: _core.Execution, stats: RunStats, failed: bool) -> None:
+        if failed:
+            if not self._keeps_letters:
+                self.letters.remove()
+            return
+        self.letters.add(record for _, record in execution.take_letters())
+        if not self._keeps_letters:
+            self.letters.commit()
+        for operator in stats.operators:
+            if operator.errored_rows:
+                logger.warning(
+                    "%s: left out %d rows on which it failed, and kept %d of them as dead letters.",
+                    operator.name,
+                    operator.errored_rows,
+                    operator.letter_rows,
+                )
 
     def blocks(
         self, prefetch: int = TAKES_ALL, cancelled: threading.Event | None = None
@@ -134,6 +170,15 @@ class Run:
         if self._execution is None:
             raise RuntimeError("the run is over")
         return [tuple(piece) for piece in self._execution.take_ended_pieces()]
+
+    def take_letters(self) -> list[tuple[tuple[int, ...], WrittenFile]]:
+        """The files of dead letters of tasks that have ended, since the last call, at least those
+        of the pieces that `take_ended_pieces` gave before: (piece, file)."""
+        if self._execution is None:
+            raise RuntimeError("the run is over")
+        letters = self._execution.take_letters()
+        files = self.letters.take(record for _, record in letters)
+        return [(tuple(piece), file) for (piece, _), file in zip(letters, files, strict=True)]
 
 
 def run_blocks(

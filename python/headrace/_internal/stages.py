@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from headrace import _core
 from headrace._internal.run import Resume, Run
+from headrace._internal.write_directory import WrittenFile
 
 if TYPE_CHECKING:
     from headrace.context import DataContext
@@ -46,7 +47,8 @@ class Stages:
         path: the checkpoint's directory.
         done: the file names of the stages that are complete, in order, by the stage's name.
         seed: of the random numbers that each run draws anew.
-        record: makes it durable that a stage is complete.
+        attempts: names of the runs, the last one of this.
+        record: makes it durable that a stage is complete, with its dead letters.
     """
 
     def __init__(
@@ -54,11 +56,13 @@ class Stages:
         path: str,
         done: dict[str, list[str]],
         seed: int,
-        record: Callable[[str, list[str]], None],
+        attempts: list[str],
+        record: Callable[[str, list[str], list[WrittenFile]], None],
     ) -> None:
         self._path = path
         self._done = done
         self._seed = seed
+        self._attempts = attempts
         self._record = record
 
     def replace(self, plan: _core.Plan, context: DataContext) -> _core.Plan:
@@ -109,8 +113,15 @@ class Stages:
             temporary="stage",
             options=_WRITE_OPTIONS,
         )
-        with Run(plan.write(target), context, resume=Resume(None, self._seed)) as run:
+        with Run(
+            plan.write(target),
+            context,
+            resume=Resume(None, self._seed),
+            keeps_letters=True,
+            name=self._attempts[-1],
+        ) as run:
             found = [(block.position, block.get()) for block in run.blocks()]
+            letters = [file for _, file in run.take_letters()]
         found.sort(key=lambda item: item[0])
         if found:
             results = pa.concat_tables([table for _, table in found])
@@ -118,7 +129,7 @@ class Stages:
             names = [os.path.basename(path) for path in results.column("path").to_pylist()]
         else:
             names = []
-        self._record(name, names)
+        self._record(name, names, letters)
         self._done[name] = names
         self.remove(below=name)
 

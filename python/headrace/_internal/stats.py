@@ -24,6 +24,8 @@ class OperatorStats:
     function_s: float
     peak_heap_bytes: int
     wait_s: dict[str, float] = field(default_factory=dict)
+    errored_rows: int = 0  # Left out by `on_error`.
+    letter_rows: int = 0  # Of these, kept as dead letters.
 
 
 @dataclass(frozen=True)
@@ -63,4 +65,6 @@ def _operator_stats(state: Any) -> OperatorStats:
         function_s=state.function_nanos / 1e9,
         peak_heap_bytes=state.peak_heap_bytes,
         wait_s=dict(state.wait_seconds),
+        errored_rows=state.errored_rows,
+        letter_rows=state.letter_rows,
     )

@@ -106,6 +106,12 @@ class Runtime:
         is_async = _is_async(fn)
         if args or kwargs:
             fn = _bound(fn, args, kwargs)
+        if function.on_error:
+            policy, retries = pickle.loads(function.on_error)
+            if retries is not None:
+                fn = retries.wrap_async(fn) if is_async else retries.wrap(fn)
+            if policy != "raise":
+                return self._tolerant(policy, function, fn, is_async)
         if kind == "map_batches":
             calls = self._map_batches_async if is_async else self._map_batches
             return functools.partial(calls, fn, function.batch_format, function.zero_copy_batch)
@@ -117,6 +123,43 @@ class Runtime:
         if is_async:
             return functools.partial(self._rows_async, fn, kind)
         return functools.partial(by_row, fn)
+
+    def _tolerant(
+        self, policy: Any, function: _core.Function, fn: Callable[[Any], Any], is_async: bool
+    ) -> Call:
+        """Returns a call that leaves out the rows on which `fn` fails."""
+        from headrace._internal import tolerant
+        from headrace._internal.dead_letters import Letters
+
+        kind = function.kind
+
+        def wait(result: Any) -> Any:
+            return self._run(_all_batches(result))
+
+        def make(letters: Letters) -> tolerant.BatchCalls:
+            shape = function.batch_format, function.zero_copy_batch
+            return tolerant.BatchCalls(fn, *shape, wait, letters)
+
+        def send(work: Any) -> Any:
+            import asyncio
+
+            return asyncio.run_coroutine_threadsafe(_all_batches(work), self._event_loop())
+
+        def call(batches: Any) -> Iterator[pa.Table]:
+            letters = Letters(policy, function, batches)
+            if kind == "map_batches" and is_async:
+                return tolerant.map_batches_async(make, send, ASYNC_IN_FLIGHT, letters, batches)
+            if kind == "map_batches":
+                return tolerant.map_batches(make, letters, batches)
+            return tolerant.map_rows(rows, kind, letters, batches)
+
+        def rows(table: pa.Table) -> list[Any]:
+            if not is_async:
+                return tolerant.call_each(fn, kind, table)
+            work = _call_each(fn, kind, _core.rows_of(table), return_exceptions=True)
+            return [tolerant.as_failed(result) for result in self._run(work)]
+
+        return call
 
     def _map_batches(
         self,
@@ -305,7 +348,9 @@ async def _all_batches(result: Any) -> list[Any]:
     return list(result) if isinstance(result, Iterator) else [result]
 
 
-async def _call_each(fn: Callable[[Any], Any], kind: str, rows: Iterable[Any]) -> list[Any]:
+async def _call_each(
+    fn: Callable[[Any], Any], kind: str, rows: Iterable[Any], return_exceptions: bool = False
+) -> list[Any]:
     import asyncio
 
     gate = asyncio.Semaphore(ASYNC_IN_FLIGHT)
@@ -317,7 +362,7 @@ async def _call_each(fn: Callable[[Any], Any], kind: str, rows: Iterable[Any]) -
                 return [part async for part in result]
             return await result
 
-    return await asyncio.gather(*[one(row) for row in rows])
+    return await asyncio.gather(*[one(row) for row in rows], return_exceptions=return_exceptions)
 
 
 class _Short(reprlib.Repr):

@@ -1,12 +1,15 @@
 """Sinks of files written in Python: a subclass writes one row, or one block, to an open file.
 
-A file is written under a temporary name beside its own and renamed when it is whole: what stands
-under a final name is never cut short, and a task that runs again replaces its own files.
+Files are written to a temporary directory, under their names, and get to their places when all
+tasks have ended well: readers see all of a write or nothing of it, also where its process was
+killed, and a task that runs again replaces its own files. A file whose name stands there already
+takes its place.
 """
 
 from __future__ import annotations
 
 import functools
+import logging
 import posixpath
 import uuid
 from collections.abc import Callable, Iterable
@@ -14,16 +17,20 @@ from typing import Any
 
 import pyarrow as pa
 
-from headrace._internal import paths as _paths
 from headrace._internal.savemode import SaveMode
+from headrace._internal.write_directory import WriteDirectory, as_table
 from headrace.block import Block, BlockAccessor
 from headrace.datasource.datasink import Datasink, TaskContext, WriteResult
 from headrace.datasource.filename_provider import FilenameProvider
 
+logger = logging.getLogger(__name__)
+
 WRITE_UUID_KWARG_NAME = "write_uuid"
 
 
-class _FileDatasink(Datasink[None]):
+class FileDatasink(Datasink[None]):
+    """What the two kinds share."""
+
     def __init__(
         self,
         path: str,
@@ -48,7 +55,9 @@ class _FileDatasink(Datasink[None]):
             mode: what to do where the directory exists.
         """
         self.unresolved_path = path
-        [self.path], self.filesystem = _paths.resolve([path], filesystem)
+        self._directory = WriteDirectory(path, filesystem)
+        self.path = self._directory.path
+        self.filesystem = self._directory.filesystem
         self.try_create_dir = try_create_dir
         self.open_stream_args = dict(open_stream_args or {})
         self.filename_provider = filename_provider or FilenameProvider(
@@ -59,7 +68,8 @@ class _FileDatasink(Datasink[None]):
         self.mode = mode
         self.has_created_dir = False
         self._skip_write = False
-        self._before: list[str] = []
+        # Of the task that runs: (path, temporary path) of its files.
+        self._written: list[tuple[str, str]] = []
 
     def open_output_stream(self, path: str) -> pa.NativeFile:
         """Opens a file to write."""
@@ -69,17 +79,10 @@ class _FileDatasink(Datasink[None]):
         """Creates the directory. ValueError if it exists and the mode is ERROR."""
         from pyarrow import fs
 
-        exists = self.filesystem.get_file_info(self.path).type != fs.FileType.NotFound
-        if exists and self.mode is SaveMode.ERROR:
-            raise ValueError(
-                f"Path {self.path} already exists. If this is unexpected, use mode='ignore' to "
-                "ignore those files"
-            )
-        if exists and self.mode is SaveMode.IGNORE:
+        if not self._directory.prepare(self.mode, self.try_create_dir):
             self._skip_write = True
             return
-        if exists and self.mode is SaveMode.OVERWRITE:
-            self._before = [path for path, _ in _paths.list_files([self.path], self.filesystem)]
+        exists = self.filesystem.get_file_info(self.path).type != fs.FileType.NotFound
         if self.try_create_dir and not exists:
             self.filesystem.create_dir(self.path, recursive=True)
             self.has_created_dir = True
@@ -97,40 +100,54 @@ class _FileDatasink(Datasink[None]):
         raise NotImplementedError
 
     def _write_file(self, name: str, fill: Callable[[pa.NativeFile], None]) -> None:
-        """Writes one file by `fill`, under a temporary name until it is whole."""
-        final = posixpath.join(self.path, name)
-        temporary = posixpath.join(self.path, f".{name}.{uuid.uuid4().hex}.tmp")
-        try:
-            with self.open_output_stream(temporary) as file:
-                fill(file)
-            self.filesystem.move(temporary, final)
-        except BaseException:
-            self._delete(temporary)
-            raise
+        """Writes one file by `fill`. `name` may have directories."""
+        temporary = f"{self._directory.temporary_path}/{name}"
+        self.filesystem.create_dir(posixpath.dirname(temporary), recursive=True)
+        with self.open_output_stream(temporary) as file:
+            fill(file)
+        self._written.append((posixpath.join(self.path, name), temporary))
+
+    def take_written(self) -> list[tuple[str, str]]:
+        """Gives (path, temporary path) of the files that were written since the last call."""
+        written, self._written = self._written, []
+        return written
+
+    def commit(self, written: list[tuple[str, str]], more: pa.Table) -> None:
+        """Gives the files of all tasks their names, and those of `more`, in one step."""
+        files = dict(written)
+        if len(files) < len(written):
+            logger.warning(
+                "The filename_provider gave %d files only %d names: what was written last under a "
+                "name is kept.",
+                len(written),
+                len(files),
+            )
+        mine = as_table((path, temporary, 0, 0) for path, temporary in files.items())
+        self._directory.commit(pa.concat_tables([mine, more]), self.mode)
+
+    def abort(self) -> None:
+        """Removes what tasks wrote, and a directory of ours."""
+        self._directory.abort()
+        self._remove_empty()
 
     def on_write_complete(self, write_result: WriteResult[None]) -> None:
-        """Removes what stood there before, in mode OVERWRITE, and an empty directory of ours."""
+        """Removes an empty directory of ours. The files stand."""
+        if write_result.num_rows == 0:
+            self._remove_empty()
+
+    def _remove_empty(self) -> None:
         from pyarrow import fs
 
-        for path in self._before:
-            self._delete(path)
-        if self.has_created_dir and write_result.num_rows == 0:
-            selector = fs.FileSelector(self.path, allow_not_found=True)
-            if not self.filesystem.get_file_info(selector):
-                self.filesystem.delete_dir(self.path)
-
-    def _delete(self, path: str) -> None:
-        try:
-            self.filesystem.delete_file(path)
-        except OSError:
-            pass
+        selector = fs.FileSelector(self.path, allow_not_found=True)
+        if self.has_created_dir and not self.filesystem.get_file_info(selector):
+            self.filesystem.delete_dir(self.path)
 
     @property
     def supports_distributed_writes(self) -> bool:
         return True
 
 
-class RowBasedFileDatasink(_FileDatasink):
+class RowBasedFileDatasink(FileDatasink):
     """Writes one file a row. A subclass gives `write_row_to_file(row, file)`."""
 
     def write_row_to_file(self, row: dict[str, Any], file: pa.NativeFile) -> None:
@@ -145,7 +162,7 @@ class RowBasedFileDatasink(_FileDatasink):
             self._write_file(name, functools.partial(self.write_row_to_file, row))
 
 
-class BlockBasedFileDatasink(_FileDatasink):
+class BlockBasedFileDatasink(FileDatasink):
     """Writes the rows of each task to one file.
 
     A subclass gives `write_block_to_file(block, file)`.

@@ -105,6 +105,11 @@ class Execution::Impl {
     return pieces;
   }
 
+  std::vector<Letter> TakeLetters() {
+    std::lock_guard lock(mutex_);
+    return std::exchange(letters_, {});
+  }
+
   std::optional<Failure> failure() const {
     std::lock_guard lock(mutex_);
     return failure_;
@@ -174,6 +179,7 @@ class Execution::Impl {
       const Instant now = backend_->Now();
       for (Event& event : events) {
         if (recorder_ != nullptr) recorder_->Record(now, event);
+        KeepLetters(event);
         if (tracker_ != nullptr) tracker_->On(event);
         {
           std::lock_guard lock(scheduler_mutex_);
@@ -182,6 +188,16 @@ class Execution::Impl {
         if (recorder_ != nullptr) PerformAll();  // The log has actions after their event.
       }
       deadline = PerformAll();
+    }
+  }
+
+  void KeepLetters(const Event& event) {
+    const auto* ended = std::get_if<event::TaskEnded>(&event);
+    if (ended == nullptr || ended->failure || ended->stats.letters.empty()) return;
+    const Position* piece = tracker_ == nullptr ? nullptr : tracker_->PieceOf(ended->task);
+    std::lock_guard lock(mutex_);
+    for (const std::string& record : ended->stats.letters) {
+      letters_.push_back({piece == nullptr ? Position{} : *piece, record});
     }
   }
 
@@ -294,6 +310,7 @@ class Execution::Impl {
   std::condition_variable changed_;
   std::deque<BlockHandle> ready_;
   std::deque<EndedPiece> ended_pieces_;
+  std::vector<Letter> letters_;        // Of tasks that ended well; not taken yet.
   bool consumer_waits_ = false;        // And nobody has woken it yet.
   std::int64_t asked_ = 0;             // Blocks that the consumer asked for in all.
   std::int64_t taken_ = 0;             // Of these, taken.
@@ -349,6 +366,8 @@ Result<Execution::Polled> Execution::Poll(Duration timeout, std::int64_t prefetc
 }
 
 void Execution::Stop() { impl_->Stop(); }
+std::vector<Execution::Letter> Execution::TakeLetters() { return impl_->TakeLetters(); }
+
 std::vector<Position> Execution::TakeEndedPieces() { return impl_->TakeEndedPieces(); }
 std::optional<Failure> Execution::failure() const { return impl_->failure(); }
 std::vector<OperatorState> Execution::Snapshot() const { return impl_->Snapshot(); }

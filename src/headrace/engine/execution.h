@@ -45,6 +45,15 @@ class Execution {
   /// has all given. Empty unless the plan reports its pieces; see control/plan/pieces.h.
   std::vector<Position> TakeEndedPieces();
 
+  /// What a task told that ended well; see TaskStats::letters.
+  struct Letter {
+    Position piece;  // That the task is of. Empty unless the plan reports its pieces.
+    std::string record;
+  };
+  /// Gives the letters of the tasks that have ended well since the last call: at least those of the
+  /// pieces that TakeEndedPieces() gave before.
+  std::vector<Letter> TakeLetters();
+
   /// Ends the run early. Idempotent. Returns when no task runs; at once in the run's own driver.
   void Stop();
 

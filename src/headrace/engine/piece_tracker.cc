@@ -36,6 +36,11 @@ void PieceTracker::On(const Event& event) {
   }
 }
 
+const Position* PieceTracker::PieceOf(const TaskId& task) const {
+  const auto found = tasks_.find({task.op, task.ordinal});
+  return found == tasks_.end() ? nullptr : &pieces_[found->second.piece].position;
+}
+
 void PieceTracker::On(const Action& action) {
   if (const auto* start = std::get_if<action::StartTask>(&action)) {
     Start(start->task, start->order);

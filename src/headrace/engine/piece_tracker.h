@@ -27,6 +27,9 @@ class PieceTracker {
   /// Sees an action, in the order in which they are performed.
   void On(const Action& action);
 
+  /// Returns the position of the piece of a task that has not ended, or null.
+  const Position* PieceOf(const TaskId& task) const;
+
   /// Gives the positions of the pieces that have ended since the last call.
   std::vector<Position> TakeEnded() { return std::exchange(ended_, {}); }
 

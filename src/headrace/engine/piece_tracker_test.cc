@@ -86,6 +86,16 @@ TEST_F(PieceTrackerTest, APieceEndsWithItsLastBlock) {
   EXPECT_EQ(Ended(), Texts{"3"});  // All its rows were filtered out.
 }
 
+TEST_F(PieceTrackerTest, KnowsThePieceOfATask) {
+  Start({kRead, 0, 1}, {}, {3});
+  Yield({kRead, 0, 1}, {20});
+  Start({kMap, 0, 1}, {{20}});
+  ASSERT_NE(tracker_.PieceOf({kMap, 0, 1}), nullptr);
+  EXPECT_EQ(tracker_.PieceOf({kMap, 0, 1})->ToString(), "3");
+  End({kMap, 0, 1});
+  EXPECT_EQ(tracker_.PieceOf({kMap, 0, 1}), nullptr);
+}
+
 TEST_F(PieceTrackerTest, APieceWaitsForTheSecondAttempt) {
   Start({kRead, 0, 1}, {}, {3});
   End({kRead, 0, 1}, FailureKind::kWorkerLost);

@@ -96,6 +96,10 @@ std::string RenderOperator(int number, const OperatorState& state) {
     text += "\t* Estimated single task throughput: " +
             PerSecond(state.output_rows, static_cast<double>(state.wall_nanos)) + "\n";
   }
+  if (state.errored_rows > 0) {
+    text += "* Rows left out by on_error: " + std::to_string(state.errored_rows) + ", of these " +
+            std::to_string(state.letter_rows) + " kept as dead letters\n";
+  }
   if (state.spilled_bytes > 0) {
     text +=
         "* Input spilled to disk: " + RenderBytes(static_cast<double>(state.spilled_bytes)) + "\n";

@@ -434,6 +434,10 @@ void WriteTaskStats(const TaskStats& stats, WireWriter* out) {
   out->I64(stats.function_nanos);
   out->I64(stats.rows_in);
   out->I64(stats.peak_heap_bytes);
+  out->I64(stats.errored_rows);
+  out->I64(stats.letter_rows);
+  out->U64(stats.letters.size());
+  for (const std::string& letter : stats.letters) out->Bytes(letter);
 }
 
 TaskStats ReadTaskStats(WireReader* in) {
@@ -443,6 +447,10 @@ TaskStats ReadTaskStats(WireReader* in) {
   stats.function_nanos = in->I64();
   stats.rows_in = in->I64();
   stats.peak_heap_bytes = in->I64();
+  stats.errored_rows = in->I64();
+  stats.letter_rows = in->I64();
+  const std::uint64_t letters = in->Count();
+  for (std::uint64_t i = 0; i < letters; ++i) stats.letters.push_back(in->String());
   return stats;
 }
 

@@ -85,6 +85,9 @@ struct TaskStats {
   std::int64_t function_nanos = 0;  // Inside the user's functions.
   std::int64_t rows_in = 0;
   std::int64_t peak_heap_bytes = 0;  // Of the worker process during the task; 0 in the thread lane.
+  std::int64_t errored_rows = 0;     // Left out because a function failed on them.
+  std::int64_t letter_rows = 0;      // Of these, those that were kept as dead letters.
+  std::vector<std::string> letters{};  // Where: records of the functions, for the driver.
 };
 
 namespace event {

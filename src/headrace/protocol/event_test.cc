@@ -36,7 +36,7 @@ std::vector<Event> Samples() {
   return {
       event::BlockYielded{kTask, 3, {{17}, SampleInfo()}},
       event::TaskParked{kTask, 1000},
-      event::TaskEnded{kTask, std::nullopt, {1, 2, 3, 4, 5}},
+      event::TaskEnded{kTask, std::nullopt, {1, 2, 3, 4, 5, 6, 7, {"a"}}},
       event::TaskEnded{kRetry, SampleFailure(), {}},
       event::ActorReady{{{3}, 7}},
       event::ActorLost{{{3}, 7}, SampleFailure()},
@@ -140,7 +140,7 @@ TEST(EventTest, BlockInfoPrefixIsAnError) {
 TEST(EventTest, FailureAndStatsComeBackOrAreBad) {
   WireWriter out;
   WriteFailure(SampleFailure(), &out);
-  WriteTaskStats({1, 2, 3, 4, 5}, &out);
+  WriteTaskStats({1, 2, 3, 4, 5, 6, 7, {"a", "b"}}, &out);
   const std::string bytes = out.Take();
   WireReader in(bytes);
   const Failure failure = ReadFailure(&in);
@@ -157,6 +157,9 @@ TEST(EventTest, FailureAndStatsComeBackOrAreBad) {
   EXPECT_EQ(stats.function_nanos, 3);
   EXPECT_EQ(stats.rows_in, 4);
   EXPECT_EQ(stats.peak_heap_bytes, 5);
+  EXPECT_EQ(stats.errored_rows, 6);
+  EXPECT_EQ(stats.letter_rows, 7);
+  EXPECT_EQ(stats.letters, (std::vector<std::string>{"a", "b"}));
   for (std::size_t size = 0; size < bytes.size(); ++size) {
     WireReader cut(std::string_view(bytes).substr(0, size));
     (void)ReadFailure(&cut);

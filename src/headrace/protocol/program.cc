@@ -88,6 +88,7 @@ void WriteFunction(const FunctionPtr& function, WireWriter* out) {
   out->I64(function->batch_rows);
   out->Bytes(function->batch_format);
   out->Bool(function->zero_copy_batch);
+  out->Bytes(function->on_error);
   WriteSharedString(function->payload, out);
 }
 
@@ -105,6 +106,7 @@ Result<FunctionPtr> ReadFunction(WireReader* in) {
   function->batch_rows = in->I64();
   function->batch_format = in->String();
   function->zero_copy_batch = in->Bool();
+  function->on_error = in->String();
   function->payload = ReadSharedString(in);
   return function;
 }
@@ -294,6 +296,7 @@ void WriteProgram(const TaskProgram& program, WireWriter* out) {
   out->U8(static_cast<std::uint8_t>(program.lane));
   out->Bool(program.shared_output);
   out->U64(program.seed);
+  out->Bytes(program.run_name);
 }
 
 Result<ProgramPtr> ReadProgram(WireReader* in) {
@@ -311,6 +314,7 @@ Result<ProgramPtr> ReadProgram(WireReader* in) {
   program->lane = in->U8() == 0 ? Lane::kThread : Lane::kProcess;
   program->shared_output = in->Bool();
   program->seed = in->U64();
+  program->run_name = in->String();
   if (in->bad()) return TruncatedError("program");
   return program;
 }

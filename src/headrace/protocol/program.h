@@ -63,6 +63,7 @@ struct FunctionSpec {
   std::int64_t batch_rows = 0;  // kMapBatches: rows per call. 0: whole blocks.
   std::string batch_format;     // kMapBatches: "numpy", "pandas", "pyarrow"; "" native.
   bool zero_copy_batch = true;  // Hand out read-only views.
+  std::string on_error;  // Python: what to do with rows on which it fails, pickled. "": fail.
   std::shared_ptr<const std::string> payload;    // Python: the pickled callable and arguments.
   std::shared_ptr<const NativeFunction> native;  // C++: the callable. Does not travel.
 };
@@ -179,6 +180,7 @@ struct TaskProgram {
   bool shared_output = false;  // Outputs will be read by worker processes: put them in shared
                                // memory at once.
   std::uint64_t seed = 0;      // For random steps: mixed with the task's position.
+  std::string run_name;        // Of the run, for the names of temporary files.
 };
 using ProgramPtr = std::shared_ptr<const TaskProgram>;
 

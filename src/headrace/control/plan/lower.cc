@@ -137,6 +137,7 @@ class Lowering {
                      context_.options.target_max_block_bytes, true};
     program.lane = LaneOf(program.steps);
     program.seed = context_.options.seed;
+    program.run_name = context_.options.run_name;
     return program;
   }
 

@@ -156,6 +156,7 @@ struct ExecutionOptions {
   std::int64_t max_errored_blocks = 0;
   std::int32_t max_task_attempts = 4;
   std::uint64_t seed = 0;      // Of random numbers that each run draws anew.
+  std::string run_name;        // Of temporary files that functions write.
   std::string event_log_path;  // Record the run here; see engine/event_recorder.h. "": do not.
   std::vector<PolicyFactory> policies;  // Of the user: what may hold work back.
 };

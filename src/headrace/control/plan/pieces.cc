@@ -69,6 +69,7 @@ void DescribeProgram(const ProgramPtr& shared, WireWriter* out) {
   TaskProgram program = *shared;
   program.id = 0;
   program.seed = 0;
+  program.run_name.clear();
   program.shared_output = false;
   for (Step& step : program.steps) step = WithoutContents(std::move(step));
   WriteProgram(program, out);

@@ -58,7 +58,9 @@ struct OperatorState {
   std::int64_t spilled_bytes = 0;  // Of its inputs, written to disk so far.
   std::int64_t wall_nanos = 0, cpu_nanos = 0, function_nanos = 0;
   std::int64_t peak_heap_bytes = 0;
-  std::int64_t input_rows = 0;  // Taken in by ended tasks.
+  std::int64_t input_rows = 0;                     // Taken in by ended tasks.
+  std::int64_t errored_rows = 0, letter_rows = 0;  // Left out by functions in ended tasks, and kept
+                                                   // elsewhere; see TaskStats.
   Spread task_wall_nanos, task_cpu_nanos, task_function_nanos, task_rows;  // Of done tasks.
   Spread block_rows, block_bytes;                                          // Of yielded blocks.
   std::int64_t active_nanos = 0;  // From the first task's start to the last's end.

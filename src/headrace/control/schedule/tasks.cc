@@ -110,6 +110,8 @@ void SchedulerImpl::Account(OperatorRun& run, const TaskRecord& task, const even
   run.stats.active_nanos = (*now_ - run.first_start).nanos;
   if (e.failure) return;
   run.stats.input_rows += e.stats.rows_in;
+  run.stats.errored_rows += e.stats.errored_rows;
+  run.stats.letter_rows += e.stats.letter_rows;
   run.stats.task_wall_nanos.Add(e.stats.wall_nanos);
   run.stats.task_cpu_nanos.Add(e.stats.cpu_nanos);
   run.stats.task_function_nanos.Add(e.stats.function_nanos);

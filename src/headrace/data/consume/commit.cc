@@ -5,11 +5,14 @@
 #include <arrow/scalar.h>
 #include <arrow/table.h>
 #include <arrow/type.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <optional>
 #include <set>
+#include <sstream>
 #include <string_view>
 #include <utility>
 
@@ -22,6 +25,7 @@ namespace fs = arrow::fs;
 
 namespace {
 
+// Returns what is to be moved, as the tasks say.
 Result<std::vector<FileMove>> MovesOf(const std::vector<Block>& results) {
   std::vector<FileMove> moves;
   for (const Block& block : results) {
@@ -32,7 +36,7 @@ Result<std::vector<FileMove>> MovesOf(const std::vector<Block>& results) {
     for (std::int64_t row = 0; row < table->num_rows(); ++row) {
       ARROW_ASSIGN_OR_RAISE(auto to_path, to->GetScalar(row));
       ARROW_ASSIGN_OR_RAISE(auto from_path, from->GetScalar(row));
-      moves.push_back({from_path->ToString(), to_path->ToString()});
+      moves.push_back({from_path->ToString(), to_path->ToString(), {}, {}});
     }
   }
   return moves;
@@ -72,10 +76,47 @@ Result<std::vector<fs::FileInfo>> ListBelow(fs::FileSystem* file_system,
   return infos;
 }
 
-Status MoveFile(fs::FileSystem* file_system, const FileMove& move, std::set<std::string>* parents) {
-  const std::string parent = ParentOf(move.to);
-  if (parents->insert(parent).second) {
-    ARROW_RETURN_NOT_OK(file_system->CreateDir(parent, /*recursive=*/true));
+Result<bool> IsFile(fs::FileSystem* file_system, const std::string& path) {
+  ARROW_ASSIGN_OR_RAISE(const auto info, file_system->GetFileInfo(path));
+  return info.IsFile();
+}
+
+// Notes what each file is, and which ones stand where others will: those go aside. A file that is
+// at its place already was moved by an earlier commit of the run.
+Status Look(fs::FileSystem* file_system, const std::string& temporary,
+            std::vector<FileMove>* moves) {
+  const bool keeps_times = file_system->type_name() == "local";
+  for (std::size_t i = 0; i < moves->size(); ++i) {
+    FileMove& move = (*moves)[i];
+    ARROW_ASSIGN_OR_RAISE(const auto infos, file_system->GetFileInfo({move.from, move.to}));
+    const bool moved = !infos[0].IsFile() && infos[1].IsFile();
+    if (!moved && !infos[0].IsFile()) {
+      return Status::IOError("a file that a task wrote is not there any more: ", move.from);
+    }
+    move.stamp = FileStamp::Of(infos[moved ? 1 : 0]);
+    if (!keeps_times) move.stamp.changed = 0;  // Moved there by copying, most often.
+    if (moved || !infos[1].IsFile()) continue;
+    move.aside = temporary + "/aside/" + std::to_string(i);
+  }
+  return Status::OK();
+}
+
+Status MakeParent(fs::FileSystem* file_system, const std::string& path,
+                  std::set<std::string>* made) {
+  const std::string parent = ParentOf(path);
+  if (!made->insert(parent).second) return Status::OK();
+  return file_system->CreateDir(parent, /*recursive=*/true);
+}
+
+Status MoveFile(fs::FileSystem* file_system, const FileMove& move, std::set<std::string>* made) {
+  ARROW_RETURN_NOT_OK(MakeParent(file_system, move.to, made));
+  if (!move.aside.empty()) {
+    ARROW_ASSIGN_OR_RAISE(const bool here, IsFile(file_system, move.from));
+    ARROW_ASSIGN_OR_RAISE(const bool aside, IsFile(file_system, move.aside));
+    if (here && !aside) {
+      ARROW_RETURN_NOT_OK(MakeParent(file_system, move.aside, made));
+      ARROW_RETURN_NOT_OK(file_system->Move(move.to, move.aside));
+    }
   }
   const Status moved = file_system->Move(move.from, move.to);
   if (moved.ok()) return moved;
@@ -111,28 +152,40 @@ Status RemoveEmpty(fs::FileSystem* file_system, const std::string& directory) {
   return Status::OK();
 }
 
-Status RemoveFile(fs::FileSystem* file_system, const std::string& path) {
-  const Status removed = file_system->DeleteFile(path);
+// Removes a file, unless another one stands there since.
+Status RemoveFile(fs::FileSystem* file_system, const OldFile& old) {
+  ARROW_ASSIGN_OR_RAISE(auto info, file_system->GetFileInfo(old.path));
+  if (!old.stamp.Fits(info)) return Status::OK();
+  const Status removed = file_system->DeleteFile(old.path);
   if (removed.ok()) return removed;
-  ARROW_ASSIGN_OR_RAISE(auto info, file_system->GetFileInfo(path));
+  ARROW_ASSIGN_OR_RAISE(info, file_system->GetFileInfo(old.path));
   return info.type() == fs::FileType::NotFound ? Status::OK() : removed;
 }
 
-// Puts back what was moved, and forgets the list.
+// Puts back what was moved, and forgets the list. What was put in the place of a moved file since
+// is somebody else's: it stays.
 Status Undo(fs::FileSystem* file_system, const std::string& temporary, const CommitList& list) {
+  std::set<std::string> made;
   for (const FileMove& move : list.moves) {
-    ARROW_ASSIGN_OR_RAISE(const auto from, file_system->GetFileInfo(move.from));
-    if (from.IsFile()) continue;
-    ARROW_ASSIGN_OR_RAISE(const auto to, file_system->GetFileInfo(move.to));
-    if (!to.IsFile()) continue;  // It was lost.
-    ARROW_RETURN_NOT_OK(file_system->Move(move.to, move.from));
+    ARROW_ASSIGN_OR_RAISE(const bool unmoved, IsFile(file_system, move.from));
+    if (!unmoved) {
+      ARROW_ASSIGN_OR_RAISE(const auto to, file_system->GetFileInfo(move.to));
+      if (move.stamp.Fits(to)) {
+        ARROW_RETURN_NOT_OK(MakeParent(file_system, move.from, &made));
+        ARROW_RETURN_NOT_OK(file_system->Move(move.to, move.from));
+      }
+    }
+    if (move.aside.empty()) continue;
+    ARROW_ASSIGN_OR_RAISE(const bool aside, IsFile(file_system, move.aside));
+    ARROW_ASSIGN_OR_RAISE(const bool taken, IsFile(file_system, move.to));
+    if (aside && !taken) ARROW_RETURN_NOT_OK(file_system->Move(move.aside, move.to));
   }
   return file_system->DeleteFile(temporary + "/" + kCommitName);
 }
 
 Status MoveAll(fs::FileSystem* file_system, const std::vector<FileMove>& moves) {
-  std::set<std::string> parents;
-  for (const FileMove& move : moves) ARROW_RETURN_NOT_OK(MoveFile(file_system, move, &parents));
+  std::set<std::string> made;
+  for (const FileMove& move : moves) ARROW_RETURN_NOT_OK(MoveFile(file_system, move, &made));
   return Status::OK();
 }
 
@@ -148,9 +201,7 @@ Status Perform(fs::FileSystem* file_system, const std::string& directory,
     ARROW_RETURN_NOT_OK(
         file_system->Move(temporary + "/" + kCommitName, temporary + "/" + kCommittedName));
   }
-  for (const std::string& path : list.old_files) {
-    ARROW_RETURN_NOT_OK(RemoveFile(file_system, path));
-  }
+  for (const OldFile& old : list.old_files) ARROW_RETURN_NOT_OK(RemoveFile(file_system, old));
   if (!list.old_files.empty()) ARROW_RETURN_NOT_OK(RemoveEmpty(file_system, directory));
   return file_system->DeleteDir(temporary);
 }
@@ -164,25 +215,64 @@ Status EndCommit(fs::FileSystem* file_system, const std::string& directory,
   return file_system->DeleteDir(temporary);
 }
 
-// Returns true if the directory is of a checkpoint of this place that was removed.
-bool CheckpointIsGone(fs::FileSystem* file_system, const std::string& temporary) {
+std::optional<std::string> ReadText(fs::FileSystem* file_system, const std::string& path) {
   const auto text = [&]() -> Result<std::string> {
-    ARROW_ASSIGN_OR_RAISE(auto file, file_system->OpenInputFile(temporary + "/checkpoint"));
+    ARROW_ASSIGN_OR_RAISE(auto file, file_system->OpenInputFile(path));
     ARROW_ASSIGN_OR_RAISE(const std::int64_t size, file->GetSize());
     ARROW_ASSIGN_OR_RAISE(auto bytes, file->ReadAt(0, size));
     return bytes->ToString();
   }();
-  if (!text.ok()) return false;
-  const std::string first = OwnerPlace() + "\n";
-  if (!text->starts_with(first) || !text->ends_with("\n")) return false;
-  const std::string path = text->substr(first.size(), text->size() - first.size() - 1);
-  std::error_code error;
-  return !path.empty() && !std::filesystem::exists(path, error) && !error;
+  return text.ok() ? std::make_optional(*text) : std::nullopt;
+}
+
+// Returns true if the directory is of a checkpoint of this place that was removed. Who sees other
+// directories where the checkpoint was, such as in another container, cannot know that.
+bool CheckpointIsGone(fs::FileSystem* file_system, const std::string& temporary) {
+  const auto text = ReadText(file_system, temporary + "/checkpoint");
+  if (!text || !text->ends_with("\n")) return false;
+  std::istringstream lines(*text);
+  std::string place, line;
+  std::getline(lines, place);
+  std::getline(lines, line);
+  std::filesystem::path path = line;
+  if (place != OwnerPlace() || !path.is_absolute()) return false;
+  while (true) {
+    struct stat state = {};
+    if (::stat(path.c_str(), &state) == 0) {
+      // The first look is at the checkpoint itself, of which no line tells.
+      return path != line &&
+             line == std::to_string(state.st_dev) + ":" + std::to_string(state.st_ino);
+    }
+    if (errno != ENOENT || path == path.root_path() || !std::getline(lines, line)) return false;
+    path = path.parent_path();
+  }
 }
 
 std::string_view NameOf(std::string_view path) {
   const std::size_t slash = path.rfind('/');
   return slash == std::string_view::npos ? path : path.substr(slash + 1);
+}
+
+// Cleans up after dead drivers that wrote to `directory`, or to directories below it; returns true
+// if there were any.
+Result<bool> Recover(fs::FileSystem* file_system, const std::string& directory, bool below) {
+  fs::FileSelector selector;
+  selector.base_dir = directory;
+  selector.allow_not_found = true;
+  selector.recursive = below;
+  ARROW_ASSIGN_OR_RAISE(const auto infos, file_system->GetFileInfo(selector));
+  bool any = false;
+  for (const fs::FileInfo& info : infos) {
+    const std::string_view name = NameOf(info.path());
+    if (!info.IsDirectory() || !name.starts_with(kTemporaryPrefix)) continue;
+    if (below == (PathBelow(info.path(), directory) == name)) continue;
+    if (!OwnerIsGone(name) && !CheckpointIsGone(file_system, info.path())) continue;
+    any = true;
+    // What cannot be ended, such as another user's, stays and keeps nobody from writing: readers go
+    // by its list.
+    if (!EndCommit(file_system, directory, info.path()).ok()) continue;
+  }
+  return any;
 }
 
 }  // namespace
@@ -217,13 +307,19 @@ Status CommitWrite(fs::FileSystem* file_system, const std::string& directory,
   const std::string temporary = TemporaryDirectory(directory, temporary_name);
   CommitList list;
   ARROW_ASSIGN_OR_RAISE(list.moves, MovesOf(results));
+  ARROW_RETURN_NOT_OK(Look(file_system, temporary, &list.moves));
   if (mode == WriteMode::kOverwrite) {
+    // Writes to directories below were others'; what they left goes with their files.
+    ARROW_RETURN_NOT_OK(Recover(file_system, directory, /*below=*/true).status());
     std::set<std::string> standing;
-    for (const FileMove& move : list.moves) standing.insert(move.to);
+    const auto name = [&](const std::string& path) {
+      return PathBelow(path, directory).value_or(path);
+    };
+    for (const FileMove& move : list.moves) standing.insert(name(move.to));
     ARROW_ASSIGN_OR_RAISE(const auto infos, ListBelow(file_system, directory));
     for (const fs::FileInfo& info : infos) {
-      if (info.IsFile() && !standing.contains(info.path())) {
-        list.old_files.push_back(info.path());
+      if (info.IsFile() && !standing.contains(name(info.path()))) {
+        list.old_files.push_back({info.path(), FileStamp::Of(info)});
       }
     }
   }
@@ -257,20 +353,7 @@ Status AbortWrite(fs::FileSystem* file_system, const std::string& directory,
 }
 
 Status RecoverWrites(fs::FileSystem* file_system, const std::string& directory) {
-  fs::FileSelector selector;
-  selector.base_dir = directory;
-  selector.allow_not_found = true;
-  ARROW_ASSIGN_OR_RAISE(const auto infos, file_system->GetFileInfo(selector));
-  bool any = false;
-  for (const fs::FileInfo& info : infos) {
-    const std::string_view name = NameOf(info.path());
-    if (!info.IsDirectory() || !name.starts_with(kTemporaryPrefix)) continue;
-    if (!OwnerIsGone(name) && !CheckpointIsGone(file_system, info.path())) continue;
-    any = true;
-    // What cannot be ended, such as another user's, stays and keeps nobody from writing: readers go
-    // by its list.
-    if (!EndCommit(file_system, directory, info.path()).ok()) continue;
-  }
+  ARROW_ASSIGN_OR_RAISE(const bool any, Recover(file_system, directory, /*below=*/false));
   // Only an empty directory goes, and only where nothing can come into it meanwhile.
   if (any && file_system->type_name() == "local" && !IsLink(file_system, directory)) {
     std::error_code error;

@@ -20,6 +20,10 @@
 //                                     data set, those moved so far are not
 //   .headrace-{temporary}/committed   all are moved: the new files are the data set, old ones that
 //                                     still stand are not
+//   .headrace-{temporary}/aside/      files whose names new ones take, until all are moved
+//
+// The list has the size and time of each file, so that another one that was put under its name
+// since is neither hidden nor removed.
 //
 // Our readers obey the list (data/read/commit_list.h), so they see all of a write or nothing of it;
 // the next write to the directory ends what a dead driver began. Others may see files between the
@@ -43,8 +47,9 @@ enum class WriteMode : std::uint8_t {
 };
 
 /// Returns the directory of a run's temporary files. `temporary` ends with the OwnerTag() of the
-/// driver, or the files outlive it: then the file "checkpoint" in the directory has two lines, an
-/// OwnerPlace() and a path of that place, and they are of use as long as something stands there.
+/// driver, or the files outlive it: then the file "checkpoint" in the directory says how long they
+/// are of use. Its lines are an OwnerPlace(); a path of that place, where something stands as long;
+/// and "device:inode" of the directory of that path, of the one above it, and so on to the root.
 std::string TemporaryDirectory(const std::string& directory, const std::string& temporary);
 
 /// Returns the schema of the result blocks, see WriteStep.

@@ -209,9 +209,9 @@ Result<FileFormat> FindFileFormat(const std::string& format) {
 }
 
 StreamPtr MakeWriteStream(StreamPtr input, std::shared_ptr<const WriteTarget> target,
-                          const TaskContext& context, std::int64_t* function_nanos) {
+                          const TaskContext& context, TaskStats* stats) {
   if (target->format == "python") {
-    return MakeMapStream(std::move(input), target->function, context, function_nanos);
+    return MakeMapStream(std::move(input), target->function, context, stats);
   }
   return std::make_unique<WriteStream>(std::move(input), std::move(target), context);
 }

@@ -20,6 +20,6 @@ namespace headrace {
 /// Options of all formats: min_rows_per_file (rows of a task that go into one file at least) and
 /// max_rows_per_file (at most; 0: no limit). Those of one format stand at its writer.
 StreamPtr MakeWriteStream(StreamPtr input, std::shared_ptr<const WriteTarget> target,
-                          const TaskContext& context, std::int64_t* function_nanos);
+                          const TaskContext& context, TaskStats* stats);
 
 }  // namespace headrace

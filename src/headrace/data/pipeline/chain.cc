@@ -130,7 +130,7 @@ class ChainBuilder {
       const std::int64_t target = index_ == 0 ? 0 : program_.shape.target_min_bytes;
       stream_ = MakeJoinStream(std::move(stream_), target, context_);
     }
-    stream_ = MakeMapStream(std::move(stream_), step.function, context_, &stats_->function_nanos);
+    stream_ = MakeMapStream(std::move(stream_), step.function, context_, stats_);
     return Status::OK();
   }
 
@@ -159,7 +159,7 @@ class ChainBuilder {
   }
 
   Status Add(const WriteStep& step) {
-    stream_ = MakeWriteStream(std::move(stream_), step.target, context_, &stats_->function_nanos);
+    stream_ = MakeWriteStream(std::move(stream_), step.target, context_, stats_);
     return Status::OK();
   }
 

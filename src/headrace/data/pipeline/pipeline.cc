@@ -100,6 +100,7 @@ Result<std::unique_ptr<Pipeline>> Pipeline::Make(ProgramPtr program, TaskInput i
   context.position = input.position;
   context.task_number = input.task_number;
   context.seed = program->seed;
+  context.run_name = program->run_name;
   auto pipeline = std::make_unique<ChainPipeline>(std::move(program), std::move(context));
   ARROW_RETURN_NOT_OK(pipeline->Build(std::move(input)));
   return pipeline;

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <memory>
+#include <cstdint>
+#include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -14,6 +14,7 @@
 namespace arrow::fs {
 class FileSystem;
 struct FileInfo;
+struct FileSelector;
 }  // namespace arrow::fs
 
 namespace headrace {
@@ -24,30 +25,56 @@ inline constexpr const char* kTemporaryPrefix = ".headrace-";
 inline constexpr const char* kCommitName = "commit";
 inline constexpr const char* kCommittedName = "committed";
 
+/// What a file was when a list named it. Another one that stands under its name since is not meant.
+struct FileStamp {
+  std::int64_t size = -1;
+  std::int64_t changed = 0;  // Nanoseconds since 1970. 0: not known, any will do.
+
+  static FileStamp Of(const arrow::fs::FileInfo& info);
+  bool Fits(const arrow::fs::FileInfo& info) const;
+};
+
 struct FileMove {
   std::string from;
   std::string to;
+  FileStamp stamp;    // Of the file that is moved; it keeps it.
+  std::string aside;  // Where the file goes that stood at `to` before. "": there was none.
+};
+
+struct OldFile {
+  std::string path;
+  FileStamp stamp;
 };
 
 struct CommitList {
   std::vector<FileMove> moves;
-  std::vector<std::string> old_files;  // They go when all are moved.
-  bool moved = false;                  // All files stand under their names.
+  std::vector<OldFile> old_files;  // They go when all are moved.
+  bool moved = false;              // All files stand under their names.
 };
+
+/// Returns `path` as it is below `directory`, or nothing if it is not. Some file systems write a
+/// slash before the paths that they list and some do not, whatever they were asked.
+std::optional<std::string> PathBelow(const std::string& path, const std::string& directory);
 
 /// Returns the bytes of the list of a commit to `directory`. Paths are written as they stand below
 /// it, so that a list that was copied or moved along with its directory names nothing elsewhere.
 std::string EncodeCommitList(const CommitList& list, const std::string& directory);
 
 /// Returns the list in a temporary directory, or nothing if there is none, or only the begin of
-/// one.
+/// one. An error names the file, and says what to do.
 Result<std::optional<CommitList>> ReadCommitList(arrow::fs::FileSystem* file_system,
                                                  const std::string& temporary);
 
-/// Returns the files that are not to be read of those below some directory, whose listing is
-/// `infos`: the new ones of commits that have begun, the old ones of those that are about to end.
-/// Unset if a commit ended meanwhile: list again.
-Result<std::optional<std::set<std::string>>> HiddenByCommits(
-    arrow::fs::FileSystem* file_system, const std::vector<arrow::fs::FileInfo>& infos);
+/// What a reader sees of a directory.
+struct CommittedFiles {
+  std::vector<arrow::fs::FileInfo> infos;     // In order of path.
+  std::map<std::string, std::string> stored;  // Of files not to be read at their path: where.
+};
+
+/// Lists as `selector` says, without the new files of commits that have begun and the old ones of
+/// those that are about to end. The lists of commits to directories above count too, as long as
+/// the names between are those of partitions ("key=value").
+Result<CommittedFiles> ListCommitted(arrow::fs::FileSystem* file_system,
+                                     const arrow::fs::FileSelector& selector);
 
 }  // namespace headrace

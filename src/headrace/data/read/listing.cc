@@ -8,7 +8,6 @@
 #include <cctype>
 #include <cerrno>
 #include <filesystem>
-#include <set>
 #include <string_view>
 #include <utility>
 
@@ -177,37 +176,21 @@ class Lister {
       return options_.ignore_missing_paths ? Status::OK() : NotFound(asked);
     }
     if (!info.IsDirectory()) {
-      AddFile(info);
+      AddFile(info, {});
       return Status::OK();
     }
     return AddDirectory(path);
-  }
-
-  // Lists in order of path, without what a write that is being committed hides.
-  Result<std::vector<fs::FileInfo>> ListCommitted(const fs::FileSelector& selector) {
-    std::set<std::string> before;  // What the listing before this one said.
-    while (true) {
-      ARROW_ASSIGN_OR_RAISE(auto infos, listing_.file_system->GetFileInfo(selector));
-      ARROW_ASSIGN_OR_RAISE(const auto hidden, HiddenByCommits(listing_.file_system.get(), infos));
-      if (!hidden || *hidden != before) {
-        if (hidden) before = *hidden;
-        continue;
-      }
-      std::erase_if(infos, [&](const fs::FileInfo& info) { return hidden->contains(info.path()); });
-      std::sort(infos.begin(), infos.end(), fs::FileInfo::ByPath{});
-      return infos;
-    }
   }
 
   Status AddDirectory(const std::string& path) {
     fs::FileSelector selector;
     selector.base_dir = path;
     selector.recursive = true;
-    ARROW_ASSIGN_OR_RAISE(const auto infos, ListCommitted(selector));
-    for (const fs::FileInfo& info : infos) {
+    ARROW_ASSIGN_OR_RAISE(const auto found, ListCommitted(listing_.file_system.get(), selector));
+    for (const fs::FileInfo& info : found.infos) {
       const std::string_view below =
           std::string_view(info.path()).substr(std::min(info.path().size(), path.size()));
-      if (!info.IsDirectory() && !HasHiddenPart(below)) AddFile(info);
+      if (!info.IsDirectory() && !HasHiddenPart(below)) AddFile(info, found);
     }
     return Status::OK();
   }
@@ -222,13 +205,13 @@ class Lister {
     selector.recursive =
         pattern.find('/', wildcard) != std::string::npos || pattern.find("**") != std::string::npos;
     selector.allow_not_found = true;
-    ARROW_ASSIGN_OR_RAISE(const auto infos, ListCommitted(selector));
+    ARROW_ASSIGN_OR_RAISE(const auto found, ListCommitted(listing_.file_system.get(), selector));
     bool any = false;
-    for (const fs::FileInfo& info : infos) {
+    for (const fs::FileInfo& info : found.infos) {
       if (!GlobMatches(pattern, info.path())) continue;
       any = true;
       if (!info.IsDirectory()) {
-        AddFile(info);
+        AddFile(info, found);
       } else if (!pattern.ends_with("**")) {
         ARROW_RETURN_NOT_OK(AddDirectory(info.path()));
       }
@@ -240,7 +223,7 @@ class Lister {
     return AddPath(pattern, asked);
   }
 
-  void AddFile(const fs::FileInfo& info) {
+  void AddFile(const fs::FileInfo& info, const CommittedFiles& found) {
     if (!extensions_.empty()) {
       const std::string path = Lower(info.path());
       const bool kept = std::any_of(extensions_.begin(), extensions_.end(),
@@ -250,7 +233,9 @@ class Lister {
         return;
       }
     }
-    listing_.files.push_back({info.path(), info.size()});
+    const auto stored = found.stored.find(info.path());
+    listing_.files.push_back(
+        {stored == found.stored.end() ? info.path() : stored->second, info.size()});
   }
 
   Status NoFiles() const {

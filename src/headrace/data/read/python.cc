@@ -38,7 +38,7 @@ class PythonReaderImpl : public Reader {
     batch.payload = unit.payload;
     batch.origin.files = FilesOf(unit);
     ARROW_ASSIGN_OR_RAISE(auto runner, context.functions->Resolve(function));
-    return runner->Run(std::make_unique<PayloadStream>(std::move(batch)), context.task_number);
+    return runner->Run(std::make_unique<PayloadStream>(std::move(batch)), context, nullptr);
   }
 };
 

@@ -463,8 +463,8 @@ class EchoRunner : public FunctionRunner {
   };
 
  public:
-  Result<std::unique_ptr<BatchStream>> Run(std::unique_ptr<BatchStream> input,
-                                           std::uint64_t) override {
+  Result<std::unique_ptr<BatchStream>> Run(std::unique_ptr<BatchStream> input, const TaskContext&,
+                                           TaskStats*) override {
     return std::make_unique<Stream>(std::move(input));
   }
 };

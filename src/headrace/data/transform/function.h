@@ -36,6 +36,7 @@ struct TaskContext {
   Position position;
   std::uint64_t task_number = 0;  // Among those of its operator: the same in every attempt.
   std::uint64_t seed = 0;         // Of the run.
+  std::string run_name;           // See TaskProgram.
 };
 
 /// Where rows came from, as far as it is known: for error messages.
@@ -72,9 +73,10 @@ class BatchStream {
 class FunctionRunner {
  public:
   virtual ~FunctionRunner() = default;
-  /// `task_number` is that of the task, see TaskContext.
+  /// `stats` outlives the stream; functions tell it of rows that they left out. Null: nobody asks.
   virtual Result<std::unique_ptr<BatchStream>> Run(std::unique_ptr<BatchStream> input,
-                                                   std::uint64_t task_number) = 0;
+                                                   const TaskContext& context,
+                                                   TaskStats* stats) = 0;
 };
 
 /// Makes runners for functions that are not C++; python/ implements it for its own.

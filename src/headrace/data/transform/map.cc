@@ -15,11 +15,11 @@ namespace {
 class NativeMapStream : public BatchStream {
  public:
   NativeMapStream(StreamPtr input, FunctionPtr function, const TaskContext& context,
-                  std::int64_t* function_nanos)
+                  TaskStats* stats)
       : input_(std::move(input)),
         function_(std::move(function)),
         pool_(context.pool ? context.pool : arrow::default_memory_pool()),
-        function_nanos_(function_nanos) {}
+        function_nanos_(&stats->function_nanos) {}
 
   Result<std::optional<Batch>> Next() override {
     ARROW_ASSIGN_OR_RAISE(std::optional<Batch> batch, input_->Next());
@@ -75,12 +75,11 @@ class RecordingStream : public BatchStream {
 class ForeignMapStream : public BatchStream {
  public:
   ForeignMapStream(StreamPtr input, FunctionPtr function, const TaskContext& context,
-                   std::int64_t* function_nanos)
+                   TaskStats* stats)
       : input_(std::move(input)),
         function_(std::move(function)),
-        runtime_(context.functions),
-        task_number_(context.task_number),
-        function_nanos_(function_nanos),
+        context_(context),
+        stats_(stats),
         record_(std::make_shared<PullRecord>()) {}
 
   Result<std::optional<Batch>> Next() override {
@@ -91,7 +90,7 @@ class ForeignMapStream : public BatchStream {
       if (!output_) ARROW_RETURN_NOT_OK(Start());
       return output_->Next();
     }();
-    *function_nanos_ += all - (record_->nanos - before);
+    stats_->function_nanos += all - (record_->nanos - before);
     if (!batch.ok()) return AddOrigin(batch.status(), FailureKind::kUserError, record_->origin);
     if (*batch && !(*batch)->origin.files) (*batch)->origin = record_->origin;
     return batch;
@@ -99,21 +98,20 @@ class ForeignMapStream : public BatchStream {
 
  private:
   Status Start() {
-    if (!runtime_) {
+    if (!context_.functions) {
       return Status::Invalid("function '", function_->name, "' cannot run here: it is not C++");
     }
-    ARROW_ASSIGN_OR_RAISE(runner_, runtime_->Resolve(function_));
+    ARROW_ASSIGN_OR_RAISE(runner_, context_.functions->Resolve(function_));
     ARROW_ASSIGN_OR_RAISE(
-        output_,
-        runner_->Run(std::make_unique<RecordingStream>(std::move(input_), record_), task_number_));
+        output_, runner_->Run(std::make_unique<RecordingStream>(std::move(input_), record_),
+                              context_, stats_));
     return Status::OK();
   }
 
   StreamPtr input_;
   const FunctionPtr function_;
-  FunctionRuntime* const runtime_;
-  const std::uint64_t task_number_;
-  std::int64_t* const function_nanos_;
+  const TaskContext& context_;
+  TaskStats* const stats_;
   const std::shared_ptr<PullRecord> record_;
   std::shared_ptr<FunctionRunner> runner_;
   StreamPtr output_;
@@ -122,13 +120,11 @@ class ForeignMapStream : public BatchStream {
 }  // namespace
 
 StreamPtr MakeMapStream(StreamPtr input, FunctionPtr function, const TaskContext& context,
-                        std::int64_t* function_nanos) {
+                        TaskStats* stats) {
   if (function->native) {
-    return std::make_unique<NativeMapStream>(std::move(input), std::move(function), context,
-                                             function_nanos);
+    return std::make_unique<NativeMapStream>(std::move(input), std::move(function), context, stats);
   }
-  return std::make_unique<ForeignMapStream>(std::move(input), std::move(function), context,
-                                            function_nanos);
+  return std::make_unique<ForeignMapStream>(std::move(input), std::move(function), context, stats);
 }
 
 }  // namespace headrace

@@ -32,9 +32,9 @@ StreamPtr MakeProjectStream(StreamPtr input, ProjectStep step, const TaskContext
 StreamPtr MakeLimitStream(StreamPtr input, std::int64_t rows);
 
 /// Calls the user's function on each batch: C++ ones directly, others through `context.functions`.
-/// The time inside it is added to `*function_nanos`, which must outlive the stream.
+/// The time inside it is added to `*stats`, which must outlive the stream, as must `context`.
 StreamPtr MakeMapStream(StreamPtr input, FunctionPtr function, const TaskContext& context,
-                        std::int64_t* function_nanos);
+                        TaskStats* stats);
 
 /// Slices and joins to batches of exactly `rows` rows, the last one smaller. Batches without rows
 /// vanish. Requires: rows > 0.

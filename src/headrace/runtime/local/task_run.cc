@@ -93,7 +93,8 @@ Result<TaskInput> LoadInput(TaskId id, const TaskOrder& order, LocalStore& store
   input.blocks.reserve(side_begin);
   input.infos.reserve(side_begin);
   for (std::size_t i = 0; i < side_begin; ++i) {
-    ARROW_ASSIGN_OR_RAISE(Block block, store.Get(order.inputs[i]));
+    const RowRange rows = order.ranges.empty() ? RowRange{} : order.ranges[i];
+    ARROW_ASSIGN_OR_RAISE(Block block, store.Get(order.inputs[i], rows));
     ARROW_ASSIGN_OR_RAISE(BlockInfo info, store.Info(order.inputs[i]));
     info.index = nullptr;  // Of the whole block.
     if (!order.ranges.empty()) CutToRange(order.ranges[i], &block, &info);

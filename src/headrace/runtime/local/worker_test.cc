@@ -94,8 +94,8 @@ class NamedStream : public BatchStream {
 class NamedRunner : public FunctionRunner {
  public:
   explicit NamedRunner(std::string name) : name_(std::move(name)) {}
-  Result<std::unique_ptr<BatchStream>> Run(std::unique_ptr<BatchStream> input,
-                                           std::uint64_t) override {
+  Result<std::unique_ptr<BatchStream>> Run(std::unique_ptr<BatchStream> input, const TaskContext&,
+                                           TaskStats*) override {
     return std::make_unique<NamedStream>(name_, std::move(input), &calls_);
   }
 

@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "headrace/protocol/exchange.h"
 #include "headrace/runtime/short_mutex.h"
 #include "headrace/runtime/store/arena.h"
 #include "headrace/runtime/store/block_codec.h"
@@ -47,7 +48,10 @@ class LocalStore : public ObjectStore {
   /// Stores a block that lies in an arena, with one reference.
   BlockHandle PutShared(SharedTable table, BlockInfo info);
 
-  Result<Block> Get(ObjectId object) override;
+  Result<Block> Get(ObjectId object) override { return Get(object, RowRange{}); }
+  /// The same for who needs only `rows` of the block: of one that comes from disk, the rest is not
+  /// read, nor checked.
+  Result<Block> Get(ObjectId object, const RowRange& rows);
   Result<BlockInfo> Info(ObjectId object) const override;
 
   /// Returns the block for a worker process. One that lies elsewhere is moved into this process's

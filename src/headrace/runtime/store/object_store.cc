@@ -68,7 +68,7 @@ BlockHandle LocalStore::PutShared(SharedTable table, BlockInfo info) {
 // Checked before the lock is taken: a thread of the parent may have held it when it forked.
 bool LocalStore::InForkedChild() const { return ForkGeneration() != generation_; }
 
-Result<Block> LocalStore::Get(ObjectId object) {
+Result<Block> LocalStore::Get(ObjectId object, const RowRange& rows) {
   if (InForkedChild()) return Status::Invalid("the object store belongs to the parent process");
   std::shared_ptr<SpillFile> file;
   SharedTable shared;
@@ -87,7 +87,7 @@ Result<Block> LocalStore::Get(ObjectId object) {
     ARROW_ASSIGN_OR_RAISE(auto table, DecodeLayout(shared));
     return Block(std::move(table), num_bytes);
   }
-  ARROW_ASSIGN_OR_RAISE(auto table, file->Read());
+  ARROW_ASSIGN_OR_RAISE(auto table, file->Read(rows.begin, rows.end));
   std::lock_guard lock(mutex_);
   stats_.restored_bytes_total += num_bytes;
   return Block(std::move(table), num_bytes);

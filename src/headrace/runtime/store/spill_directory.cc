@@ -1,11 +1,5 @@
 #include "headrace/runtime/store/spill_directory.h"
 
-#include <arrow/io/file.h>
-#include <arrow/ipc/reader.h>
-#include <arrow/ipc/writer.h>
-#include <arrow/record_batch.h>
-#include <arrow/table.h>
-#include <arrow/util/compression.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -18,7 +12,6 @@
 #include <ctime>
 #include <filesystem>
 #include <string_view>
-#include <vector>
 
 #include "headrace/runtime/store/fork_guard.h"
 
@@ -30,8 +23,6 @@ constexpr std::string_view kPrefix = "headrace-spill-";
 constexpr const char* kLock = "lock";
 // A younger directory without a locked file may still be in the making.
 constexpr std::time_t kYoungSeconds = 60;
-// A buffer is compressed where that saves this share of it: what is not can be read in place.
-constexpr double kSavingsMin = 0.2;
 
 // Returns true for "headrace-spill-<pid>-<six characters>".
 bool IsSpillDirectoryName(std::string_view name) {
@@ -57,52 +48,7 @@ void RemoveIfStale(const std::filesystem::path& directory) {
   if (stale) std::filesystem::remove_all(directory, ignored);
 }
 
-Status WriteFile(const arrow::Table& table, const std::string& path) {
-  ARROW_ASSIGN_OR_RAISE(auto file, arrow::io::FileOutputStream::Open(path));
-  arrow::ipc::IpcWriteOptions options = arrow::ipc::IpcWriteOptions::Defaults();
-  ARROW_ASSIGN_OR_RAISE(options.codec, arrow::util::Codec::Create(arrow::Compression::LZ4_FRAME));
-  options.min_space_savings = kSavingsMin;
-  options.use_threads = false;
-  // A stream, not a file: only there may the chunks of a column have different dictionaries.
-  ARROW_ASSIGN_OR_RAISE(auto writer, arrow::ipc::MakeStreamWriter(file, table.schema(), options));
-  if (table.num_columns() == 0) {
-    // A batch writer splits by chunks, of which there are none here.
-    ARROW_RETURN_NOT_OK(writer->WriteRecordBatch(
-        *arrow::RecordBatch::Make(table.schema(), table.num_rows(), arrow::ArrayVector{})));
-  } else {
-    ARROW_RETURN_NOT_OK(writer->WriteTable(table));
-  }
-  ARROW_RETURN_NOT_OK(writer->Close());
-  return file->Close();
-}
-
 }  // namespace
-
-SpillFile::~SpillFile() { ::unlink(path_.c_str()); }
-
-Result<std::shared_ptr<arrow::Table>> SpillFile::Read() const {
-  ARROW_ASSIGN_OR_RAISE(auto file,
-                        arrow::io::MemoryMappedFile::Open(path_, arrow::io::FileMode::READ));
-  arrow::ipc::IpcReadOptions options = arrow::ipc::IpcReadOptions::Defaults();
-  options.use_threads = false;
-  ARROW_ASSIGN_OR_RAISE(auto reader, arrow::ipc::RecordBatchStreamReader::Open(file, options));
-  std::vector<std::shared_ptr<arrow::RecordBatch>> batches;
-  std::int64_t num_rows = 0;
-  while (true) {
-    ARROW_ASSIGN_OR_RAISE(auto batch, reader->Next());
-    if (batch == nullptr) break;
-    num_rows += batch->num_rows();
-    batches.push_back(std::move(batch));
-  }
-  if (num_rows != num_rows_) {
-    return Status::IOError("spill file ", path_, " has ", num_rows, " rows of ", num_rows_);
-  }
-  if (reader->schema()->num_fields() == 0) {
-    return arrow::Table::Make(reader->schema(), std::vector<std::shared_ptr<arrow::ChunkedArray>>{},
-                              num_rows);
-  }
-  return arrow::Table::FromRecordBatches(reader->schema(), batches);
-}
 
 SpillDirectory::SpillDirectory(std::string parent) : parent_(std::move(parent)) {
   if (!parent_.empty()) return;
@@ -155,14 +101,12 @@ Result<std::string> SpillDirectory::NextPath() {
 
 Result<std::shared_ptr<SpillFile>> SpillDirectory::Write(const arrow::Table& table) {
   ARROW_ASSIGN_OR_RAISE(const std::string path, NextPath());
-  const Status status = WriteFile(table, path);
-  struct stat info {};
-  if (!status.ok() || ::stat(path.c_str(), &info) != 0) {
-    ::unlink(path.c_str());
-    const std::string reason = status.detail() ? ": " + status.detail()->ToString() : "";
-    return Status::IOError("cannot spill a block to ", parent_, ": ", status.message(), reason);
-  }
-  return std::make_shared<SpillFile>(path, info.st_size, table.num_rows());
+  auto file = SpillFile::Write(table, path);
+  if (file.ok()) return file;
+  ::unlink(path.c_str());
+  const Status& status = file.status();
+  const std::string reason = status.detail() ? ": " + status.detail()->ToString() : "";
+  return Status::IOError("cannot spill a block to ", parent_, ": ", status.message(), reason);
 }
 
 }  // namespace headrace

@@ -1,0 +1,255 @@
+"""Sinks of files in Python: their files appear all or none, under a kill too."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import random
+import signal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from test_checkpoint import Job
+
+import headrace as hr
+from headrace import SaveMode
+from headrace.datasource import BlockBasedFileDatasink, FilenameProvider, RowBasedFileDatasink
+
+KILLS = int(os.environ.get("HEADRACE_KILLS", "4"))
+ROWS = 60
+
+Row = dict[str, Any]
+
+
+class Lines(BlockBasedFileDatasink):
+    def __init__(self, path: Any, **arguments: Any) -> None:
+        super().__init__(str(path), file_format="json", **arguments)
+
+    def write_block_to_file(self, block: Any, file: pa.NativeFile) -> None:
+        for row in block.iter_rows(public_row_format=False):
+            file.write(json.dumps(row).encode() + b"\n")
+
+
+class Numbered(FilenameProvider):
+    """The same names in each run."""
+
+    def get_filename_for_task(self, write_uuid: str, task_index: int) -> str:
+        return f"part-{task_index}.json"
+
+
+def ids(folder: pathlib.Path) -> list[int]:
+    return sorted(row["id"] for row in hr.read_json(str(folder)).take_all())
+
+
+def rows(begin: int, count: int = ROWS) -> hr.Dataset:
+    return hr.range(count, override_num_blocks=3).map(lambda row: {"id": row["id"] + begin})
+
+
+# ---- Modes -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("names", [None, Numbered()])
+def test_modes(tmp_path: pathlib.Path, names: Any) -> None:
+    out = tmp_path / "out"
+
+    def write(begin: int, mode: SaveMode) -> None:
+        rows(begin).write_datasink(Lines(out, mode=mode, filename_provider=names))
+
+    write(0, SaveMode.ERROR)
+    assert ids(out) == list(range(60))
+    with pytest.raises(ValueError, match="already exists"):
+        write(100, SaveMode.ERROR)
+    write(100, SaveMode.IGNORE)
+    assert ids(out) == list(range(60))
+    write(100, SaveMode.OVERWRITE)
+    assert ids(out) == list(range(100, 160))
+    write(200, SaveMode.APPEND)
+    new = list(range(200, 260))  # Under the same names they take the place of the old ones.
+    assert ids(out) == (new if names else [*range(100, 160), *new])
+    assert not list(out.glob(".*"))
+
+
+def test_a_file_where_the_directory_must_be(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(FileExistsError):
+        rows(0).write_datasink(Lines(tmp_path / "out"))
+    with pytest.raises(FileNotFoundError):
+        rows(0).write_datasink(Lines(tmp_path / "none" / "out", try_create_dir=False))
+
+
+def test_names_with_directories(tmp_path: pathlib.Path) -> None:
+    class Sorted(FilenameProvider):
+        def get_filename_for_row(self, row: Row, *numbers: Any) -> str:
+            return f"{row['id'] % 2}/{row['id']}.json"
+
+    class Each(RowBasedFileDatasink):
+        def write_row_to_file(self, row: Row, file: pa.NativeFile) -> None:
+            file.write(json.dumps(row).encode())
+
+    hr.range(6).write_datasink(Each(str(tmp_path), filename_provider=Sorted()))
+    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.json"))
+    assert found == ["0/0.json", "0/2.json", "0/4.json", "1/1.json", "1/3.json", "1/5.json"]
+
+
+def test_files_that_get_one_name_are_told(tmp_path: pathlib.Path, caplog: Any) -> None:
+    class One(FilenameProvider):
+        def get_filename_for_task(self, write_uuid: str, task_index: int) -> str:
+            return "all.json"
+
+    rows(0).write_datasink(Lines(tmp_path, filename_provider=One()))
+    assert "gave 3 files only 1 names" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["all.json"]
+
+
+# ---- Failures ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", [SaveMode.APPEND, SaveMode.OVERWRITE])
+def test_a_write_that_fails_changes_nothing(tmp_path: pathlib.Path, mode: SaveMode) -> None:
+    def fail(batch: Row) -> Row:
+        if 55 in batch["id"]:
+            raise LookupError("the end")
+        return batch
+
+    out = tmp_path / "out"
+    for existed in (False, True):
+        with pytest.raises(LookupError):
+            rows(0).map_batches(fail).write_datasink(Lines(out, mode=mode))
+        assert out.exists() == existed
+        if not existed:
+            rows(0).write_datasink(Lines(out))
+    assert ids(out) == list(range(60))
+    assert not list(out.glob(".*"))
+
+
+@pytest.mark.parametrize("names", [None, Numbered()])
+def test_killed_workers_do_not_show(tmp_path: pathlib.Path, names: Any) -> None:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+
+    class Dies(Lines):
+        def write_block_to_file(self, block: Any, file: pa.NativeFile) -> None:
+            super().write_block_to_file(block, file)
+            first = next(iter(block.iter_rows(public_row_format=False)))["id"]
+            try:
+                (marks / str(first)).touch(exist_ok=False)
+            except FileExistsError:
+                return
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    out = tmp_path / "out"
+    rows(0).write_datasink(Dies(out, filename_provider=names))
+    assert len(list(marks.iterdir())) == 3
+    assert ids(out) == list(range(60))
+    assert len(list(out.iterdir())) == 3
+
+
+def test_overridden_methods_need_not_call_the_base(tmp_path: pathlib.Path) -> None:
+    seen: list[int] = []
+
+    class Mine(Lines):
+        def on_write_complete(self, write_result: Any) -> None:
+            seen.extend(ids(tmp_path / "out"))
+
+        def on_write_failed(self, error: Exception) -> None:
+            pass
+
+    rows(0).write_datasink(Mine(tmp_path / "out"))
+    assert seen == list(range(60))
+
+
+# ---- Save modes under a kill -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("source")
+    hr.range(ROWS, override_num_blocks=6).write_parquet(str(folder))
+    return folder
+
+
+def as_job(room: pathlib.Path, source: pathlib.Path, mode: str, numbered: bool) -> Job:
+    # pandas's argument asks for the writer in Python.
+    return Job(
+        room,
+        "native",
+        source=str(source),
+        parts=6,
+        format="json",
+        checkpoint=None,
+        counted_files=True,
+        numbered=numbered,
+        options={"mode": mode, "orient": "records"},
+    )
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+@pytest.mark.parametrize("mode", ["append", "overwrite", "ignore", "error"])
+@pytest.mark.parametrize("seed", range(max(1, KILLS // 4)))
+def test_a_killed_write_is_seen_whole_or_not_at_all(
+    mode: str, seed: int, numbered: bool, source: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    old: list[int] = []
+
+    def begin(name: str) -> Job:
+        job = as_job(tmp_path / name, source, mode, numbered)
+        if mode in ("append", "overwrite"):
+            names = Numbered() if numbered else None
+            rows(5000, 20).write_json(str(job.target), filename_provider=names)
+            old[:] = range(5000, 5020)
+        return job
+
+    operations = begin("whole").finish()["files"]
+    new = list(range(0, ROWS, 2))
+    job = begin("killed")
+    # The files of old names are replaced, three of them.
+    result = ids(tmp_path / "whole" / "out")
+    assert result in (new, sorted([*new, *old]))
+    number = 1 + int((operations - 1) * random.Random(f"{mode} {seed} {numbered}").random() ** 0.5)
+    died = job.die("file", number)
+
+    def seen() -> list[int]:
+        from headrace._internal import paths
+
+        if not job.target.exists():
+            return []
+        found = paths.list_files([str(job.target)], pa.fs.LocalFileSystem())
+        assert sorted(name for name, _ in found) == sorted(native_listing(job.target))
+        return sorted(json.loads(line)["id"] for name, _ in found for line in open(name))
+
+    assert seen() in (old, result)
+    if died:
+        before = seen()
+        rows(9999, 1).write_json(str(job.target))
+        assert seen() in ([*old, 9999], [*before, 9999])
+        assert not list(job.target.glob(".headrace-*"))
+
+
+def native_listing(folder: pathlib.Path) -> list[str]:
+    """The files that the engine's own readers find."""
+    try:
+        return hr.read_text(str(folder)).input_files()
+    except ValueError:
+        return []
+
+
+# ---- Other file systems ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["out", "out/", "/out", "./out//"])
+def test_spellings_of_a_directory(path: str, tmp_path: pathlib.Path) -> None:
+    from pyarrow import fs
+
+    files = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
+    for write in (
+        lambda begin, mode: rows(begin).write_json(path, filesystem=files, mode=mode),
+        lambda begin, mode: rows(begin).write_datasink(Lines(path, filesystem=files, mode=mode)),
+    ):
+        write(0, SaveMode.OVERWRITE)
+        write(100, SaveMode.OVERWRITE)
+        assert ids(tmp_path / "out") == list(range(100, 160))
+        write(200, SaveMode.APPEND)
+        assert ids(tmp_path / "out") == [*range(100, 160), *range(200, 260)]
+        assert not list((tmp_path / "out").glob(".*"))
