@@ -26,6 +26,7 @@ struct Outcome {
   std::string log;          // Bytes of the event log.
   std::vector<std::string> violations;
   std::int64_t steps = 0;
+  double seconds = 0;  // Of virtual time, to the last event.
   std::int64_t peak_charged_bytes = 0;
   std::int64_t charged_at_end = 0;
   std::int64_t live_objects_at_end = 0;
@@ -94,6 +95,7 @@ class SimRun {
   Outcome Close(const char* problem) {
     if (*problem != 0) out_.violations.push_back(problem);
     out_.finished = scheduler_->finished();
+    out_.seconds = (backend_.Now() - Instant{}).seconds();
     for (const std::string& violation : backend_.violations()) out_.violations.push_back(violation);
     out_.peak_charged_bytes = scheduler_->peak_charged_bytes();
     out_.charged_at_end = scheduler_->charged_bytes();

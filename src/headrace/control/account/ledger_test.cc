@@ -48,7 +48,7 @@ TEST(LedgerDeathTest, NoAccountBecomesNegative) {
 
 TEST(Reservation, DividesHalfAndSharesTheRest) {
   Ledger ledger(2);
-  Reservation reservation(&ledger, 800, 0.5);
+  Reservation reservation(&ledger, 800, 0.5, Division::kEqual, {1, -1});
   reservation.SetEligible(kRead, true);
   reservation.SetEligible(kMap, true);
   EXPECT_EQ(reservation.task_share(kRead), 100);
@@ -61,7 +61,7 @@ TEST(Reservation, DividesHalfAndSharesTheRest) {
 
 TEST(Reservation, ProtectsTheShareOfOthers) {
   Ledger ledger(2);
-  Reservation reservation(&ledger, 800, 0.5);
+  Reservation reservation(&ledger, 800, 0.5, Division::kEqual, {1, -1});
   reservation.SetEligible(kRead, true);
   reservation.SetEligible(kMap, true);
   ledger.Charge(kRead, Place::kCredit, 500);
@@ -79,7 +79,10 @@ TEST(Reservation, ChargesWithinTheRoomStayWithinTheBudget) {
     const int operators = 1 + static_cast<int>(rng.Below(6));
     Ledger ledger(operators);
     const auto budget = static_cast<std::int64_t>(rng.Below(10'000));
-    Reservation reservation(&ledger, budget, rng.Uniform());
+    std::vector<std::int32_t> consumers;
+    for (int i = 0; i < operators; ++i) consumers.push_back(i + 1 < operators ? i + 1 : -1);
+    const auto division = rng.Chance(0.5) ? Division::kEqual : Division::kByNeed;
+    Reservation reservation(&ledger, budget, rng.Uniform(), division, consumers);
     for (int i = 0; i < operators; ++i) reservation.SetEligible({i}, rng.Chance(0.8));
     for (int step = 0; step < 200; ++step) {
       const OperatorId op{static_cast<std::int32_t>(rng.Below(operators))};
@@ -92,6 +95,13 @@ TEST(Reservation, ChargesWithinTheRoomStayWithinTheBudget) {
         ledger.Release(op, Place::kCredit, ledger.held(op, Place::kCredit));
       }
       if (rng.Chance(0.1)) reservation.SetEligible(op, rng.Chance(0.5));
+      if (rng.Chance(0.1)) {
+        std::vector<std::int64_t> needs;
+        for (int i = 0; i < operators; ++i) {
+          needs.push_back(static_cast<std::int64_t>(rng.Below(5'000)));
+        }
+        reservation.SetNeeds(std::move(needs));
+      }
     }
   }
 }

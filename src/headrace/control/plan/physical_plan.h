@@ -142,11 +142,18 @@ class BackpressurePolicy;
 /// Makes a policy for one run of this plan; see control/account/policy.h. Never null.
 using PolicyFactory = std::function<std::unique_ptr<BackpressurePolicy>(const PhysicalPlan&)>;
 
+/// How the budget for blocks is divided among operators; see control/account/reservation.h.
+enum class BudgetPolicy : std::uint8_t {
+  kByNeed,  // By the times and sizes of their tasks, as measured.
+  kEqual,   // Shares of the same size.
+};
+
 /// How a plan is to run. Names follow ray.data's ExecutionOptions.
 struct ExecutionOptions {
   std::optional<Resources> resource_limits;  // Unset amounts: what the backend has.
   Resources exclude_resources;               // Left to others.
   std::int64_t object_store_bytes = 0;       // Budget for blocks. 0: the backend's default.
+  BudgetPolicy budget_policy = BudgetPolicy::kByNeed;
   double reservation_ratio = 0.5;            // Share of the budget divided over the operators.
   bool preserve_order = false;
   bool verbose_progress = false;

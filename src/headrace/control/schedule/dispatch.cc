@@ -19,17 +19,6 @@ WaitReason ShortageReason(const Resources& cost, const Resources& used, const Re
 
 }  // namespace
 
-std::int64_t SchedulerImpl::ExpectedBytes(const OperatorRun& run) const {
-  std::int64_t expected = options_.target_max_block_bytes;
-  if (run.stats.output_blocks > 0) {
-    // Half more than the mean, so that most tasks of one block need no second grant.
-    const std::int64_t mean = run.stats.output_bytes / run.stats.output_blocks;
-    expected = mean + mean / 2 + 1;
-  }
-  return std::clamp<std::int64_t>(expected, 1,
-                                  std::max<std::int64_t>(1, reservation_.task_share(run.id)));
-}
-
 WaitReason SchedulerImpl::CreditReason(const OperatorRun& run) const {
   const std::int64_t at_consumer =
       ledger_.held(run.id, Place::kConsumer) +
@@ -44,7 +33,7 @@ void SchedulerImpl::RefreshView() const {
         ledger_.held(run.id, Place::kOutputQueue) + ledger_.held(run.id, Place::kInputQueue);
     loads_[i].input_blocks = run.op->queued_blocks();
     loads_[i].held_bytes = ledger_.usage(run.id);
-    loads_[i].expected_block_bytes = ExpectedBytes(run);
+    loads_[i].expected_block_bytes = ExpectedBytes(run, 0);
   }
 }
 
@@ -78,7 +67,7 @@ SchedulerImpl::Candidate SchedulerImpl::MayStart(const OperatorRun& run, bool ah
         used_.cpu_milli + run.task_cost.cpu_milli <= total_.cpu_milli * (1 + run.ahead_factor);
     if (reason != WaitReason::kNone && !may_queue) return {reason};
   }
-  std::int64_t expected = ExpectedBytes(run);
+  std::int64_t expected = ExpectedBytes(run, 0);
   const std::int64_t room = reservation_.StartRoom(run.id);
   // Of an operator's first task nothing is known: it makes do with the room that there is.
   if (run.tasks.empty() && run.stats.output_blocks == 0) expected = std::min(expected, room);
@@ -151,6 +140,8 @@ void SchedulerImpl::Start(OperatorRun& run, std::int64_t credit_bytes) {
   task->state = TaskRecord::State::kRunning;
   task->granted_bytes = credit_bytes;
   task->yielded_bytes = 0;
+  task->running_nanos = 0;
+  task->since = now_.value_or(Instant{});
   ledger_.Charge(run.id, Place::kCredit, credit_bytes);
   ++num_active_;
   ++loads_[run.index()].tasks_running;
@@ -192,12 +183,13 @@ void SchedulerImpl::GrantParked() {
   for (std::size_t i = runs_.size(); i-- > 0;) {
     OperatorRun& run = runs_[i];
     while (!run.parked.empty() && !run.closed) {
-      const std::int64_t expected = ExpectedBytes(run);
+      TaskRecord& task = *run.tasks.Find(*run.parked.begin());
+      const std::int64_t expected = ExpectedBytes(run, task.outputs_taken);
       if (reservation_.GrantRoom(run.id) < expected) break;
       if (traits_.parks_waiting_tasks && !run.pool && !Fits(run.task_cost)) break;
       const std::int64_t bytes = ByPolicies(run, expected);
       if (bytes < 1) break;
-      Grant(run, *run.tasks.Find(*run.parked.begin()), bytes);
+      Grant(run, task, bytes);
     }
   }
 }
@@ -206,6 +198,7 @@ void SchedulerImpl::Grant(OperatorRun& run, TaskRecord& task, std::int64_t bytes
   if (task.state == TaskRecord::State::kParked) {
     run.parked.erase(task.id.ordinal);
     task.state = TaskRecord::State::kRunning;
+    task.since = now_.value_or(Instant{});
     if (traits_.parks_waiting_tasks && !run.pool) used_ += run.task_cost;
     --num_parked_;
     ++num_active_;

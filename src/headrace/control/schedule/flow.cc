@@ -26,7 +26,10 @@ void SchedulerImpl::Flush(OperatorRun& run) {
 /// them; or it finds that its inputs do not fit together.
 void SchedulerImpl::NoteInput(OperatorRun& run) {
   if (run.exchange == nullptr || run.closed) return;
-  if (run.runs_tasks && run.op->HasWork()) reservation_.SetEligible(run.id, true);
+  if (run.runs_tasks && run.op->HasWork() && !reservation_.eligible(run.id)) {
+    reservation_.SetEligible(run.id, true);
+    needs_stale_ = true;
+  }
   const Status status = run.op->status();
   if (status.ok()) return;
   FailRun(run, Failure::FromStatus(FailureKind::kDataError, status, "operator " + run.spec->name));
@@ -37,6 +40,7 @@ void SchedulerImpl::CheckFinished(OperatorRun& run) {
   run.finished = true;
   run.waits_for = WaitReason::kFinished;
   reservation_.SetEligible(run.id, false);
+  needs_stale_ = true;
   if (run.pool) StopIdleActors(run, 0);
   if (run.consumer < 0) return;
   OperatorRun& next = runs_[static_cast<std::size_t>(run.consumer)];

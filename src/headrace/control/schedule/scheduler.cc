@@ -114,6 +114,20 @@ std::vector<bool> OrderedOutputs(const PhysicalPlan& plan) {
   return ordered;
 }
 
+Division DivisionOf(const ExecutionOptions& options) {
+  return options.budget_policy == BudgetPolicy::kEqual ? Division::kEqual : Division::kByNeed;
+}
+
+std::vector<std::int32_t> ConsumersOf(const PhysicalPlan& plan) {
+  std::vector<std::int32_t> consumers(plan.operators.size(), -1);
+  for (std::size_t i = 0; i < plan.operators.size(); ++i) {
+    for (const OperatorId input : plan.operators[i].inputs) {
+      consumers[static_cast<std::size_t>(input.value)] = static_cast<std::int32_t>(i);
+    }
+  }
+  return consumers;
+}
+
 std::vector<std::optional<std::int32_t>> CapsOf(const PhysicalPlan& plan) {
   std::vector<std::optional<std::int32_t>> caps;
   for (const OperatorSpec& spec : plan.operators) {
@@ -140,7 +154,8 @@ SchedulerImpl::SchedulerImpl(PhysicalPlan plan, ExecutionOptions options, Backen
       errored_blocks_max_(plan_.max_errored_blocks != 0 ? plan_.max_errored_blocks
                                                         : options_.max_errored_blocks),
       ledger_(static_cast<int>(plan_.operators.size())),
-      reservation_(&ledger_, BudgetOf(options_, traits_), options_.reservation_ratio),
+      reservation_(&ledger_, BudgetOf(options_, traits_), options_.reservation_ratio,
+                   DivisionOf(options_), ConsumersOf(plan_)),
       caps_(CapsOf(plan_)),
       policies_(std::move(policies)),
       loads_(plan_.operators.size()),
@@ -234,6 +249,7 @@ void SchedulerImpl::Decide() {
   if (!limits_.empty()) CloseAboveLimits();
   Deliver();
   if (!stopping_) {
+    if (needs_stale_) RefreshNeeds();
     ScalePools();
     do {
       if (num_parked_ > 0) GrantParked();
@@ -281,6 +297,7 @@ void SchedulerImpl::On(event::OutputConsumed& e) {
 
 void SchedulerImpl::On(event::CapacityChanged& e) {
   total_ = Limited(e.total, options_.resource_limits);
+  needs_stale_ = true;
 }
 
 void SchedulerImpl::On(event::StopRequested&) {

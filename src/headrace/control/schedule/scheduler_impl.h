@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "headrace/block/bundle.h"
+#include "headrace/control/account/demand.h"
 #include "headrace/control/account/ledger.h"
 #include "headrace/control/account/policy.h"
 #include "headrace/control/account/reservation.h"
@@ -21,6 +22,7 @@
 //
 //   scheduler.cc  the step: events in, actions out
 //   dispatch.cc   which operator may run, and what a start or a grant charges
+//   demand.cc     what tasks take, the credit that they get, what divides the budget
 //   tasks.cc      what happened to tasks: yielded, parked, ended, lost
 //   actors.cc     sizes of actor pools, lost actors
 //   spill.cc      which blocks go to disk, and when
@@ -60,6 +62,9 @@ struct OperatorRun {
   OperatorState stats;
   Instant first_start;  // Of its first task.
   std::int64_t blocks_of_done_tasks = 0;
+  TaskMeans means;                     // Of late; of a source: of its blocks.
+  std::int64_t samples = 0;            // That went into them.
+  std::int64_t block_bytes_mean = 0;   // Of late.
   std::int64_t ahead_factor = 0;  // Tasks to send ahead for each that a cpu runs; 0: not short.
 
   bool has_work() const { return !retries.empty() || op->HasWork(); }
@@ -111,7 +116,6 @@ class SchedulerImpl {
   };
   Candidate MayStart(const OperatorRun& run, bool ahead) const;
   WaitReason CreditReason(const OperatorRun& run) const;
-  std::int64_t ExpectedBytes(const OperatorRun& run) const;
   std::int64_t ByPolicies(const OperatorRun& run, std::int64_t offered) const;
   void RefreshView() const;
   AccountView View() const { return {loads_, reservation_.budget_bytes(), ledger_.charged()}; }
@@ -122,6 +126,15 @@ class SchedulerImpl {
   void GrantParked();
   void Grant(OperatorRun& run, TaskRecord& task, std::int64_t bytes);
   bool Fits(const Resources& cost) const { return (used_ + cost).FitsIn(total_); }
+
+  // demand.cc
+  std::int64_t BlocksPerTask(const OperatorRun& run) const;
+  std::int64_t ExpectedBytes(const OperatorRun& run, std::int64_t taken) const;
+  void MeasureBlock(OperatorRun& run, TaskRecord& task, std::int64_t bytes);
+  void MeasureTask(OperatorRun& run, const TaskRecord& task);
+  void AddSample(OperatorRun& run, std::int64_t nanos, std::int64_t held_bytes,
+                 std::int64_t output_bytes);
+  void RefreshNeeds();
 
   // side_joins.cc
   void FindSideJoins();
@@ -184,6 +197,7 @@ class SchedulerImpl {
 
   Resources total_;
   Resources used_;
+  bool needs_stale_ = true;       // What is measured, or who may run, has changed.
   bool has_short_tasks_ = false;  // Some operator has an ahead_factor.
   bool actor_waits_ = false;      // A pool would start an actor but for resources.
   std::int64_t num_active_ = 0;   // Tasks in kRunning.

@@ -31,7 +31,7 @@ void SchedulerImpl::OrderSpills() {
     if (run.waits_for != WaitReason::kNoCredit) return false;
     const std::int64_t room =
         run.parked.empty() ? reservation_.StartRoom(run.id) : reservation_.GrantRoom(run.id);
-    return room < ExpectedBytes(run);  // Else a parked task waits for something else.
+    return room < ExpectedBytes(run, 0);  // Else a parked task waits for something else.
   });
   if (!starved) return;
   const std::int64_t piece =

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "headrace/base/id.h"
+#include "headrace/base/time.h"
 #include "headrace/control/schedule/physical_operator.h"
 
 namespace headrace {
@@ -23,6 +24,8 @@ struct TaskRecord {
   std::int64_t granted_bytes = 0;   // Credit of this attempt: a running total.
   std::int64_t yielded_bytes = 0;   // By this attempt.
   std::int64_t rows_yielded = 0;    // In all attempts.
+  std::int64_t running_nanos = 0;   // Of this attempt, until `since`:
+  Instant since;                    // its start, its last block or its last grant when parked.
   ProposedTask work;
 
   /// What is charged to kCredit for the task.

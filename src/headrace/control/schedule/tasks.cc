@@ -43,6 +43,7 @@ void SchedulerImpl::On(event::BlockYielded& e) {
   run.stats.output_bytes += bytes;
   run.stats.block_rows.Add(e.block.info.num_rows);
   run.stats.block_bytes.Add(bytes);
+  MeasureBlock(run, *task, bytes);
   task->rows_yielded += e.block.info.num_rows;
   run.op->OnBlock(e.task.ordinal,
                   {refs_.Adopt(e.block.object, bytes), std::move(e.block.info), run.id});
@@ -52,18 +53,16 @@ void SchedulerImpl::On(event::BlockYielded& e) {
 
 /// Grants more before the task parks, where it is likely to have more and room is plenty.
 void SchedulerImpl::TopUp(OperatorRun& run, TaskRecord& task) {
-  if (task.open_credit() > 0 || task.state != TaskRecord::State::kRunning || run.closed ||
+  const std::int64_t expected = ExpectedBytes(run, task.outputs_taken);
+  const std::int64_t missing = expected - task.open_credit();
+  if (missing <= expected / 2 || task.state != TaskRecord::State::kRunning || run.closed ||
       !run.parked.empty() || !run.runs_tasks) {
     return;
   }
-  const std::int64_t done = run.stats.tasks_done;
-  if (done > 0 &&
-      run.blocks_of_done_tasks <= static_cast<std::int64_t>(task.outputs_taken) * done) {
-    return;
-  }
-  const std::int64_t expected = ExpectedBytes(run);
-  if (reservation_.GrantRoom(run.id) < expected) return;
-  const std::int64_t bytes = ByPolicies(run, expected);
+  const std::int64_t blocks = BlocksPerTask(run);
+  if (blocks > 0 && task.outputs_taken >= blocks) return;
+  if (reservation_.GrantRoom(run.id) < missing) return;
+  const std::int64_t bytes = ByPolicies(run, missing);
   if (bytes >= 1) Grant(run, task, bytes);
 }
 
@@ -109,6 +108,7 @@ void SchedulerImpl::Account(OperatorRun& run, const TaskRecord& task, const even
   run.stats.peak_heap_bytes = std::max(run.stats.peak_heap_bytes, e.stats.peak_heap_bytes);
   run.stats.active_nanos = (*now_ - run.first_start).nanos;
   if (e.failure) return;
+  MeasureTask(run, task);
   run.stats.input_rows += e.stats.rows_in;
   run.stats.errored_rows += e.stats.errored_rows;
   run.stats.letter_rows += e.stats.letter_rows;

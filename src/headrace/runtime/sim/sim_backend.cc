@@ -41,7 +41,7 @@ void SimBackend::StartTask(TaskId id, const TaskOrder& order) {
     ++inputs_in_use_[input];
   }
   if (order.credit_bytes < 1) Violated("task without credit: " + id.ToString());
-  Task task{.order = order, .outputs = {}, .started = now_};
+  Task task{.order = order, .outputs = {}, .since = now_};
   task.credit_bytes = order.credit_bytes;
   const auto* cut = order.program == nullptr || order.program->steps.empty()
                         ? nullptr
@@ -64,9 +64,10 @@ void SimBackend::StartTask(TaskId id, const TaskOrder& order) {
   } else {
     Use(order.cost, "task");
   }
+  const Instant made = now_ + BlockTime(id, task);
   tasks_.emplace(id, std::move(task));
   tasks_running_max_ = std::max(tasks_running_max_, ++tasks_running_);
-  Schedule(now_ + Draw(options_.block_time_max), TaskStep{id});
+  Schedule(made, TaskStep{id});
 }
 
 void SimBackend::GrantCredit(TaskId id, std::int64_t credit_bytes) {
@@ -78,9 +79,10 @@ void SimBackend::GrantCredit(TaskId id, std::int64_t credit_bytes) {
   task.credit_bytes = credit_bytes;
   if (!task.parked || task.yielded_bytes >= task.credit_bytes) return;
   task.parked = false;
+  task.since = now_;
   tasks_running_max_ = std::max(tasks_running_max_, ++tasks_running_);
   if (options_.parks_waiting_tasks && !task.order.actor) Use(task.order.cost, "grant");
-  if (!task.cancelled) Schedule(now_ + Draw(options_.block_time_max), TaskStep{id});
+  if (!task.cancelled) Schedule(now_ + BlockTime(id, task), TaskStep{id});
 }
 
 void SimBackend::CancelTask(TaskId id) {
@@ -197,6 +199,13 @@ Duration SimBackend::Draw(Duration most) {
   return {1 + static_cast<std::int64_t>(rng_.Below(static_cast<std::uint64_t>(most.nanos)))};
 }
 
+Duration SimBackend::BlockTime(TaskId id, const Task& task) {
+  if (!options_.block_time) return Draw(options_.block_time_max);
+  // A task that parked at its end finds out that there is no more.
+  const bool at_end = task.next > 0 && task.next == task.outputs.blocks.size();
+  return at_end ? Duration{1} : options_.block_time(id.op, task.order.position, now_);
+}
+
 void SimBackend::Wait(Instant deadline, std::vector<Event>* events) {
   while (events->empty() && !queue_.empty() && queue_.top().at <= deadline) {
     now_ = std::max(now_, queue_.top().at);
@@ -285,11 +294,12 @@ void SimBackend::RunStep(TaskId id, std::vector<Event>* events) {
   const bool out_of_credit = task.yielded_bytes >= task.credit_bytes;
   if (out_of_credit && (!at_end || rng_.Chance(options_.parks_at_end_chance))) {
     task.parked = true;
+    task.wall_nanos += (now_ - task.since).nanos;
     --tasks_running_;
     if (options_.parks_waiting_tasks && !task.order.actor) used_ -= task.order.cost;
     return Report(event::TaskParked{id, task.credit_bytes}, events);
   }
-  if (!at_end) return Schedule(now_ + Draw(options_.block_time_max), TaskStep{id});
+  if (!at_end) return Schedule(now_ + BlockTime(id, task), TaskStep{id});
   if (task.outputs.error_after) {
     return EndTask(id, FailureOf(FailureKind::kUserError), events);
   }
@@ -329,7 +339,7 @@ void SimBackend::EndTask(TaskId id, std::optional<Failure> failure, std::vector<
     if (actor != actors_.end()) actor->second.tasks.erase(id);
   }
   event::TaskEnded end{.task = id, .failure = std::move(failure), .stats = {}};
-  end.stats.wall_nanos = (now_ - task.started).nanos;
+  end.stats.wall_nanos = task.wall_nanos + (task.parked ? 0 : (now_ - task.since).nanos);
   end.stats.cpu_nanos = end.stats.wall_nanos / 2;
   tasks_.erase(at);
   if (++ends_ != options_.drop_task_ended) Report(std::move(end), events);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <queue>
 #include <set>
@@ -26,6 +27,9 @@ struct SimOptions {
   Duration block_time_max = Duration::Millis(20);  // Of making one block.
   Duration actor_start_max = Duration::Millis(50);
   bool exact_times = false;  // Everything takes its longest time.
+  /// Returns how long the task at `position` of `op` takes for its next block, begun at `now`: so
+  /// speeds may differ, and change in mid-run. Unset: a time up to block_time_max.
+  std::function<Duration(OperatorId op, const Position& position, Instant now)> block_time;
   /// A task that has used up its credit parks before it knows whether it has more to give.
   double parks_at_end_chance = 0.5;
 
@@ -114,7 +118,8 @@ class SimBackend final : public Backend {
     std::int64_t yielded_bytes = 0;
     bool parked = false;
     bool cancelled = false;
-    Instant started;
+    Instant since;             // Its start, or when it went on after it parked.
+    std::int64_t wall_nanos = 0;  // Before that; not parked.
   };
   struct Actor {
     Resources cost;
@@ -144,6 +149,7 @@ class SimBackend final : public Backend {
 
   void Schedule(Instant at, Happening happening);
   Duration Draw(Duration most);
+  Duration BlockTime(TaskId id, const Task& task);
   void Happen(Happening happening, std::vector<Event>* events);
   void RunStep(TaskId id, std::vector<Event>* events);
   void RunStep(ActorId id, std::vector<Event>* events);
