@@ -145,6 +145,12 @@ MAY_INCLUDE: dict[str, tuple[str, ...]] = {
     "runtime": VOCABULARY,
     "runtime/store": (*VOCABULARY, "runtime"),
     "runtime/local": (*VOCABULARY, "runtime", "runtime/store", "data/*"),
+    "runtime/bridge": (
+        *(*VOCABULARY, "runtime", "data/pipeline", "data/transform"),
+        # A task runs there as it does in a worker of this machine.
+        *("runtime/local/task_run.h", "runtime/local/process_memory.h"),
+        *("runtime/local/worker_link.h", "runtime/store/fork_guard.h"),
+    ),
     "runtime/sim": (*VOCABULARY, "runtime"),
     "observe": (*VOCABULARY, "control/*"),
     "engine": (*VOCABULARY, "control/*", "data/*", "runtime/*", "observe"),

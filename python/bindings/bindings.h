@@ -64,5 +64,6 @@ void BindReplay(nb::module_& module);
 void BindRows(nb::module_& module);
 void BindNumbers(nb::module_& module);
 void BindWorker(nb::module_& module);
+void BindBridge(nb::module_& module);  // After BindResources.
 
 }  // namespace headrace::python

@@ -21,7 +21,6 @@
 #include "headrace/engine/session.h"
 #include "headrace/observe/statistics.h"
 #include "headrace/runtime/backend.h"
-#include "headrace/runtime/store/object_store.h"
 
 namespace headrace::python {
 namespace {
@@ -111,7 +110,7 @@ std::pair<BlockRefPtr, bool> PyExecution::Poll(double timeout_seconds, std::int6
     if (polled->block) {
       // The reference must outlive the run's backend, so it becomes one of the store's own.
       const ObjectId objects[] = {polled->block->object};
-      session_->session->runtime().store().Retain(objects);
+      session_->session->storage()->Retain(objects);
       run->backend().Release(objects);
       return {std::make_shared<BlockRef>(session_, *std::move(polled->block)), false};
     }

@@ -27,4 +27,5 @@ NB_MODULE(_core, module) {
   BindRows(module);
   BindNumbers(module);
   BindWorker(module);
+  BindBridge(module);
 }

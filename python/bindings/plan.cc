@@ -79,7 +79,7 @@ void WarmUp() {
       nb::module_::import_("headrace._internal.worker_setup").attr("setup_payload")();
   auto bytes = nb::cast<nb::bytes>(payload);
   SetWorkerSetup(std::string(bytes.c_str(), bytes.size()));
-  Unwrap(CurrentSession())->session->runtime().WarmUp();
+  WarmUpSession();
 }
 
 PyPlan MapOver(const PyPlan& self, const PyFunction& function, OptionalPlacement placement,

@@ -8,8 +8,11 @@
 #include <utility>
 #include <vector>
 
+#include "bridge.h"
+#include "errors.h"
 #include "headrace/control/optimize/rule.h"
 #include "headrace/engine/session.h"
+#include "headrace/runtime/backend.h"
 
 namespace nb = nanobind;
 
@@ -72,8 +75,9 @@ Result<SessionPtr> CurrentSession() {
     options.workers.template_command = DefaultTemplateCommand();
   }
   options.workers.environment = WithDefaultEnvironment(std::move(options.workers.environment));
+  std::shared_ptr<BackendSource> cluster = ConnectBridge();
   auto handle = std::make_shared<SessionHandle>();
-  ARROW_ASSIGN_OR_RAISE(handle->session, Session::Make(std::move(options)));
+  ARROW_ASSIGN_OR_RAISE(handle->session, Session::Make(std::move(options), std::move(cluster)));
   for (const std::string& name : state.removed_rules) handle->session->RemoveRule(name);
   for (const auto& rule : state.rules) handle->session->AddRule(rule);
   state.current = handle;
@@ -90,6 +94,16 @@ Status ConfigureSession(LocalRuntimeOptions options) {
   options.workers.setup_payload = std::move(state.options.workers.setup_payload);
   state.options = std::move(options);
   return Status::OK();
+}
+
+std::string CurrentBackend() {
+  const SessionPtr handle = State().current;
+  return handle == nullptr ? "" : std::string(handle->session->storage()->name());
+}
+
+void WarmUpSession() {
+  const SessionPtr handle = Unwrap(CurrentSession());
+  if (!handle->session->on_cluster()) handle->session->runtime().WarmUp();
 }
 
 void SetWorkerSetup(std::string payload) {

@@ -50,6 +50,12 @@ Result<SessionPtr> CurrentSession();
 /// Sets what the next session is made of; fails while one exists. Requires: the GIL.
 Status ConfigureSession(LocalRuntimeOptions options);
 
+/// Returns the name of the current session's backend, "" if there is no session.
+std::string CurrentBackend();
+
+/// Starts what the first Python function will need soon, where that is of this machine.
+void WarmUpSession();
+
 /// Sets what worker processes get at their start, in this session and later ones.
 void SetWorkerSetup(std::string payload);
 

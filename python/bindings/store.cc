@@ -16,6 +16,7 @@
 #include "bindings.h"
 #include "errors.h"
 #include "headrace/engine/session.h"
+#include "headrace/runtime/backend.h"
 #include "headrace/runtime/store/object_store.h"
 #include "resources.h"
 
@@ -35,7 +36,7 @@ std::shared_ptr<arrow::Table> GetTable(const BlockRef& self) {
   std::shared_ptr<Session> session = Unwrap(self.session()->Share());
   Result<Block> block = [&] {
     nb::gil_scoped_release unlocked;
-    auto found = session->runtime().store().Get(self.handle().object);
+    auto found = session->storage()->Get(self.handle().object);
     session.reset();
     return found;
   }();
@@ -45,24 +46,21 @@ std::shared_ptr<arrow::Table> GetTable(const BlockRef& self) {
 BlockRefPtr PutTable(std::shared_ptr<arrow::Table> table) {
   SessionPtr handle = Unwrap(CurrentSession());
   std::shared_ptr<Session> session = Unwrap(handle->Share());
-  BlockHandle stored;
-  {
+  Result<BlockHandle> stored = [&] {
     nb::gil_scoped_release unlocked;
-    Block block(std::move(table));
-    BlockInfo info;
-    info.num_rows = block.num_rows();
-    info.num_bytes = block.num_bytes();
-    info.schema = block.table()->schema();
-    stored = session->runtime().store().Put(block, std::move(info));
+    auto put = session->storage()->Put(Block(std::move(table)));
     session.reset();
-  }
-  return std::make_shared<BlockRef>(std::move(handle), std::move(stored));
+    return put;
+  }();
+  return std::make_shared<BlockRef>(std::move(handle), Unwrap(std::move(stored)));
 }
 
-LocalRuntime& CurrentRuntime() {
+Session& CurrentOne() {
   SessionPtr handle = Unwrap(CurrentSession());
-  return Unwrap(handle->Get())->runtime();
+  return *Unwrap(handle->Get());
 }
+
+LocalRuntime& CurrentRuntime() { return CurrentOne().runtime(); }
 
 void Configure(double cpus, double gpus, std::int64_t memory,
                std::optional<std::map<std::string, double>> custom, std::int64_t object_store_bytes,
@@ -114,7 +112,7 @@ BlockRef::BlockRef(SessionPtr session, BlockHandle handle)
 BlockRef::~BlockRef() {
   if (session_->session == nullptr) return;
   const ObjectId objects[] = {handle_.object};
-  session_->session->runtime().store().Release(objects);
+  session_->session->storage()->Release(objects);
 }
 
 void BindStore(nb::module_& module) {
@@ -131,15 +129,16 @@ void BindStore(nb::module_& module) {
              nb::arg("memory") = 0, nb::arg("custom") = nb::none(),
              nb::arg("object_store_bytes") = 0, nb::arg("spill_directory") = "",
              nb::arg("template_command") = nb::tuple(), nb::arg("environment") = nb::tuple());
-  module.def("warm_up", [] { CurrentRuntime().WarmUp(); });
+  module.def("warm_up", &WarmUpSession);
+  module.def("backend", &CurrentBackend);
   module.def(
       "set_worker_setup",
       [](const nb::bytes& payload) {
         SetWorkerSetup(std::string(payload.c_str(), payload.size()));
       },
       nb::arg("payload"));
-  module.def("capacity", [] { return FromResources(CurrentRuntime().options().total); });
-  module.def("object_store_bytes", [] { return CurrentRuntime().options().object_store_bytes; });
+  module.def("capacity", [] { return FromResources(Unwrap(CurrentOne().Capacity())); });
+  module.def("object_store_bytes", [] { return Unwrap(CurrentOne().StoreBytes()); });
   module.def("store_stats", &Stats);
   module.def("worker_pids", [] { return CurrentRuntime().worker_pids(); });
   module.def("shutdown", &ShutdownSession);

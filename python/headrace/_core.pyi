@@ -393,6 +393,32 @@ def run_worker(fd: int, runtime: Any) -> int:
     `describe_failure(error: BaseException, function: Function, batch: Batch | None) -> dict`
     with keys message, context, traceback (str) and exception (bytes)."""
 
+BRIDGE_VERSION: int
+
+class RemoteProgram:
+    """A task program that came over a bridge."""
+
+    @property
+    def name(self) -> str: ...
+
+class RemoteWorker:
+    """A process that runs tasks for one driver, which numbers its functions. `runtime` is as for
+    `run_worker`."""
+
+    def __init__(self, runtime: Any) -> None: ...
+    def load(self, program: bytes) -> RemoteProgram: ...
+    def start_actor(self, program: RemoteProgram) -> bytes:
+        """Makes the instances of the program's classes; returns the failure, b"" if none."""
+
+class RemoteTask:
+    """One task over its input blocks. `order` is what the driver's half gave to Job.submit."""
+
+    def __init__(
+        self, worker: RemoteWorker, program: RemoteProgram, order: bytes, inputs: list[pa.Table]
+    ) -> None: ...
+    def next(self) -> tuple[pa.Table | None, int, bytes]:
+        """The next output, the bytes of its rows and its info; or None, 0 and the report."""
+
 def configure(
     *,
     cpus: float = 0,
@@ -407,7 +433,10 @@ def configure(
     """Sets what the process's runtime is made of. Raises RuntimeError once it exists."""
 
 def warm_up() -> None:
-    """Starts the worker template now, without waiting for it."""
+    """Starts the worker template now, without waiting for it. Nothing on a cluster."""
+
+def backend() -> str:
+    """The backend of the current session: "local" or "ray"; "" if there is no session yet."""
 
 def set_worker_setup(payload: bytes) -> None: ...
 def set_inline_runtime(runtime: Any) -> None:

@@ -141,7 +141,7 @@ class DataContext:
     Sizes are bytes, times seconds. Environment variables set the defaults of the marked fields:
     HEADRACE_TARGET_MAX_BLOCK_SIZE, HEADRACE_TARGET_MIN_BLOCK_SIZE,
     HEADRACE_READ_OP_MIN_NUM_BLOCKS, HEADRACE_MAX_ERRORED_BLOCKS, HEADRACE_ENABLE_PROGRESS_BARS,
-    HEADRACE_INLINE, HEADRACE_EVENT_LOG.
+    HEADRACE_INLINE, HEADRACE_EVENT_LOG, HEADRACE_BACKEND.
     """
 
     # ---- Blocks
@@ -280,6 +280,9 @@ class DataContext:
     object_store_memory_pressure_fraction: float | None = None
 
     # ---- Headrace's own
+    #: Where the process's engine runs, if `headrace.init` does not say: "local" or "ray". A process
+    #: has one backend, from its first use to `headrace.shutdown` (environment).
+    backend: str | None = field(default_factory=lambda: os.environ.get("HEADRACE_BACKEND") or None)
     #: Times that a task runs whose worker was lost.
     max_task_attempts: int = 4
     #: What becomes of rows on which a function of map, map_batches, flat_map or filter fails:

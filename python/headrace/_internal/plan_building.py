@@ -11,6 +11,7 @@ from typing import Any
 from headrace import _core
 from headrace._internal.compute import ActorPoolStrategy, ComputeStrategy, TaskPoolStrategy
 from headrace._internal.policy import policy_parts
+from headrace._internal.runtime import check_backend
 from headrace.context import DataContext
 
 VALID_BATCH_FORMATS = ["pandas", "pyarrow", "numpy", "cudf", None]
@@ -317,6 +318,7 @@ def make_options(context: DataContext) -> _core.ExecutionOptions:
 
     Raises ValueError if an amount is both limited and partly excluded.
     """
+    check_backend(context.backend)
     asked = context.execution_options
     asked.validate()
     options = _core.ExecutionOptions()

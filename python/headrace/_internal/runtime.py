@@ -7,11 +7,16 @@ from typing import Any
 
 from headrace import _core
 
-_state = {"initialized": False}
+_BACKENDS = ("local", "ray")
+
+# Of the next session: what init() said of its backend. None: nothing.
+_state: dict[str, Any] = {"initialized": False, "backend": None, "address": None, "options": {}}
 
 
 def init(
     *,
+    backend: str | None = None,
+    address: str | None = None,
     num_cpus: float | None = None,
     num_gpus: float | None = None,
     memory: int | None = None,
@@ -19,11 +24,16 @@ def init(
     spill_directory: str | None = None,
     resources: dict[str, float] | None = None,
     ignore_reinit_error: bool = False,
-    **ignored: Any,
+    **options: Any,
 ) -> None:
-    """Says what the engine may use. Optional, and only before the first dataset runs.
+    """Says where the engine runs and what it may use. Optional, and only before the first dataset.
 
     Args:
+        backend: "local" is this machine, the default; "ray" is a Ray cluster: all tasks run in its
+            workers, and all blocks lie in its object store.
+        address: of the Ray cluster, as `ray.init` takes it; implies backend="ray". Default: the
+            cluster that this process is connected to, or that RAY_ADDRESS names, or a new one on
+            this machine, to which the amounts below then apply.
         num_cpus: cores; default: those of the process.
         num_gpus: GPUs; default: none.
         memory: bytes of heap for tasks that ask for memory; default: the machine's.
@@ -31,15 +41,22 @@ def init(
         spill_directory: where blocks go that have no room; default: the temporary directory.
         resources: other resources by name.
         ignore_reinit_error: do nothing if the engine runs already.
-        ignored: further arguments of `ray.init`, which mean nothing here.
+        options: further arguments of `ray.init`, which mean nothing to the local backend.
 
-    The environment sets defaults: HEADRACE_NUM_CPUS, HEADRACE_NUM_GPUS,
+    The environment sets defaults: HEADRACE_BACKEND, HEADRACE_NUM_CPUS, HEADRACE_NUM_GPUS,
     HEADRACE_OBJECT_STORE_MEMORY, HEADRACE_SPILL_DIRECTORY.
 
     Raises:
         RuntimeError: the engine runs already.
-        ValueError: a negative amount.
+        ValueError: a negative amount, or an unknown backend.
+        ImportError: backend="ray", and Ray is not installed, or too old.
+        ConnectionError: there is no Ray cluster at `address`.
     """
+    if backend is None and address is not None:
+        backend = "ray"
+    check_backend_name(backend)
+    if address is not None and backend != "ray":
+        raise ValueError(f"address={address!r} is that of a Ray cluster, but backend={backend!r}")
     amounts = {"num_cpus": num_cpus, "num_gpus": num_gpus, "memory": memory}
     amounts["object_store_memory"] = object_store_memory
     for name, amount in amounts.items():
@@ -57,6 +74,23 @@ def init(
     except RuntimeError:
         if not ignore_reinit_error:
             raise
+        _state["initialized"] = True
+        return
+    _state["backend"] = backend
+    _state["address"] = address
+    _state["options"] = {
+        "num_cpus": num_cpus,
+        "num_gpus": num_gpus,
+        "object_store_memory": object_store_memory,
+        "resources": resources,
+        **options,
+    }
+    if backend == "ray":
+        try:
+            _core.capacity()  # Connects now, so that what is wrong shows here.
+        except BaseException:
+            _state.update(backend=None, address=None, options={})
+            raise
     _state["initialized"] = True
 
 
@@ -70,8 +104,44 @@ def shutdown() -> None:
 
     Called at exit, too. Materialized datasets are gone afterwards.
     """
-    _state["initialized"] = False
+    _state.update(initialized=False, backend=None, address=None, options={})
     _core.shutdown()
+
+
+def check_backend_name(name: str | None) -> None:
+    """Raises ValueError for what is no backend."""
+    if name is not None and name not in _BACKENDS:
+        raise ValueError(f"backend must be one of {_BACKENDS}, got: {name!r}")
+
+
+def chosen_backend() -> str:
+    """Returns the backend of the next session: what `init` said, else the current context."""
+    from headrace.context import DataContext
+
+    name = _state["backend"] or DataContext.get_current().backend
+    check_backend_name(name)
+    return name or "local"
+
+
+def check_backend(asked: str | None) -> None:
+    """Raises RuntimeError if this process runs on another backend than a dataset asks for."""
+    check_backend_name(asked)
+    running = _core.backend()
+    if asked and running and asked != running:
+        raise RuntimeError(
+            f"DataContext.backend is {asked!r}, but headrace runs on the backend {running!r} in "
+            "this process: call headrace.shutdown() first, which frees its blocks"
+        )
+
+
+def connect() -> Any:
+    """Returns the bridge to the cluster of the new session, None for this machine. The engine calls
+    it when it makes a session."""
+    if chosen_backend() == "local":
+        return None
+    from headrace._internal.ray_backend import connect
+
+    return connect.connect(_state["address"], **_state["options"])
 
 
 def configure_from_environment() -> None:

@@ -28,12 +28,29 @@ std::uint64_t NextFunctionId() {
   return next.fetch_add(1, std::memory_order_relaxed);
 }
 
-Session::Session(std::shared_ptr<LocalRuntime> runtime)
-    : runtime_(std::move(runtime)), storage_(runtime_->NewBackend()) {}
+Session::Session(std::shared_ptr<LocalRuntime> runtime, std::shared_ptr<BackendSource> cluster,
+                 std::shared_ptr<Backend> storage)
+    : runtime_(std::move(runtime)), cluster_(std::move(cluster)), storage_(std::move(storage)) {}
 
-Result<std::shared_ptr<Session>> Session::Make(LocalRuntimeOptions options) {
+Result<std::shared_ptr<Session>> Session::Make(LocalRuntimeOptions options,
+                                               std::shared_ptr<BackendSource> cluster) {
   ARROW_ASSIGN_OR_RAISE(auto runtime, LocalRuntime::Make(std::move(options)));
-  return std::shared_ptr<Session>(new Session(std::move(runtime)));
+  std::shared_ptr<Backend> storage;
+  if (cluster == nullptr) {
+    storage = runtime->NewBackend();
+  } else {
+    ARROW_ASSIGN_OR_RAISE(storage, cluster->NewBackend());
+  }
+  return std::shared_ptr<Session>(
+      new Session(std::move(runtime), std::move(cluster), std::move(storage)));
+}
+
+Result<Resources> Session::Capacity() const {
+  return cluster_ == nullptr ? runtime_->options().total : cluster_->Capacity();
+}
+
+Result<std::int64_t> Session::StoreBytes() const {
+  return cluster_ == nullptr ? runtime_->options().object_store_bytes : cluster_->StoreBytes();
 }
 
 Result<std::shared_ptr<Session>> Session::Default() {
@@ -42,10 +59,11 @@ Result<std::shared_ptr<Session>> Session::Default() {
 }
 
 Result<PlanStages> Session::Plan(const LogicalPtr& plan, const ExecutionOptions& options) {
+  ARROW_ASSIGN_OR_RAISE(const Resources capacity, Capacity());
   std::lock_guard lock(mutex_);
   LoweringContext context;
   context.options = options;
-  context.capacity = runtime_->options().total;
+  context.capacity = capacity;
   context.next_program_id = next_program_id_;
   auto stages = PlanQuery(plan, optimizer_, &context);
   next_program_id_ = context.next_program_id;
@@ -85,13 +103,20 @@ Result<std::unique_ptr<Execution>> Session::Run(const LogicalPtr& plan,
 Result<std::unique_ptr<Execution>> Session::Execute(const LogicalPtr& plan,
                                                     const ExecutionOptions& options,
                                                     const std::set<Position>* done) {
-  return Run(plan, options, runtime_->NewBackend(), done);
+  if (cluster_ == nullptr) return Run(plan, options, runtime_->NewBackend(), done);
+  ARROW_ASSIGN_OR_RAISE(std::shared_ptr<Backend> backend, cluster_->NewBackend());
+  return Run(plan, options, std::move(backend), done);
 }
 
 Result<std::unique_ptr<Execution>> Session::ExecuteInline(const LogicalPtr& plan,
                                                           const ExecutionOptions& options,
                                                           FunctionRuntime* functions,
                                                           const std::set<Position>* done) {
+  if (cluster_ != nullptr) {
+    return Status::NotImplemented(
+        "inline_mode runs everything in this process, but the backend of this one is a cluster; "
+        "use the local backend for it");
+  }
   return Run(plan, options, runtime_->NewInlineBackend(functions), done);
 }
 

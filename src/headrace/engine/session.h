@@ -16,11 +16,15 @@
 
 namespace headrace {
 
+class BackendSource;
+
 /// What the executions of a process share: the runtime, the optimizer with the user's rules, the
 /// numbering of functions and programs. Threads: all methods from any thread.
 class Session {
  public:
-  static Result<std::shared_ptr<Session>> Make(LocalRuntimeOptions options);
+  /// Everything runs on this machine, or with `cluster` there: all work, and all blocks.
+  static Result<std::shared_ptr<Session>> Make(LocalRuntimeOptions options,
+                                               std::shared_ptr<BackendSource> cluster = nullptr);
 
   /// Returns the process's session for C++ users, made at the first call with default options.
   static Result<std::shared_ptr<Session>> Default();
@@ -56,16 +60,23 @@ class Session {
   bool RemoveRule(std::string_view name);
 
   LocalRuntime& runtime() { return *runtime_; }
+  /// True if nothing but the driver runs on this machine.
+  bool on_cluster() const { return cluster_ != nullptr; }
+  /// What executions may use: of this machine, or of the cluster as it is now.
+  Result<Resources> Capacity() const;
+  Result<std::int64_t> StoreBytes() const;
   /// A backend that no execution uses, for objects that live between executions.
   const std::shared_ptr<Backend>& storage() const { return storage_; }
 
  private:
-  explicit Session(std::shared_ptr<LocalRuntime> runtime);
+  Session(std::shared_ptr<LocalRuntime> runtime, std::shared_ptr<BackendSource> cluster,
+          std::shared_ptr<Backend> storage);
   Result<std::unique_ptr<Execution>> Run(const LogicalPtr& plan, const ExecutionOptions& options,
                                          std::shared_ptr<Backend> backend,
                                          const std::set<Position>* done);
 
   const std::shared_ptr<LocalRuntime> runtime_;
+  const std::shared_ptr<BackendSource> cluster_;  // Null: this machine.
   const std::shared_ptr<Backend> storage_;
   std::mutex mutex_;  // Guards the two below.
   Optimizer optimizer_;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -16,7 +17,7 @@ namespace headrace {
 
 /// Where the work of one execution happens. Forms: local (threads and worker processes of this
 /// machine), inline (the calling thread, for debugging), sim (virtual time and faults, for
-/// tests), ray (Ray Core).
+/// tests), bridge (a cluster: Ray Core).
 ///
 /// Orders return nothing, and may be held together until the next Wait(). Their success and their
 /// failure both arrive as events, in one queue and in the order in which they happened, so there
@@ -76,6 +77,18 @@ class Backend {
 
   /// Adds an event from outside (the consumer's wishes) and wakes Wait(). From any thread.
   virtual void Post(Event event) = 0;
+};
+
+/// Makes the backends of one session where those do not run on this machine. All of them share
+/// their objects. Threads: all methods from any thread.
+class BackendSource {
+ public:
+  virtual ~BackendSource() = default;
+
+  /// Returns a backend for one execution. It keeps what it needs of this alive.
+  virtual Result<std::unique_ptr<Backend>> NewBackend() = 0;
+  virtual Result<Resources> Capacity() = 0;
+  virtual Result<std::int64_t> StoreBytes() = 0;
 };
 
 }  // namespace headrace
