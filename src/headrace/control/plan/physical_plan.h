@@ -154,7 +154,7 @@ struct ExecutionOptions {
   Resources exclude_resources;               // Left to others.
   std::int64_t object_store_bytes = 0;       // Budget for blocks. 0: the backend's default.
   BudgetPolicy budget_policy = BudgetPolicy::kByNeed;
-  double reservation_ratio = 0.5;            // Share of the budget divided over the operators.
+  double reservation_ratio = 0.5;  // Share of the budget divided over the operators.
   bool preserve_order = false;
   bool verbose_progress = false;
   std::int64_t target_min_block_bytes = 1 << 20;

@@ -71,15 +71,15 @@ void SchedulerImpl::RefreshNeeds() {
     demand.consumer = run.consumer;
     demand.runs_tasks = reservation_.eligible(run.id);
     demand.gathers = run.exchange != nullptr && !demand.runs_tasks && !run.finished;
-    demand.starts_flow = std::all_of(
-        run.spec->inputs.begin(), run.spec->inputs.end(),
-        [this](OperatorId input) { return this->run(input).finished; });
+    demand.starts_flow =
+        std::all_of(run.spec->inputs.begin(), run.spec->inputs.end(),
+                    [this](OperatorId input) { return this->run(input).finished; });
     demand.means = run.means;
     demand.block_bytes = run.block_bytes_mean;
     demand.cost = run.task_spec != nullptr ? run.task_spec->cost : run.task_cost;
   }
-  reservation_.SetNeeds(CreditNeeds(demands, reservation_.budget_bytes(),
-                                    reservation_.unknown_need(), total_));
+  reservation_.SetNeeds(
+      CreditNeeds(demands, reservation_.budget_bytes(), reservation_.unknown_need(), total_));
 }
 
 }  // namespace headrace

@@ -62,10 +62,10 @@ struct OperatorRun {
   OperatorState stats;
   Instant first_start;  // Of its first task.
   std::int64_t blocks_of_done_tasks = 0;
-  TaskMeans means;                     // Of late; of a source: of its blocks.
-  std::int64_t samples = 0;            // That went into them.
-  std::int64_t block_bytes_mean = 0;   // Of late.
-  std::int64_t ahead_factor = 0;  // Tasks to send ahead for each that a cpu runs; 0: not short.
+  TaskMeans means;                    // Of late; of a source: of its blocks.
+  std::int64_t samples = 0;           // That went into them.
+  std::int64_t block_bytes_mean = 0;  // Of late.
+  std::int64_t ahead_factor = 0;      // Tasks to send ahead for each that a cpu runs; 0: not short.
 
   bool has_work() const { return !retries.empty() || op->HasWork(); }
   std::size_t index() const { return static_cast<std::size_t>(id.value); }

@@ -118,7 +118,7 @@ class SimBackend final : public Backend {
     std::int64_t yielded_bytes = 0;
     bool parked = false;
     bool cancelled = false;
-    Instant since;             // Its start, or when it went on after it parked.
+    Instant since;                // Its start, or when it went on after it parked.
     std::int64_t wall_nanos = 0;  // Before that; not parked.
   };
   struct Actor {
