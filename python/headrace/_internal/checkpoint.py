@@ -22,7 +22,7 @@ import posixpath
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +80,7 @@ class Checkpoint:
         directory: str,
         filesystem: Any,
         settings: dict[str, str],
-        letters: list[DeadLetters],
+        letters: Sequence[DeadLetters] = (),
     ) -> None:
         from pyarrow import fs
 

@@ -47,6 +47,11 @@ std::string ParentOf(const std::string& path) {
   return slash == std::string::npos ? "" : path.substr(0, slash);
 }
 
+std::string_view NameOf(std::string_view path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string_view::npos ? path : path.substr(slash + 1);
+}
+
 bool IsLink(fs::FileSystem* file_system, const std::string& path) {
   std::error_code error;
   return file_system->type_name() == "local" && std::filesystem::is_symlink(path, error);
@@ -206,13 +211,29 @@ Status Perform(fs::FileSystem* file_system, const std::string& directory,
   return file_system->DeleteDir(temporary);
 }
 
+// What the names of directories begin with that are being removed.
+constexpr std::string_view kGonePrefix = ".headrace-gone-";
+
+// Removes the temporary directory of a dead driver. Its workers may live a moment longer: under
+// another name they find it no more, and so put nothing into it while it is removed.
+Status RemoveTemporary(fs::FileSystem* file_system, const std::string& temporary) {
+  const std::string_view name = NameOf(temporary);
+  if (file_system->type_name() != "local" || name.starts_with(kGonePrefix)) {
+    return file_system->DeleteDir(temporary);
+  }
+  const std::string gone = ParentOf(temporary) + "/" + std::string(kGonePrefix) +
+                           std::string(name.substr(std::string_view(kTemporaryPrefix).size()));
+  ARROW_RETURN_NOT_OK(file_system->Move(temporary, gone));
+  return file_system->DeleteDir(gone);
+}
+
 // Ends what a dead driver began: as if it had not been, or if all files stand, to the end.
 Status EndCommit(fs::FileSystem* file_system, const std::string& directory,
                  const std::string& temporary) {
   ARROW_ASSIGN_OR_RAISE(const auto begun, ReadCommitList(file_system, temporary));
   if (begun && begun->moved) return Perform(file_system, directory, temporary, *begun);
   if (begun) ARROW_RETURN_NOT_OK(Undo(file_system, temporary, *begun));
-  return file_system->DeleteDir(temporary);
+  return RemoveTemporary(file_system, temporary);
 }
 
 std::optional<std::string> ReadText(fs::FileSystem* file_system, const std::string& path) {
@@ -248,11 +269,6 @@ bool CheckpointIsGone(fs::FileSystem* file_system, const std::string& temporary)
   }
 }
 
-std::string_view NameOf(std::string_view path) {
-  const std::size_t slash = path.rfind('/');
-  return slash == std::string_view::npos ? path : path.substr(slash + 1);
-}
-
 // Cleans up after dead drivers that wrote to `directory`, or to directories below it; returns true
 // if there were any.
 Result<bool> Recover(fs::FileSystem* file_system, const std::string& directory, bool below) {
@@ -266,7 +282,10 @@ Result<bool> Recover(fs::FileSystem* file_system, const std::string& directory, 
     const std::string_view name = NameOf(info.path());
     if (!info.IsDirectory() || !name.starts_with(kTemporaryPrefix)) continue;
     if (below == (PathBelow(info.path(), directory) == name)) continue;
-    if (!OwnerIsGone(name) && !CheckpointIsGone(file_system, info.path())) continue;
+    if (!name.starts_with(kGonePrefix) && !OwnerIsGone(name) &&
+        !CheckpointIsGone(file_system, info.path())) {
+      continue;
+    }
     any = true;
     // What cannot be ended, such as another user's, stays and keeps nobody from writing: readers go
     // by its list.

@@ -129,6 +129,13 @@ TEST_F(CommitTest, ADriverThatDiedBeforeItsCommit) {
   EXPECT_EQ(Standing(), Texts{"old.csv"});
 }
 
+TEST_F(CommitTest, WhatWasBeingRemovedGoes) {
+  dir_.Write("old.csv", "old");
+  dir_.Write(".headrace-gone-checkpoint-ab-0/a.csv", "of one who died while it removed it");
+  ASSERT_TRUE(RecoverWrites(&files_, dir_.path()).ok());
+  EXPECT_EQ(Standing(), Texts{"old.csv"});
+}
+
 TEST_F(CommitTest, ADirectoryOfLeftoversGoesWithThem) {
   dir_.Write("out/" + Temporary("a.csv"), "new");
   ASSERT_TRUE(RecoverWrites(&files_, dir_ / "out").ok());
