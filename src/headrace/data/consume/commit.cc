@@ -255,18 +255,24 @@ bool CheckpointIsGone(fs::FileSystem* file_system, const std::string& temporary)
   std::string place, line;
   std::getline(lines, place);
   std::getline(lines, line);
-  std::filesystem::path path = line;
-  if (place != OwnerPlace() || !path.is_absolute()) return false;
-  while (true) {
+  const std::filesystem::path mark = line;
+  if (place != OwnerPlace() || !mark.is_absolute()) return false;
+  for (std::filesystem::path path = mark; path != path.root_path();) {
     struct stat state = {};
     if (::stat(path.c_str(), &state) == 0) {
-      // The first look is at the checkpoint itself, of which no line tells.
-      return path != line &&
-             line == std::to_string(state.st_dev) + ":" + std::to_string(state.st_ino);
+      if (path == mark) return false;  // No line tells of the mark itself.
+      const std::string device = std::to_string(state.st_dev) + ":";
+      if (line == device + std::to_string(state.st_ino)) return true;
+      // Another directory of the same disk under the checkpoint's name: it was made again, if the
+      // one above it is the same.
+      if (path != mark.parent_path() || !line.starts_with(device)) return false;
+    } else if (errno != ENOENT) {
+      return false;
     }
-    if (errno != ENOENT || path == path.root_path() || !std::getline(lines, line)) return false;
+    if (!std::getline(lines, line)) return false;
     path = path.parent_path();
   }
+  return false;
 }
 
 // Cleans up after dead drivers that wrote to `directory`, or to directories below it; returns true

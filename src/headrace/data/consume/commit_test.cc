@@ -187,6 +187,21 @@ TEST_F(CommitTest, WhatARemovedCheckpointLeftGoes) {
   EXPECT_EQ(Standing(), Texts{"old.csv"});
 }
 
+TEST_F(CommitTest, WhatACheckpointLeftThatWasMadeAgainGoes) {
+  std::filesystem::create_directory(dir_ / "again");
+  struct stat state = {};
+  ASSERT_EQ(::stat((dir_ / "again").c_str(), &state), 0);
+  const auto lines = [&](dev_t device) {
+    return OwnerPlace() + "\n" + (dir_ / "again/mark") + "\n" + std::to_string(device) + ":0\n" +
+           Above(dir_.path(), 1);
+  };
+  dir_.Write(".headrace-checkpoint-ab-0/checkpoint", lines(state.st_dev));
+  dir_.Write(".headrace-checkpoint-cd-0/checkpoint", lines(state.st_dev + 1));
+  ASSERT_TRUE(RecoverWrites(&files_, dir_.path()).ok());
+  EXPECT_FALSE(std::filesystem::exists(dir_ / ".headrace-checkpoint-ab-0"));
+  EXPECT_TRUE(std::filesystem::exists(dir_ / ".headrace-checkpoint-cd-0")) << "another disk's";
+}
+
 // The results of a write of files with these names.
 Block Results(const TempDir& dir, const std::string& temporary, const Texts& names) {
   arrow::StringBuilder paths, temporary_paths;
