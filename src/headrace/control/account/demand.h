@@ -15,7 +15,8 @@
 //   budget   ≥ Σ c × (held + block)          cpus ≥ Σ c × cpus of a task          ...
 //
 // So an operator's need is c × block: for a fast one less than for a slow one, and where memory is
-// short, as much of it as keeps all of them in step.
+// short, as much of it as keeps all of them in step. Tasks run whole, so c is rounded up where the
+// budget has room for that.
 
 namespace headrace {
 

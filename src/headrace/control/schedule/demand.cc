@@ -35,6 +35,15 @@ std::int64_t SchedulerImpl::ExpectedBytes(const OperatorRun& run, std::int64_t t
                                   std::max<std::int64_t>(1, reservation_.task_share(run.id)));
 }
 
+/// Returns what the tasks that were started are likely to make yet; what failed ones have made is
+/// taken off it.
+std::int64_t SchedulerImpl::BytesToCome(const OperatorRun& run) const {
+  const OperatorLoad& load = loads_[run.index()];
+  const std::int64_t blocks = (load.tasks_running + load.tasks_parked) * BlocksPerTask(run) -
+                              (run.stats.output_blocks - run.blocks_of_done_tasks);
+  return std::max<std::int64_t>(0, blocks) * run.block_bytes_mean;
+}
+
 /// Takes in a block of `bytes` that `task` made.
 void SchedulerImpl::MeasureBlock(OperatorRun& run, TaskRecord& task, std::int64_t bytes) {
   const std::int64_t samples = std::min<std::int64_t>(run.stats.output_blocks, 8);

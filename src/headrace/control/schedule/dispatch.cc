@@ -83,7 +83,8 @@ SchedulerImpl::Candidate SchedulerImpl::MayStart(const OperatorRun& run, bool ah
   return {credit < 1 ? WaitReason::kPolicy : WaitReason::kNone, credit};
 }
 
-/// Returns the operator to start a task of, or null.
+/// Returns the operator to start a task of, or null: the one with the least output that waits or
+/// is on its way. So long tasks do not take all cpus from those that empty their queue.
 OperatorRun* SchedulerImpl::Choose(bool ahead, std::int64_t* credit_bytes) {
   OperatorRun* best = nullptr;
   std::int64_t best_queued = 0;
@@ -93,8 +94,8 @@ OperatorRun* SchedulerImpl::Choose(bool ahead, std::int64_t* credit_bytes) {
     const Candidate candidate = MayStart(run, ahead);
     run.waits_for = candidate.reason;
     if (candidate.reason != WaitReason::kNone) continue;
-    const std::int64_t queued =
-        ledger_.held(run.id, Place::kOutputQueue) + ledger_.held(run.id, Place::kInputQueue);
+    const std::int64_t queued = ledger_.held(run.id, Place::kOutputQueue) +
+                                ledger_.held(run.id, Place::kInputQueue) + BytesToCome(run);
     if (best != nullptr && queued >= best_queued) continue;
     best = &run;
     best_queued = queued;
