@@ -20,6 +20,7 @@
 
 #include "headrace/data/transform/arrow_init.h"
 #include "headrace/data/transform/codes.h"
+#include "headrace/data/transform/decimals.h"
 #include "headrace/data/transform/row_function.h"
 
 namespace headrace {
@@ -37,8 +38,9 @@ struct Node {
   std::shared_ptr<cp::Function> function;
   std::shared_ptr<cp::FunctionOptions> options;
   std::vector<Node> arguments;
-  bool is_case = false;  // The first argument of the call is a struct of the first half.
-  int text = -1;         // The column, if the call depends on one alone and that is text.
+  bool has_decimals = false;  // Perhaps: see decimals.h.
+  bool is_case = false;       // The first argument of the call is a struct of the first half.
+  int text = -1;              // The column, if the call depends on one alone and that is text.
 };
 
 // What a tree is evaluated on: a batch, or in place of one of its columns other values.
@@ -164,6 +166,7 @@ class Binder {
       return Status::Invalid("function '", name,
                              "' does not work row by row, so it cannot be part of an expression");
     }
+    node->has_decimals = IsDecimalFunction(name);
     return Status::OK();
   }
 
@@ -226,6 +229,12 @@ class BoundEvaluator : public Evaluator {
       arguments.push_back(std::move(value));
     }
     if (node.is_case) ARROW_RETURN_NOT_OK(FoldConditions(rows.count, &arguments));
+    if (node.has_decimals) {
+      ARROW_ASSIGN_OR_RAISE(auto value,
+                            ComputeDecimals(node.function->name(), arguments, node.options.get(),
+                                            context_.memory_pool()));
+      if (value) return *std::move(value);
+    }
     if (node.function->kind() == cp::Function::META) {
       return node.function->Execute(arguments, node.options.get(), &context_);
     }
