@@ -24,7 +24,7 @@ namespace headrace {
 namespace {
 
 constexpr std::int64_t kFoldRows = 32 << 10;  // At once: their groups' numbers stay in the cache.
-constexpr std::int64_t kYieldRows = 64 << 10;
+constexpr std::int64_t kGroupRows = 64 << 10;
 
 // A partial fold gives up when this share of the last rows made new groups …
 constexpr std::int64_t kWindowRows = 64 << 10;
@@ -275,7 +275,7 @@ class AggregateStream : public BatchStream {
       leaving_.reset();
       return std::nullopt;
     }
-    const std::int64_t end = std::min(groups, left_ + kYieldRows);
+    const std::int64_t end = std::min(groups, left_ + kGroupRows);
     std::shared_ptr<arrow::RecordBatch> batch;
     if (end == 0) {
       const auto& schema = to_states_ ? leaving_->state_schema() : leaving_->result_schema();
