@@ -7,8 +7,6 @@
 namespace headrace {
 namespace {
 
-constexpr std::int64_t kWindow = 8;  // Samples.
-
 // Tasks that it takes to keep so many busy on average: what is left of a whole one after that is
 // taken as a fault of the means.
 double TasksIn(double busy) { return std::ceil(busy - 0.05); }

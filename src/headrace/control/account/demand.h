@@ -23,6 +23,8 @@ namespace headrace {
 /// Means of what an operator's tasks took lately. A new sample counts an eighth, or as one of all
 /// while there are fewer; so means follow a change within some tasks.
 struct TaskMeans {
+  static constexpr std::int64_t kWindow = 8;  // Samples.
+
   std::int64_t samples = 0;
   std::int64_t nanos = 0;         // Of running.
   std::int64_t held_bytes = 0;    // Input.

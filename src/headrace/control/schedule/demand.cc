@@ -46,7 +46,7 @@ std::int64_t SchedulerImpl::BytesToCome(const OperatorRun& run) const {
 
 /// Takes in a block of `bytes` that `task` made.
 void SchedulerImpl::MeasureBlock(OperatorRun& run, TaskRecord& task, std::int64_t bytes) {
-  const std::int64_t samples = std::min<std::int64_t>(run.stats.output_blocks, 8);
+  const std::int64_t samples = std::min(run.stats.output_blocks, TaskMeans::kWindow);
   run.block_bytes_mean += (bytes - run.block_bytes_mean) / samples;
   const std::int64_t nanos = (*now_ - std::exchange(task.since, *now_)).nanos;
   task.running_nanos += nanos;
