@@ -254,6 +254,7 @@ void WriteExecutionOptions(const ExecutionOptions& options, WireWriter* out) {
   if (options.resource_limits) WriteResources(*options.resource_limits, out);
   WriteResources(options.exclude_resources, out);
   out->I64(options.object_store_bytes);
+  out->U8(static_cast<std::uint8_t>(options.budget_policy));
   out->F64(options.reservation_ratio);
   out->Bool(options.preserve_order);
   out->Bool(options.verbose_progress);
@@ -270,6 +271,7 @@ ExecutionOptions ReadExecutionOptions(WireReader* in) {
   if (in->Bool()) options.resource_limits = ReadResources(in);
   options.exclude_resources = ReadResources(in);
   options.object_store_bytes = in->I64();
+  options.budget_policy = static_cast<BudgetPolicy>(in->U8());
   options.reservation_ratio = in->F64();
   options.preserve_order = in->Bool();
   options.verbose_progress = in->Bool();
