@@ -38,7 +38,10 @@ struct Operand {
   Int128 constant = 0;
   Int128 factor = 1;  // By which values are multiplied, to come to a common scale.
 
-  const std::uint8_t* bytes() const { return array->data()->GetValues<std::uint8_t>(1, 0); }
+  // The column's values, 16 bytes each.
+  const std::uint8_t* values() const {
+    return array->data()->GetValues<std::uint8_t>(1, 16 * array->offset());
+  }
 };
 
 Int128 Load(const std::uint8_t* values, std::int64_t i) {
@@ -97,12 +100,12 @@ void ForEach(const Operand& a, const Operand& b, std::int64_t rows, const Use& u
     for (std::int64_t i = 0; i < rows; ++i) use(i, left(i), right(i));
   };
   const auto column = [](const Operand& operand) {
-    return [values = operand.array ? operand.bytes() + 16 * operand.array->offset() : nullptr,
-            factor = operand.factor](std::int64_t i) { return Multiply(Load(values, i), factor); };
+    return [values = operand.values(), factor = operand.factor](std::int64_t i) {
+      return Multiply(Load(values, i), factor);
+    };
   };
   const auto plain = [](const Operand& operand) {
-    return [values = operand.array ? operand.bytes() + 16 * operand.array->offset()
-                                   : nullptr](std::int64_t i) { return Load(values, i); };
+    return [values = operand.values()](std::int64_t i) { return Load(values, i); };
   };
   const auto constant = [](const Operand& operand) {
     return [value = Multiply(operand.constant, operand.factor)](std::int64_t) { return value; };
@@ -189,7 +192,7 @@ Result<std::optional<arrow::Datum>> CastUp(Operand from, const arrow::compute::C
   const Int128 limit = PowerOfTen(to.precision());
   ARROW_ASSIGN_OR_RAISE(std::shared_ptr<arrow::Buffer> values,
                         arrow::AllocateBuffer(16 * array.length(), pool));
-  const std::uint8_t* const in = from.bytes() + 16 * array.offset();
+  const std::uint8_t* const in = from.values();
   std::uint8_t* const out = values->mutable_data();
   const bool has_nulls = array.null_count() > 0;
   bool fits = true;
