@@ -15,8 +15,6 @@ from hypothesis import strategies as st
 import headrace
 from headrace.expressions import col, lit
 
-pytestmark = pytest.mark.usefixtures("settings")
-
 _DIGITS = st.tuples(st.integers(1, 38), st.integers(0, 38)).map(lambda p: (p[0], min(p)))
 
 

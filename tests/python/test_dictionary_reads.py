@@ -11,14 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import headrace
 from headrace.expressions import Expr, col, lit
-
-pytestmark = pytest.mark.usefixtures("settings")
 
 _FEW = settings(
     max_examples=40,
