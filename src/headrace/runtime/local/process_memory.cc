@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "headrace/runtime/local/event_port.h"
+#include "headrace/runtime/steady_nanos.h"
 
 namespace headrace {
 
