@@ -106,14 +106,12 @@ struct ColumnsOf {
 
 }  // namespace
 
-MaybeNames InferColumns(const LogicalOperator& op, const std::vector<MaybeNames>& inputs) {
-  return std::visit(ColumnsOf{inputs}, op.kind());
-}
-
 MaybeNames InferColumns(const LogicalPtr& plan) {
-  std::vector<MaybeNames> inputs;
-  for (const LogicalPtr& input : plan->inputs()) inputs.push_back(InferColumns(input));
-  return InferColumns(*plan, inputs);
+  return plan->facts().columns.Get([&] {
+    std::vector<MaybeNames> inputs;
+    for (const LogicalPtr& input : plan->inputs()) inputs.push_back(InferColumns(input));
+    return std::visit(ColumnsOf{inputs}, plan->kind());
+  });
 }
 
 ExprPtr ResolveColumn(const ProjectStep& projection, std::string_view name) {

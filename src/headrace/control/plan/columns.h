@@ -16,10 +16,6 @@ namespace headrace {
 /// alone, else unset.
 std::optional<std::vector<std::string>> InferColumns(const LogicalPtr& plan);
 
-/// As above for one operator whose inputs' columns are known (or not).
-std::optional<std::vector<std::string>> InferColumns(
-    const LogicalOperator& op, const std::vector<std::optional<std::vector<std::string>>>& inputs);
-
 /// Returns what the output column `name` of a projection is, as an expression of its input's
 /// columns, or null if the projection does not yield it. A kept column is taken to be there.
 ExprPtr ResolveColumn(const ProjectStep& projection, std::string_view name);

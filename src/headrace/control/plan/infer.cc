@@ -94,9 +94,7 @@ std::optional<std::int64_t> RowsOfUnion(const std::vector<LogicalPtr>& inputs) {
   return all;
 }
 
-}  // namespace
-
-SchemaPtr InferSchema(const LogicalPtr& plan) {
+SchemaPtr SchemaOf(const LogicalPtr& plan) {
   if (const auto* read = plan->As<logical::Read>()) return SchemaOfRead(*read);
   if (const auto* data = plan->As<logical::InputData>()) {
     return CommonSchema(data->blocks, [](const BlockHandle& block) { return block.info.schema; });
@@ -125,6 +123,12 @@ SchemaPtr InferSchema(const LogicalPtr& plan) {
   }
   if (plan->As<logical::Zip>() != nullptr) return SchemaOfZip(plan->inputs());
   return InferSchema(plan->input());  // Those that only choose or order rows.
+}
+
+}  // namespace
+
+SchemaPtr InferSchema(const LogicalPtr& plan) {
+  return plan->facts().schema.Get([&] { return SchemaOf(plan); });
 }
 
 std::optional<std::int64_t> InferRowCount(const LogicalPtr& plan) {

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "headrace/base/memo.h"
 #include "headrace/base/resources.h"
 #include "headrace/base/status.h"
 #include "headrace/block/block.h"
@@ -150,6 +151,14 @@ using LogicalKind =
                  logical::Aggregate, logical::Group, logical::Join, logical::Zip>;
 
 /// One node of a logical plan: what it does and where its input comes from.
+/// What follows from a plan, as InferSchema(), InferColumns() and Validate() found it: each verb
+/// asks again about all that is below it.
+struct PlanFacts {
+  Memo<std::shared_ptr<arrow::Schema>> schema;
+  Memo<std::optional<std::vector<std::string>>> columns;
+  Memo<Status> valid;
+};
+
 class LogicalOperator {
  public:
   /// Makes a node. Requires: the number of inputs that the kind takes (Read and InputData none,
@@ -167,6 +176,8 @@ class LogicalOperator {
     return std::get_if<T>(&kind_);
   }
 
+  const PlanFacts& facts() const { return facts_; }
+
   /// Returns the operator's name as ray.data users know it: "ReadParquet", "MapBatches(f)",
   /// "Filter(f)", "limit=5", "Union", "Mix", "Write", "Repartition", "RandomShuffle", "Sort",
   /// "Aggregate", "Join", "Zip".
@@ -181,6 +192,7 @@ class LogicalOperator {
 
   LogicalKind kind_;
   std::vector<LogicalPtr> inputs_;
+  PlanFacts facts_;
 };
 
 /// Returns the schema that `plan` yields if it follows from the plan alone, else null: a user

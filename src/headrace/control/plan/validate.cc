@@ -296,19 +296,16 @@ Status Check::operator()(const logical::Project& project) const {
 }
 
 // Checks the inputs first, so that the first wrong verb is the one reported.
-Result<MaybeNames> ValidateTree(const LogicalPtr& plan) {
-  std::vector<MaybeNames> inputs;
-  for (const LogicalPtr& input : plan->inputs()) {
-    ARROW_ASSIGN_OR_RAISE(inputs.emplace_back(), ValidateTree(input));
-  }
-  static const MaybeNames kNone;
-  const MaybeNames& first = inputs.empty() ? kNone : inputs.front();
-  ARROW_RETURN_NOT_OK(std::visit(Check{*plan, first}, plan->kind()));
-  return InferColumns(*plan, inputs);
+Status ValidateTree(const LogicalPtr& plan) {
+  for (const LogicalPtr& input : plan->inputs()) ARROW_RETURN_NOT_OK(Validate(input));
+  const MaybeNames first = plan->inputs().empty() ? std::nullopt : InferColumns(plan->input());
+  return std::visit(Check{*plan, first}, plan->kind());
 }
 
 }  // namespace
 
-Status Validate(const LogicalPtr& plan) { return ValidateTree(plan).status(); }
+Status Validate(const LogicalPtr& plan) {
+  return plan->facts().valid.Get([&] { return ValidateTree(plan); });
+}
 
 }  // namespace headrace
