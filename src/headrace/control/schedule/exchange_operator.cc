@@ -175,9 +175,15 @@ void ExchangeBlocks::Plan() {
   plan_ = *std::move(plan);
   for (std::uint32_t block = 0; block < blocks_.size(); ++block) {
     const auto [first, last] = plan_->TasksOf(block);
-    blocks_[block]->tasks_left = first > last ? 0 : last - first + 1;
-    if (first > last) Drop(*blocks_[block]);
+    blocks_[block]->last_task = last;
+    if (first > last) {
+      Drop(*blocks_[block]);
+    } else {
+      by_last_task_.push_back(blocks_[block]);
+    }
   }
+  std::stable_sort(by_last_task_.begin(), by_last_task_.end(),
+                   [](const Held* a, const Held* b) { return a->last_task < b->last_task; });
 }
 
 void ExchangeBlocks::EmitPermuted() {
@@ -207,33 +213,33 @@ void ExchangeBlocks::OnTaskEnd(std::uint64_t ordinal) {
       Held& held = *blocks_[block];
       Update(held, [&] { --held.readers; });
       if (closed_ && held.readers == 0) Drop(held);
+      if (plan_ != nullptr) DropIfDone(held);
     }
     reading_.erase(at);
   }
   if (closed_) return;
-  if (plan_ != nullptr) {
-    for (std::uint32_t block = 0; block < blocks_.size(); ++block) {
-      Held& held = *blocks_[block];
-      if (!held.is_live) continue;
-      const auto [first, last] = plan_->TasksOf(block);
-      if (ordinal < first || ordinal > last) continue;
-      if (--held.tasks_left == 0) Drop(held);
-    }
-  } else {
-    DropSmallIfDone();
-  }
+  DropSmallIfDone();
   EndOutputsOf(ordinal);
+}
+
+/// Releases a block if no task reads it and none will.
+void ExchangeBlocks::DropIfDone(Held& held) {
+  if (held.readers == 0 && held.last_task < next_task_) Drop(held);
 }
 
 void ExchangeBlocks::DropSmallIfDone() {
   if (streams() && inputs_open_ == 0 && streamed_.empty() && reading_.empty()) DropAll();
 }
 
-void ExchangeBlocks::OnSpilled(const event::ObjectsSpilled& e) {
+bool ExchangeBlocks::OnSpilled(const event::ObjectsSpilled& e) {
+  std::vector<ObjectId> spilled = e.spilled;
+  std::sort(spilled.begin(), spilled.end());
+  bool any = false;
   for (const ObjectId id : e.asked) {
     const auto at = spilling_.find(id);
     if (at == spilling_.end()) continue;
-    const bool gone = std::find(e.spilled.begin(), e.spilled.end(), id) != e.spilled.end();
+    any = true;
+    const bool gone = std::binary_search(spilled.begin(), spilled.end(), id);
     for (Held* held : at->second) {
       const std::int64_t bytes = held->item.info.num_bytes;
       spilling_bytes_ -= bytes;
@@ -248,6 +254,7 @@ void ExchangeBlocks::OnSpilled(const event::ObjectsSpilled& e) {
     }
     spilling_.erase(at);
   }
+  return any;
 }
 
 /// Forgets that the block is on its way to disk.
@@ -336,6 +343,10 @@ ProposedTask ExchangeBlocks::TakePlanned() {
   work.keys = std::move(planned.keys);
   work.position.path = {task};
   ++tasks_taken_;
+  for (; !by_last_task_.empty() && by_last_task_.front()->last_task == task;
+       by_last_task_.pop_front()) {
+    DropIfDone(*by_last_task_.front());  // No task may have had rows of it after all.
+  }
   return work;
 }
 
@@ -359,8 +370,10 @@ ProposedTask ExchangeBlocks::TakeStreamed() {
 
 std::vector<ObjectId> ExchangeBlocks::ChooseSpills(std::int64_t bytes) {
   std::vector<ObjectId> chosen;
+  // Returns false where there is nothing more to choose.
   const auto choose = [&](Held& held) {
-    if (bytes <= 0 || !MaySpill(held)) return;
+    if (bytes <= 0 || spillable_bytes_ == 0) return false;
+    if (!MaySpill(held)) return true;
     const ObjectId id = held.item.object.id();
     Update(held, [&] { held.spilling = true; });
     spilling_bytes_ += held.item.info.num_bytes;
@@ -368,13 +381,16 @@ std::vector<ObjectId> ExchangeBlocks::ChooseSpills(std::int64_t bytes) {
     std::vector<Held*>& same = spilling_[id];
     if (same.empty()) chosen.push_back(id);
     same.push_back(&held);
+    return true;
   };
   // Tasks take blocks from the front, where they do not take them all.
   if (plan_ != nullptr) {
-    for (auto at = blocks_.rbegin(); at != blocks_.rend(); ++at) choose(**at);
+    for (auto at = blocks_.rbegin(); at != blocks_.rend() && choose(**at); ++at) {
+    }
   } else {
     for (auto& input : inputs_) {
-      for (auto at = input.rbegin(); at != input.rend(); ++at) choose(*at);
+      for (auto at = input.rbegin(); at != input.rend() && choose(*at); ++at) {
+      }
     }
   }
   return chosen;

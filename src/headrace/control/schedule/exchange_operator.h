@@ -28,8 +28,8 @@ namespace headrace {
 /// one has ended. If it does, it is a side() of the tasks that make the left input: what these
 /// yield is the exchange's output, and it has no tasks of its own.
 ///
-/// Every method takes constant time, but for the last OnInputEnd(), and TakeWork(), OnTaskEnd()
-/// and ChooseSpills(), which take time in the number of blocks.
+/// Every method takes constant time, but for the last OnInputEnd(), TakeWork() and ChooseSpills(),
+/// which take time in the number of blocks, and OnTaskEnd(), in that of the blocks that it read.
 class ExchangeBlocks final : public PhysicalOperator {
  public:
   ExchangeBlocks(const ExchangeOperator& spec, std::size_t num_inputs, bool ordered,
@@ -49,7 +49,7 @@ class ExchangeBlocks final : public PhysicalOperator {
   void OnInputEnd(int input) override;
   void OnBlock(std::uint64_t ordinal, RefBundle::Item block) override;
   void OnTaskEnd(std::uint64_t ordinal) override;
-  void OnSpilled(const event::ObjectsSpilled& e) override;
+  bool OnSpilled(const event::ObjectsSpilled& e) override;
   void Close() override;
 
   bool HasWork() const override;
@@ -70,9 +70,9 @@ class ExchangeBlocks final : public PhysicalOperator {
  private:
   struct Held {
     RefBundle::Item item;
-    bool is_live = true;        // Not yet discarded.
-    std::uint32_t readers = 0;  // Tasks that were proposed and have not ended.
-    std::uint32_t tasks_left = 0;
+    bool is_live = true;          // Not yet discarded.
+    std::uint32_t readers = 0;    // Tasks that were proposed and have not ended.
+    std::uint32_t last_task = 0;  // No task after it reads the block.
     bool spilling = false;
     bool spilled = false;
     std::uint8_t refused = 0;  // How often it was to be spilled and stayed.
@@ -92,6 +92,7 @@ class ExchangeBlocks final : public PhysicalOperator {
 
   void StopSpilling(Held& held);
   void Drop(Held& held);
+  void DropIfDone(Held& held);
   void DropAll();
   void DropSmallIfDone();
   Status CheckTypes(const std::vector<InputInfos>& inputs) const;
@@ -107,6 +108,7 @@ class ExchangeBlocks final : public PhysicalOperator {
   std::vector<bool> ended_;
   int inputs_open_;
   std::vector<Held*> blocks_;  // By the plan's index.
+  std::deque<Held*> by_last_task_;
   std::unique_ptr<ExchangePlan> plan_;
   std::uint32_t next_task_ = 0;
   std::deque<RefBundle::Item> streamed_;                         // kBroadcast: waiting.

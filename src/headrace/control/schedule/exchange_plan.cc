@@ -38,7 +38,9 @@ class GatheredPlan final : public ExchangePlan {
 class RowsPlan final : public ExchangePlan {
  public:
   RowsPlan(std::vector<InputInfos> inputs, std::vector<std::int64_t> bounds)
-      : blocks_(std::move(inputs)), bounds_(std::move(bounds)) {
+      : blocks_(std::move(inputs)),
+        bounds_(std::move(bounds)),
+        has_empty_(std::adjacent_find(bounds_.begin(), bounds_.end()) != bounds_.end()) {
     first_rows_.reserve(blocks_.size());
     for (std::size_t input = 0; input < blocks_.num_inputs(); ++input) {
       std::int64_t row = 0;
@@ -80,16 +82,14 @@ class RowsPlan final : public ExchangePlan {
  private:
   // Returns the task that has row `end` - 1; with `all`, the last one where some have no rows.
   std::uint32_t LastWith(std::int64_t end, bool all) const {
-    if (all && has_empty()) return num_tasks() - 1;
+    if (all && has_empty_) return num_tasks() - 1;
     const auto at = std::lower_bound(bounds_.begin() + 1, bounds_.end(), end);
     return std::min(static_cast<std::uint32_t>(at - bounds_.begin()), num_tasks()) - 1;
-  }
-  bool has_empty() const {
-    return std::adjacent_find(bounds_.begin(), bounds_.end()) != bounds_.end();
   }
 
   BlockList blocks_;
   std::vector<std::int64_t> bounds_;
+  const bool has_empty_;                  // Some task has no rows.
   std::vector<std::int64_t> first_rows_;  // By block: in its input.
 };
 

@@ -56,6 +56,9 @@ class PhysicalOperator {
   PhysicalOperator(const PhysicalOperator&) = delete;
   PhysicalOperator& operator=(const PhysicalOperator&) = delete;
 
+  /// The outputs of its tasks leave in the tasks' order.
+  bool ordered() const { return order_.has_value(); }
+
   // B. What happened.
 
   /// Takes a block of input number `input`.
@@ -66,8 +69,8 @@ class PhysicalOperator {
   /// The task is over for good, not to be retried. Tasks are numbered as TakeWork gave them.
   virtual void OnTaskEnd(std::uint64_t ordinal) = 0;
 
-  /// Objects that ChooseSpills() gave are on disk, or stay. Others are ignored.
-  virtual void OnSpilled(const event::ObjectsSpilled& e) {}
+  /// Objects that ChooseSpills() gave are on disk, or stay. Others are ignored; false: all were.
+  virtual bool OnSpilled(const event::ObjectsSpilled& e) { return false; }
 
   /// Nobody needs more output: drops what is queued, proposes no more work, passes nothing on.
   /// Idempotent.

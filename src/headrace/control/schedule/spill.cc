@@ -16,8 +16,13 @@ constexpr std::int64_t kPiecesOfBudget = 8;
 }  // namespace
 
 void SchedulerImpl::On(event::ObjectsSpilled& e) {
-  for (const std::size_t index : exchanges_) runs_[index].op->OnSpilled(e);
-  if (e.failure && !exchanges_.empty()) FailRun(runs_[exchanges_.front()], *e.failure);
+  OperatorRun* asked = nullptr;
+  for (const std::size_t index : exchanges_) {
+    if (runs_[index].op->OnSpilled(e)) asked = &runs_[index];
+  }
+  if (e.failure && !exchanges_.empty()) {
+    FailRun(asked ? *asked : runs_[exchanges_.front()], *e.failure);
+  }
 }
 
 bool SchedulerImpl::IsSpilling() const {
