@@ -288,6 +288,12 @@ TEST(ExchangePlan, SortedRowsAreEachInOneTask) {
   }
 }
 
+TEST(ExchangePlan, SmallRunsAreOnePartition) {
+  Blocks blocks;
+  blocks.Sorted({"a", "b", "c", "d", "e", "f"}, 2, 8, 0);
+  EXPECT_EQ((*blocks.Plan(Spec(ExchangeKind::kRuns, {MergeStep{}})))->num_tasks(), 1U);
+}
+
 TEST(ExchangePlan, EqualKeysAreSharedOutByRuns) {
   Blocks blocks;
   for (std::uint32_t run = 0; run < 10; ++run) {

@@ -152,7 +152,8 @@ std::vector<RunBound> ChooseBounds(const std::vector<Sample>& samples, double to
   RunBound last;
   if (!samples.empty()) last = {*samples.front().key, samples.front().run};
   for (const Sample& sample : samples) {
-    if (before >= each && !IsBefore(*sample.key, sample.run, last)) {
+    // The last key of a block has no rows behind it: a part of its own is not worth a task.
+    if (before >= each && sample.bytes > 0 && !IsBefore(*sample.key, sample.run, last)) {
       RunBound bound{*sample.key, sample.run};
       if (last < bound) {
         last = bound;
