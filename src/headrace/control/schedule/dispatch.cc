@@ -54,7 +54,8 @@ SchedulerImpl::Candidate SchedulerImpl::MayStart(const OperatorRun& run, bool ah
   if (run.left_of != nullptr && AwaitsChoice(run)) return {WaitReason::kNoInput};
   // A limit's cut is a slice of its input: it needs no cpu and no room.
   if (!run.runs_tasks) return {WaitReason::kNone, 1};
-  if (!run.parked.empty()) return {CreditReason(run)};  // Running tasks come before new ones.
+  // Running tasks come before new ones.
+  if (!run.parked.empty() && !run.retry_first()) return {CreditReason(run)};
   if (const WaitReason reason = caps_.MayStart(run.id, View()); reason != WaitReason::kNone) {
     return {reason};
   }
@@ -183,7 +184,7 @@ void SchedulerImpl::Start(OperatorRun& run, std::int64_t credit_bytes) {
 void SchedulerImpl::GrantParked() {
   for (std::size_t i = runs_.size(); i-- > 0;) {
     OperatorRun& run = runs_[i];
-    while (!run.parked.empty() && !run.closed) {
+    while (!run.parked.empty() && !run.closed && !run.retry_first()) {
       TaskRecord& task = *run.tasks.Find(*run.parked.begin());
       const std::int64_t expected = ExpectedBytes(run, task.outputs_taken);
       if (reservation_.GrantRoom(run.id) < expected) break;

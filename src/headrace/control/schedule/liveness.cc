@@ -28,7 +28,7 @@ bool Liveness::Override() {
 }
 
 bool Liveness::Advance(OperatorRun& run) {
-  if (run.parked.empty()) return StartForced(run);
+  if (run.parked.empty() || run.retry_first()) return StartForced(run);
   const bool needs_cost = s_.traits_.parks_waiting_tasks && !run.pool;
   if (needs_cost && !s_.Fits(run.task_cost)) return FreeResources(run);
   ++s_.overrides_;

@@ -14,7 +14,8 @@ struct OperatorRun;
 /// each operator cannot go on without, to the first operator that can do something: the one
 /// furthest downstream that has a task waiting for credit or work to start. That one gets one
 /// byte of credit, which lets one block pass. So each override puts the sum of charges at most
-/// one block over what it was, and every block of it is on the way to the consumer.
+/// one block over what it was, and every block of it is on the way to the consumer. A lost task
+/// whose outputs others wait behind comes before them.
 ///
 /// Where that operator lacks cpu, gpu or memory, what holds them is freed: an actor without tasks
 /// is stopped; else a waiting task that holds some goes on until it ends.

@@ -68,6 +68,12 @@ struct OperatorRun {
   std::int64_t ahead_factor = 0;      // Tasks to send ahead for each that a cpu runs; 0: not short.
 
   bool has_work() const { return !retries.empty() || op->HasWork(); }
+  /// Whether a lost task goes before those that wait for credit: what they yield would only wait
+  /// for its outputs.
+  bool retry_first() const {
+    return op->ordered() && !retries.empty() && !parked.empty() &&
+           *retries.begin() < *parked.begin() && (!pool || pool->free_slots() > 0);
+  }
   std::size_t index() const { return static_cast<std::size_t>(id.value); }
 };
 

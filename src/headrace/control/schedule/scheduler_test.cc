@@ -90,6 +90,26 @@ TEST(Scheduler, ReleasesBlocksThatItDoesNotKnow) {
   scheduler->CheckInvariants();
 }
 
+TEST(Scheduler, StartsALostTaskBeforeThoseWhoseOutputsWaitForIts) {
+  PhysicalPlan plan{{Task("read", {}, 2)}};
+  plan.operators[0].keep_order = true;
+  auto scheduler = *Scheduler::Make(plan, {}, kTraits);
+  EXPECT_EQ(Actions(scheduler.get()).size(), 2U);
+  const TaskId first{.op = OperatorId{0}, .ordinal = 0}, second{.op = OperatorId{0}, .ordinal = 1};
+  scheduler->Step(event::OutputWanted{0, 5}, Instant{1});
+  scheduler->Step(event::BlockYielded{second, 0, Block(1, 2 << 20)}, Instant{2});  // All there is.
+  scheduler->Step(event::TaskParked{second, 1 << 20}, Instant{3});
+  EXPECT_TRUE(Actions(scheduler.get()).empty());
+  const Status lost = Status::IOError("gone");
+  scheduler->Step(
+      event::TaskEnded{first, Failure::FromStatus(FailureKind::kWorkerLost, lost), TaskStats{}},
+      Instant{4});
+  const auto actions = Actions(scheduler.get());
+  ASSERT_EQ(actions.size(), 1U);
+  EXPECT_TRUE(actions[0].starts_with("start")) << actions[0];
+  scheduler->CheckInvariants();
+}
+
 /// Says no to everything.
 class Never final : public BackpressurePolicy {
  public:
