@@ -96,7 +96,7 @@ FrameReceiver::~FrameReceiver() {
 
 FrameReceiver::Fill FrameReceiver::FillFrom(int socket) {
   if (begin_ > 0) {
-    buffer_.erase(0, begin_);
+    std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);  // Not all of the buffer.
     end_ -= begin_;
     begin_ = 0;
   }

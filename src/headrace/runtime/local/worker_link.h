@@ -56,6 +56,9 @@ struct Frame {
   std::string_view payload;
 };
 
+/// A frame's length has 32 bits; this leaves room.
+inline constexpr std::size_t kMaxPayload = UINT32_MAX / 2;
+
 /// Frames on their way out. Not thread-safe.
 class FrameSender {
  public:
@@ -64,6 +67,7 @@ class FrameSender {
   FrameSender& operator=(const FrameSender&) = delete;
   ~FrameSender();
 
+  /// Requires: kMaxPayload bytes at most.
   void Add(Message kind, std::string_view payload);
   /// The same; a copy of `descriptor` goes with it.
   Status AddWithDescriptor(Message kind, std::string_view payload, int descriptor);

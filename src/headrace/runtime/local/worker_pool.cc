@@ -89,6 +89,7 @@ void WorkerPool::SetSetup(std::string setup_payload) {
   for (const auto& [key, worker] : workers_) {
     if (!worker->is_actor && worker->tasks.empty()) Stop(*worker);
   }
+  FlushAll();
 }
 
 std::vector<std::int64_t> WorkerPool::pids() const {
@@ -246,6 +247,7 @@ Result<Worker*> WorkerPool::Spawn() {
     WatchTemplate();
     if (status.ok()) status = template_.Request(sockets[1]);
   }
+  if (status.ok()) requested_.push_back(worker->key);  // The template will answer, come what may.
   ::close(sockets[1]);
   epoll_event event{};
   event.events = EPOLLIN;
@@ -259,7 +261,6 @@ Result<Worker*> WorkerPool::Spawn() {
   }
   CloseInForkedChild(sockets[0]);
   Worker* spawned = worker.get();
-  requested_.push_back(worker->key);
   unsent_.insert(worker->key);
   workers_.emplace(worker->key, std::move(worker));
   return spawned;
@@ -292,15 +293,15 @@ Status WorkerPool::SendProgram(Worker& worker, const ProgramPtr& program) {
     WriteProgram(*program, &bytes);
     it = programs_.emplace(program->id, KnownProgram{program, bytes.Take(), 0}).first;
   }
-  if (worker.programs.insert(program->id).second) {
-    WireWriter payload;
-    payload.U64(program->id);
-    payload.Bytes(it->second.bytes);
-    if (payload.bytes().size() > UINT32_MAX / 2) {
-      return Status::CapacityError("the program of ", program->name, " is too large to be sent");
-    }
-    worker.out.Add(Message::kProgram, payload.bytes());
+  if (worker.programs.contains(program->id)) return Status::OK();
+  WireWriter payload;
+  payload.U64(program->id);
+  payload.Bytes(it->second.bytes);
+  if (payload.bytes().size() > kMaxPayload) {
+    return Status::CapacityError("the program of ", program->name, " is too large to be sent");
   }
+  worker.out.Add(Message::kProgram, payload.bytes());
+  worker.programs.insert(program->id);
   return Status::OK();
 }
 
@@ -354,6 +355,10 @@ void WorkerPool::Send(Worker& worker, std::uint64_t key) {
   const std::uint64_t first_pin = next_pin_;
   Status status = SendProgram(worker, task.order.program);
   if (status.ok()) status = WriteOrder(worker, key, &order);
+  if (status.ok() && order.bytes().size() > kMaxPayload) {
+    status = Status::CapacityError("a task of ", task.order.program->name, " over ",
+                                   task.inputs.size(), " blocks is too large to be sent");
+  }
   unsent_.insert(worker.key);
   if (!status.ok()) {
     for (std::uint64_t pin = first_pin; pin < next_pin_; ++pin) worker.pins.erase(pin);
