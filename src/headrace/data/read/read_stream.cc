@@ -269,7 +269,11 @@ class DecodeStream : public BatchStream {
  private:
   void Bind(const std::shared_ptr<arrow::Schema>& schema) {
     seen_ = schema;
-    auto out = Uncoded(*schema, *plain_);
+    auto out = Uncoded(schema, *plain_);
+    if (out == schema) {
+      out_ = seen_;
+      return;
+    }
     for (int i = 0; i < out->num_fields(); ++i) {
       const std::string& name = out->field(i)->name();
       const bool stays = std::find(coded_.begin(), coded_.end(), name) != coded_.end();
@@ -308,7 +312,8 @@ StreamPtr MakeReadStream(const ReadStep& step, std::vector<ReadUnit> units,
   } else if (step.columns) {
     stream = std::make_unique<SelectStream>(std::move(stream), *step.columns);
   }
-  if (plain) {
+  const auto is_text = [](const auto& field) { return IsText(*field->type()); };
+  if (plain && std::any_of(plain->fields().begin(), plain->fields().end(), is_text)) {
     stream = std::make_unique<DecodeStream>(std::move(stream), plain, std::move(coded), context);
   }
   if (step.row_limit >= 0) stream = MakeLimitStream(std::move(stream), step.row_limit);

@@ -164,14 +164,18 @@ Result<std::shared_ptr<arrow::ChunkedArray>> CheckCodes(
   return longest * column->length() <= kChunkBytes ? column : DecodeText(column, plain, pool);
 }
 
-std::shared_ptr<arrow::Schema> Uncoded(const arrow::Schema& schema, const arrow::Schema& plain) {
-  arrow::FieldVector fields;
-  for (const auto& field : schema.fields()) {
+std::shared_ptr<arrow::Schema> Uncoded(std::shared_ptr<arrow::Schema> schema,
+                                       const arrow::Schema& plain) {
+  arrow::FieldVector fields = schema->fields();
+  bool same = true;
+  for (auto& field : fields) {
+    if (field->type()->id() != arrow::Type::DICTIONARY) continue;
     const auto wanted = plain.GetFieldByName(field->name());
-    const bool coded = wanted && IsCoded(*field->type(), *wanted->type());
-    fields.push_back(coded ? field->WithType(wanted->type()) : field);
+    if (!wanted || !IsCoded(*field->type(), *wanted->type())) continue;
+    field = field->WithType(wanted->type());
+    same = false;
   }
-  return arrow::schema(std::move(fields), schema.metadata());
+  return same ? schema : arrow::schema(std::move(fields), schema->metadata());
 }
 
 Result<std::shared_ptr<arrow::ChunkedArray>> DecodeText(

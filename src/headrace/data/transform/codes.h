@@ -29,8 +29,10 @@ Result<std::shared_ptr<arrow::ChunkedArray>> CheckCodes(
     const std::shared_ptr<arrow::ChunkedArray>& column, const arrow::DataType& plain,
     arrow::MemoryPool* pool);
 
-/// Returns the schema with the types of `plain` in place of codes for them.
-std::shared_ptr<arrow::Schema> Uncoded(const arrow::Schema& schema, const arrow::Schema& plain);
+/// Returns the schema with the types of `plain` in place of codes for them; the very same object
+/// where it has no codes.
+std::shared_ptr<arrow::Schema> Uncoded(std::shared_ptr<arrow::Schema> schema,
+                                       const arrow::Schema& plain);
 
 /// Returns codes as the text that they stand for; another column as it is. Chunks hold less than
 /// 2 GiB of text each.

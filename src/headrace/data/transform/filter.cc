@@ -69,7 +69,7 @@ class FilterStream : public BatchStream {
 
   Status Bind(const std::shared_ptr<arrow::Schema>& schema) {
     ARROW_ASSIGN_OR_RAISE(
-        bound_, Evaluator::Bind(predicate_, plain_ ? Uncoded(*schema, *plain_) : schema, context_));
+        bound_, Evaluator::Bind(predicate_, plain_ ? Uncoded(schema, *plain_) : schema, context_));
     schema_ = schema;
     out_schema_ = schema;
     columns_.clear();
