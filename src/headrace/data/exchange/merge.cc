@@ -22,12 +22,13 @@ namespace {
 // Rows and bytes that are merged at once: these and their keys stay in the cache.
 constexpr std::int64_t kWindowRows = 64 << 10;
 constexpr std::int64_t kWindowBytes = 4 << 20;
+// A window takes time in the number of runs: more of them are first sorted together by the group.
+constexpr std::size_t kRunsMax = 512;
 // Windows are joined, without a copy, to batches of about so many bytes.
 constexpr std::int64_t kMergedBatchBytes = 8 << 20;
 
 // Merges by windows: all rows up to some row of some run are cut off from all runs, and sorted as
-// they follow each other, by run. That is faster than comparing row by row, for short keys by far,
-// and does not get slower with the number of runs.
+// they follow each other, by run. That is faster than comparing row by row, for short keys by far.
 class MergeStream : public BatchStream {
  public:
   MergeStream(std::vector<Block> inputs, std::vector<FileList> files, std::optional<KeyRange> keys,
@@ -89,6 +90,25 @@ class MergeStream : public BatchStream {
       if (range_) run.Cut(*range_);
       if (run.left() > 0) runs_.push_back(std::move(run));
     }
+    return runs_.size() > kRunsMax ? GroupRuns() : Status::OK();
+  }
+
+  // Makes one run of several that follow each other.
+  Status GroupRuns() {
+    const std::size_t size = (runs_.size() + kRunsMax - 1) / kRunsMax;
+    std::vector<SortedRun> groups;
+    for (std::size_t begin = 0; begin < runs_.size(); begin += size) {
+      ARROW_RETURN_NOT_OK(CheckCancelled(context_));
+      std::vector<std::shared_ptr<arrow::Table>> slices;
+      for (std::size_t i = begin; i < std::min(begin + size, runs_.size()); ++i) {
+        runs_[i].Take(runs_[i].end(), &slices);
+      }
+      ARROW_ASSIGN_OR_RAISE(auto rows, arrow::ConcatenateTables(slices));
+      ARROW_ASSIGN_OR_RAISE(rows, Sorted(std::move(rows)));
+      SortedRun& group = groups.emplace_back(runs_[begin].number());
+      ARROW_RETURN_NOT_OK(group.Add(std::move(rows), step_.keys, context_.pool));
+    }
+    runs_ = std::move(groups);
     return Status::OK();
   }
 

@@ -21,11 +21,11 @@ struct Runs {
   std::vector<std::uint32_t> numbers;
 };
 
-// Cuts `table` into runs of consecutive rows, sorts each, cuts each into blocks.
-Runs MakeRuns(const TablePtr& table, const std::vector<SortKey>& keys, Rng* rng) {
+// Sorts each piece, cuts each into blocks.
+Runs MakeRuns(const std::vector<TablePtr>& pieces, const std::vector<SortKey>& keys, Rng* rng) {
   Runs runs;
   std::uint32_t number = 10;
-  for (const TablePtr& piece : testing::CutAtRandom(table, rng)) {
+  for (const TablePtr& piece : pieces) {
     number += 1 + static_cast<std::uint32_t>(rng->Below(3));
     const auto batches = Pull(MakeSortStream(StreamOf({piece}), {keys, -1}, {})).ValueOrDie();
     for (const Batch& batch : batches) {
@@ -37,6 +37,10 @@ Runs MakeRuns(const TablePtr& table, const std::vector<SortKey>& keys, Rng* rng)
     }
   }
   return runs;
+}
+
+Runs MakeRuns(const TablePtr& table, const std::vector<SortKey>& keys, Rng* rng) {
+  return MakeRuns(testing::CutAtRandom(table, rng), keys, rng);
 }
 
 std::vector<std::int64_t> Merge(const Runs& runs, std::optional<RunBound> low,
@@ -69,6 +73,18 @@ TEST(Merge, IsTheStableSortOfAllRows) {
     const auto kept = std::min<std::size_t>(order.size(), static_cast<std::size_t>(limit));
     ASSERT_EQ(Merge(runs, {}, {}, {keys, limit}),
               std::vector<std::int64_t>(order.begin(), order.begin() + static_cast<long>(kept)));
+  }
+}
+
+TEST(Merge, IsTheStableSortAlsoOfVeryManyRuns) {
+  Rng rng(3);
+  for (int round = 0; round < 5; ++round) {
+    const auto table = RandomTable(SomeTypes(&rng), 2000, 6, &rng);
+    std::vector<TablePtr> pieces;
+    for (std::int64_t row = 0; row < table->num_rows(); row += 2)
+      pieces.push_back(table->Slice(row, 2));
+    const std::vector<SortKey> keys{{"k0", rng.Chance(0.5), rng.Chance(0.5)}};
+    ASSERT_EQ(Merge(MakeRuns(pieces, keys, &rng), {}, {}, {keys, -1}), OrderByArrow(table, keys));
   }
 }
 
