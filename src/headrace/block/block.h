@@ -7,6 +7,7 @@
 
 #include "headrace/base/id.h"
 #include "headrace/base/status.h"
+#include "headrace/block/bucket_offsets.h"
 #include "headrace/block/position.h"
 
 namespace arrow {
@@ -51,12 +52,11 @@ using FileList = std::shared_ptr<const std::vector<std::string>>;
 
 /// How the rows of a block lie, where a task made it for an exchange. One of two forms:
 ///
-///   scattered: `offsets` has one entry more than there are buckets; the rows of bucket b are
-///              [offsets[b], offsets[b + 1]).
+///   scattered: by `buckets`.
 ///   sorted:    `keys` are the encoded sort keys (data/exchange/sort_key.h: their order is that of
 ///              their bytes) of rows 0, stride, 2 × stride, …, and of the last row.
 struct BlockIndex {
-  std::vector<std::int64_t> offsets;
+  BucketOffsets buckets;
   std::vector<std::string> keys;
   std::int64_t stride = 0;
   bool operator==(const BlockIndex&) const = default;

@@ -393,16 +393,20 @@ Result<BlockInfo> ReadBlockInfo(WireReader* in) {
 }
 
 void WriteBlockIndex(const BlockIndex& index, WireWriter* out) {
-  out->U64(index.offsets.size());
-  for (const std::int64_t offset : index.offsets) out->I64(offset);
+  out->U32(index.buckets.num_buckets());
+  out->U64(index.buckets.filled().size());
+  for (const std::uint32_t bucket : index.buckets.filled()) out->U32(bucket);
+  for (const std::int64_t end : index.buckets.ends()) out->I64(end);
   WriteStrings(index.keys, out);
   out->I64(index.stride);
 }
 
 std::shared_ptr<const BlockIndex> ReadBlockIndex(WireReader* in) {
   auto index = std::make_shared<BlockIndex>();
-  index->offsets.resize(in->Count());
-  for (std::int64_t& offset : index->offsets) offset = in->I64();
+  index->buckets = BucketOffsets(in->U32());
+  std::vector<std::uint32_t> filled(in->Count());
+  for (std::uint32_t& bucket : filled) bucket = in->U32();
+  for (const std::uint32_t bucket : filled) index->buckets.Add(bucket, in->I64());
   index->keys = ReadStrings(in);
   index->stride = in->I64();
   return index;

@@ -91,7 +91,7 @@ TEST(ExchangeWireTest, RangesComeBackOrAreBad) {
 
 TEST(ExchangeWireTest, IndexesTravelWithTheirBlocks) {
   auto index = std::make_shared<BlockIndex>();
-  index->offsets = {0, 2, 7};
+  index->buckets = BucketOffsets(std::vector<std::int64_t>{0, 2, 2, 7});
   index->keys = {"a", std::string("b\0c", 3)};
   index->stride = 64;
   event::BlockYielded yielded;

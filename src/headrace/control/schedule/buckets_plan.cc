@@ -31,7 +31,7 @@ class BucketsPlan final : public ExchangePlan {
       for (std::uint32_t block = some ? task.first : blocks_.begin(input); block < last; ++block) {
         const BlockIndex* index = blocks_.info(block).index.get();
         if (index == nullptr) continue;
-        parts.Add(block, index->offsets[task.begin], index->offsets[task.end]);
+        parts.Add(block, index->buckets.at(task.begin), index->buckets.at(task.end));
       }
     }
     return std::move(parts).Finish();
@@ -75,10 +75,10 @@ class BucketSizes {
   Status Add(std::size_t input, const BlockInfo& info) {
     if (info.num_rows == 0) return Status::OK();
     const BlockIndex* index = info.index.get();
-    if (index == nullptr || index->offsets.size() < 2 || index->offsets.back() != info.num_rows) {
+    if (index == nullptr || index->buckets.num_rows() != info.num_rows) {
       return Status::Invalid("a block at ", info.position.ToString(), " is not scattered");
     }
-    const std::size_t buckets = index->offsets.size() - 1;
+    const std::size_t buckets = index->buckets.num_buckets();
     if (num_buckets_ == 0) num_buckets_ = buckets;
     if (buckets != num_buckets_) {
       return Status::Invalid("blocks are scattered to ", num_buckets_, " and to ", buckets,
@@ -88,8 +88,11 @@ class BucketSizes {
     sizes.resize(num_buckets_, 0);
     const double row_bytes =
         static_cast<double>(info.num_bytes) / static_cast<double>(info.num_rows);
-    for (std::size_t b = 0; b < buckets; ++b) {
-      sizes[b] += row_bytes * static_cast<double>(index->offsets[b + 1] - index->offsets[b]);
+    std::int64_t begin = 0;
+    for (std::size_t i = 0; i < index->buckets.filled().size(); ++i) {
+      const std::int64_t end = index->buckets.ends()[i];
+      sizes[index->buckets.filled()[i]] += row_bytes * static_cast<double>(end - begin);
+      begin = end;
     }
     total_ += static_cast<double>(info.num_bytes);
     return Status::OK();
@@ -178,9 +181,9 @@ class TaskCutter {
       const BlockInfo& info = blocks_.info(block);
       task.last = block + 1;
       if (info.num_rows == 0) continue;
-      const auto& offsets = info.index->offsets;
+      const BucketOffsets& buckets = info.index->buckets;
       bytes += static_cast<double>(info.num_bytes) *
-               static_cast<double>(offsets[b + 1] - offsets[b]) /
+               static_cast<double>(buckets.at(b + 1) - buckets.at(b)) /
                static_cast<double>(info.num_rows);
       if (bytes < target_) continue;
       tasks_.push_back(task);

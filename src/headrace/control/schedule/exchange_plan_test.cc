@@ -36,9 +36,10 @@ struct Blocks {
   BlockInfo& Scattered(std::vector<std::int64_t> sizes, std::int64_t row_bytes,
                        std::size_t input = 0) {
     auto index = std::make_shared<BlockIndex>();
-    index->offsets = {0};
-    for (const std::int64_t size : sizes) index->offsets.push_back(index->offsets.back() + size);
-    const std::int64_t rows = index->offsets.back();
+    std::vector<std::int64_t> offsets{0};
+    for (const std::int64_t size : sizes) offsets.push_back(offsets.back() + size);
+    const std::int64_t rows = offsets.back();
+    index->buckets = BucketOffsets(offsets);
     BlockInfo& info = Add(rows, rows * row_bytes, input);
     info.index = std::move(index);
     return info;

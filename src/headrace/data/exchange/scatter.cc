@@ -44,7 +44,7 @@ class ScatterStream : public BatchStream {
     Batch batch;
     batch.origin.files = std::move(shaped.files);
     auto index = std::make_shared<BlockIndex>();
-    ARROW_ASSIGN_OR_RAISE(auto table, Scatter(shaped.block.table(), &index->offsets));
+    ARROW_ASSIGN_OR_RAISE(auto table, Scatter(shaped.block.table(), &index->buckets));
     batch.block = Block(std::move(table), shaped.block.num_bytes());
     batch.index = std::move(index);
     return batch;
@@ -52,21 +52,22 @@ class ScatterStream : public BatchStream {
 
  private:
   Result<std::shared_ptr<arrow::Table>> Scatter(const std::shared_ptr<arrow::Table>& table,
-                                                std::vector<std::int64_t>* offsets) {
+                                                BucketOffsets* index) {
     if (table->num_rows() >= UINT32_MAX) {
       return Status::CapacityError("one block has ", table->num_rows(), " rows");
     }
     std::vector<std::uint32_t> places(static_cast<std::size_t>(table->num_rows()));
     ARROW_RETURN_NOT_OK(FindBuckets(*table, &places));
-    offsets->assign(std::size_t{buckets_} + 1, 0);
-    for (const std::uint32_t bucket : places) ++(*offsets)[bucket + std::size_t{1}];
-    std::partial_sum(offsets->begin(), offsets->end(), offsets->begin());
+    std::vector<std::int64_t> offsets(std::size_t{buckets_} + 1, 0);
+    for (const std::uint32_t bucket : places) ++offsets[bucket + std::size_t{1}];
+    std::partial_sum(offsets.begin(), offsets.end(), offsets.begin());
+    *index = BucketOffsets(offsets);
     if (step_.keys.empty()) {
-      PlaceAtRandom(*offsets, &places);
+      PlaceAtRandom(offsets, &places);
     } else if (buckets_ == 1) {
       return table;
     } else {
-      std::vector<std::uint32_t> next(offsets->begin(), offsets->end() - 1);
+      std::vector<std::uint32_t> next(offsets.begin(), offsets.end() - 1);
       for (std::uint32_t& place : places) place = next[place]++;
     }
     return PlaceRows(table, places, context_.pool);

@@ -244,18 +244,18 @@ TEST(ScatterStream, RowsOfABucketLieTogether) {
         Pull(MakeScatterStream(StreamOf(testing::CutAtRandom(table, &rng)), step, Rng(1), {}))
             .ValueOrDie();
     ASSERT_EQ(batches.size(), 1u);  // Small batches are joined.
-    const auto& offsets = batches[0].index->offsets;
-    ASSERT_EQ(offsets.size(), static_cast<std::size_t>(buckets) + 1);
-    EXPECT_EQ(offsets.front(), 0);
-    EXPECT_EQ(offsets.back(), 1000);
+    const BucketOffsets& offsets = batches[0].index->buckets;
+    ASSERT_EQ(offsets.num_buckets(), static_cast<std::uint32_t>(buckets));
+    EXPECT_EQ(offsets.at(0), 0);
+    EXPECT_EQ(offsets.num_rows(), 1000);
     const auto scattered = batches[0].block.table();
     const auto hashes = Hashes(scattered, step.keys);
     const auto rows = RowsOf(*scattered);
-    for (std::size_t b = 0; b + 1 < offsets.size(); ++b) {
-      for (std::int64_t i = offsets[b]; i < offsets[b + 1]; ++i) {
+    for (std::uint32_t b = 0; b < offsets.num_buckets(); ++b) {
+      for (std::int64_t i = offsets.at(b); i < offsets.at(b + 1); ++i) {
         const auto at = static_cast<std::size_t>(i);
         EXPECT_EQ(BucketOfHash(hashes[at], static_cast<std::uint32_t>(buckets)), b);
-        EXPECT_TRUE(i == offsets[b] || rows[at - 1] < rows[at]);  // In their order.
+        EXPECT_TRUE(i == offsets.at(b) || rows[at - 1] < rows[at]);  // In their order.
       }
     }
     auto expected = Hashes(table, step.keys);
@@ -278,8 +278,8 @@ TEST(ScatterStream, AtRandom) {
   EXPECT_EQ(rows, RowsOf(*run(1)[0].block.table()));
   EXPECT_NE(rows, RowsOf(*run(2)[0].block.table()));
   EXPECT_EQ(std::set<std::int64_t>(rows.begin(), rows.end()).size(), 20000u);
-  const auto& offsets = batches[0].index->offsets;
-  for (int b = 0; b < 4; ++b) EXPECT_NEAR(offsets[b + 1] - offsets[b], 5000, 500);
+  const BucketOffsets& offsets = batches[0].index->buckets;
+  for (std::uint32_t b = 0; b < 4; ++b) EXPECT_NEAR(offsets.at(b + 1) - offsets.at(b), 5000, 500);
   int ascents = 0;
   for (std::size_t i = 1; i < rows.size(); ++i) ascents += rows[i - 1] < rows[i];
   EXPECT_NEAR(ascents, 10000, 500);
@@ -293,7 +293,7 @@ TEST(ScatterStream, Empty) {
     const auto batches =
         Pull(MakeScatterStream(StreamOf({none, none}), {keys, 3}, Rng(1), {})).ValueOrDie();
     ASSERT_EQ(batches.size(), 1u);
-    EXPECT_EQ(batches[0].index->offsets, std::vector<std::int64_t>(4, 0));
+    EXPECT_EQ(batches[0].index->buckets, BucketOffsets(3));
   }
 }
 

@@ -16,12 +16,13 @@ std::shared_ptr<const BlockIndex> SimModel::IndexOf(const TaskProgram& program,
   if (const auto* scatter = std::get_if<ScatterStep>(&program.steps.back())) {
     // Half of the rows in the first bucket, where the coin says so: a skewed key.
     const std::int64_t skewed = rng.Chance(0.3) ? num_rows / 2 : 0;
-    index->offsets = {0, num_rows};
+    std::vector<std::int64_t> offsets{0, num_rows};
     for (std::int32_t i = 1; i < scatter->buckets; ++i) {
-      index->offsets.push_back(skewed + static_cast<std::int64_t>(rng.Below(
-                                            static_cast<std::uint64_t>(num_rows - skewed) + 1)));
+      offsets.push_back(skewed + static_cast<std::int64_t>(
+                                     rng.Below(static_cast<std::uint64_t>(num_rows - skewed) + 1)));
     }
-    std::sort(index->offsets.begin(), index->offsets.end());
+    std::sort(offsets.begin(), offsets.end());
+    index->buckets = BucketOffsets(offsets);
     return index;
   }
   if (!std::holds_alternative<SortStep>(program.steps.back())) return nullptr;
