@@ -122,11 +122,14 @@ std::vector<std::optional<std::int32_t>> CapsOf(const PhysicalPlan& plan) {
   return caps;
 }
 
-std::int64_t BudgetOf(const ExecutionOptions& options, const BackendTraits& traits) {
-  return options.object_store_bytes > 0 ? options.object_store_bytes : traits.object_store_bytes;
-}
-
 }  // namespace
+
+std::int64_t BlockBudget(const ExecutionOptions& options, const BackendTraits& traits) {
+  const std::int64_t budget =
+      options.object_store_bytes > 0 ? options.object_store_bytes : traits.object_store_bytes;
+  if (options.memory_limit_bytes <= 0) return budget;
+  return std::min(budget, std::max<std::int64_t>(1, traits.memory_free_bytes / 2));
+}
 
 // ---- SchedulerImpl ----------------------------------------------------------------------------
 
@@ -138,7 +141,8 @@ SchedulerImpl::SchedulerImpl(PhysicalPlan plan, ExecutionOptions options, Backen
       errored_blocks_max_(plan_.max_errored_blocks != 0 ? plan_.max_errored_blocks
                                                         : options_.max_errored_blocks),
       ledger_(static_cast<int>(plan_.operators.size())),
-      reservation_(&ledger_, BudgetOf(options_, traits_), options_.reservation_ratio),
+      memory_(&ledger_, options_.memory_limit_bytes > 0, traits_.memory_free_bytes),
+      reservation_(&ledger_, BlockBudget(options_, traits_), options_.reservation_ratio),
       caps_(CapsOf(plan_)),
       policies_(std::move(policies)),
       loads_(plan_.operators.size()),
@@ -170,6 +174,7 @@ SchedulerImpl::SchedulerImpl(PhysicalPlan plan, ExecutionOptions options, Backen
       run.max_attempts = run.exchange->max_attempts;
       if (run.runs_tasks) loads_[i].cost = run.task_cost = run.exchange->cost;
     }
+    if (memory_.limited()) FindHeap(run);
     if (run.task_spec == nullptr) continue;
     run.runs_tasks = true;
     loads_[i].cost = run.task_spec->cost;
@@ -296,7 +301,8 @@ Result<std::unique_ptr<Scheduler>> Scheduler::Make(
     PhysicalPlan plan, ExecutionOptions options, BackendTraits traits,
     std::vector<std::unique_ptr<BackpressurePolicy>> policies) {
   ARROW_RETURN_NOT_OK(CheckShape(plan));
-  ARROW_RETURN_NOT_OK(CheckFeasible(plan, Limited(traits.total, options.resource_limits)));
+  ARROW_RETURN_NOT_OK(CheckFeasible(plan, Limited(traits.total, options.resource_limits), options,
+                                    traits.memory_free_bytes));
   auto impl = std::make_unique<SchedulerImpl>(std::move(plan), std::move(options),
                                               std::move(traits), std::move(policies));
   impl->Begin();
@@ -310,6 +316,7 @@ bool Scheduler::finished() const { return impl_->finished(); }
 std::vector<OperatorState> Scheduler::Snapshot() const { return impl_->Snapshot(); }
 std::int64_t Scheduler::charged_bytes() const { return impl_->ledger().charged(); }
 std::int64_t Scheduler::peak_charged_bytes() const { return impl_->ledger().peak_charged(); }
+std::int64_t Scheduler::charged_heap_bytes() const { return impl_->memory().charged(); }
 std::int64_t Scheduler::liveness_overrides() const { return impl_->overrides(); }
 void Scheduler::CheckInvariants() const { impl_->CheckInvariants(); }
 
