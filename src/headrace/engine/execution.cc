@@ -18,13 +18,16 @@
 namespace headrace {
 namespace {
 
-BackendTraits TraitsOf(const Backend& backend, const ExecutionOptions& options) {
+BackendTraits TraitsOf(Backend& backend, const ExecutionOptions& options) {
   BackendTraits traits;
   traits.total = backend.capacity();
   traits.total -= options.exclude_resources;
   traits.object_store_bytes =
       options.object_store_bytes > 0 ? options.object_store_bytes : backend.object_store_bytes();
   traits.parks_waiting_tasks = backend.parks_waiting_tasks();
+  if (options.memory_limit_bytes > 0) {
+    traits.memory_free_bytes = backend.LimitMemory(options.memory_limit_bytes);
+  }
   return traits;
 }
 

@@ -38,14 +38,15 @@ std::vector<Event> Samples() {
       event::TaskParked{kTask, 1000},
       event::TaskEnded{kTask, std::nullopt, {1, 2, 3, 4, 5}},
       event::TaskEnded{kRetry, SampleFailure(), {}},
-      event::ActorReady{{{3}, 7}},
-      event::ActorLost{{{3}, 7}, SampleFailure()},
+      event::ActorReady{{{3}, 7}, 1 << 20},
+      event::ActorLost{{{3}, 7}, SampleFailure(), 5},
       event::OutputWanted{1, 2},
       event::OutputConsumed{0, 4096},
       event::CapacityChanged{
           {.cpu_milli = 1500, .gpu_milli = 1, .memory_bytes = 2, .custom_milli = {{"TPU", 2000}}}},
       event::TimePassed{},
-      event::StopRequested{}};
+      event::StopRequested{},
+      event::MemoryMeasured{-5, 100, {{kTask, 60}, {kRetry, 40}}}};
 }
 
 std::string Bytes(const Event& event) {

@@ -59,6 +59,14 @@ class Backend {
   /// Gives up one reference to each of `objects`.
   virtual void Release(std::span<const ObjectId> objects) = 0;
 
+  // ---- Memory.
+
+  /// Keeps what the processes of the job hold below `limit_bytes` from now on: reports
+  /// event::MemoryMeasured, and stops processes past their allowance (see protocol/event.h).
+  /// Returns what is free of the limit. One that cannot measure says that all of it is, and reports
+  /// nothing.
+  virtual std::int64_t LimitMemory(std::int64_t limit_bytes) { return limit_bytes; }
+
   // ---- Time: the only clock, and the only place where the driver waits.
 
   virtual Instant Now() const = 0;

@@ -109,21 +109,17 @@ void SchedulerImpl::On(event::ActorLost& e) {
   used_ -= run.task_spec->cost;
   memory_.Release(run.actor_heap_bytes);
   const bool over_memory = e.failure.kind == FailureKind::kOverMemory;
-  if (over_memory && run.has_heap) {
-    memory_.Raise(run.id, e.heap_bytes + e.heap_bytes / 4);
-    SetActorHeap(run, memory_.Expected(run.id, 0));
-  }
   if (run.closed || stopping_) return;
+  if (over_memory) return NoteActorStopped(run, e.heap_bytes);
   if (before == ActorPoolState::State::kStarting) {
     ++pool.start_failures;
     const bool by_error = e.failure.kind != FailureKind::kWorkerLost;
     pool.start_errors = by_error ? pool.start_errors + 1 : 0;
-  } else if (!over_memory) {  // Of these the task keeps count.
+  } else {
     ++pool.losses;
   }
   if (pool.start_failures >= kStartFailuresMax || pool.losses >= kLossesMax ||
       pool.start_errors >= kStartErrorsMax) {
-    if (over_memory) return FailRun(run, OverLimit(run, e.heap_bytes, "an actor"));
     Failure failure = e.failure;
     if (before == ActorPoolState::State::kStarting) {
       const std::string& said = e.failure.context;

@@ -158,6 +158,7 @@ void SchedulerImpl::Start(OperatorRun& run, std::int64_t credit_bytes, std::int6
   // What is sent ahead is charged nothing, but may hold no more than others.
   const std::int64_t allowance = run.pool ? 0 : std::max(heap_bytes, NextHeap(run, false));
   TaskRecord* task = &TakeTask(run);
+  if (task->alone) StopIdleActorsBut(run);
   task->state = TaskRecord::State::kRunning;
   task->granted_bytes = credit_bytes;
   task->yielded_bytes = 0;

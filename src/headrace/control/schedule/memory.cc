@@ -17,7 +17,8 @@
 namespace headrace {
 namespace {
 
-constexpr std::int32_t kStopsMax = 2;   // Before a task runs alone.
+constexpr std::int32_t kStopsMax = 2;       // Before a task runs alone.
+constexpr std::int32_t kActorStopsMax = 4;  // Of actors while nothing runs.
 constexpr std::int64_t kGuessFactor = 3;  // A function holds its input, a copy, and its output.
 
 std::string Megabytes(std::int64_t bytes) {
@@ -117,6 +118,16 @@ void SchedulerImpl::SetActorHeap(OperatorRun& run, std::int64_t bytes) {
   memory_.Charge(bytes * run.pool->num_live());
 }
 
+/// Frees what the actors of other operators hold; they start again when they are wanted.
+void SchedulerImpl::StopIdleActorsBut(const OperatorRun& needy) {
+  for (OperatorRun& run : runs_) {
+    if (!run.pool || &run == &needy) continue;
+    for (std::int32_t idle = run.pool->FindIdle(); idle >= 0; idle = run.pool->FindIdle()) {
+      StopActor(run, static_cast<std::uint32_t>(idle));
+    }
+  }
+}
+
 void SchedulerImpl::LearnHeap(OperatorRun& run, std::int64_t peak_bytes) {
   if (!run.has_heap || peak_bytes <= 0) return;
   memory_.Learn(run.id, peak_bytes);
@@ -156,6 +167,15 @@ bool SchedulerImpl::RetryAfterStop(OperatorRun& run, TaskRecord& task, std::int6
   }
   Retry(run, task);
   return true;
+}
+
+/// An actor was stopped. If it had a task, that keeps count; else only what happens while nothing
+/// else runs tells that there is no room for it.
+void SchedulerImpl::NoteActorStopped(OperatorRun& run, std::int64_t heap_bytes) {
+  memory_.Raise(run.id, heap_bytes + heap_bytes / 4);
+  SetActorHeap(run, memory_.Expected(run.id, 0));
+  if (num_active_ > 0 || ++run.pool->memory_losses < kActorStopsMax) return;
+  FailRun(run, OverLimit(run, heap_bytes, "an actor"));
 }
 
 Failure SchedulerImpl::OverLimit(const OperatorRun& run, std::int64_t peak_bytes,

@@ -131,6 +131,13 @@ std::int64_t BlockBudget(const ExecutionOptions& options, const BackendTraits& t
   return std::min(budget, std::max<std::int64_t>(1, traits.memory_free_bytes / 2));
 }
 
+std::int64_t ExchangeBudget(const ExecutionOptions& options, const BackendTraits& traits) {
+  const std::int64_t budget =
+      options.object_store_bytes > 0 ? options.object_store_bytes : traits.object_store_bytes;
+  return options.memory_limit_bytes <= 0 ? budget
+                                         : std::min(budget, options.memory_limit_bytes / 4);
+}
+
 // ---- SchedulerImpl ----------------------------------------------------------------------------
 
 SchedulerImpl::SchedulerImpl(PhysicalPlan plan, ExecutionOptions options, BackendTraits traits,
@@ -149,7 +156,7 @@ SchedulerImpl::SchedulerImpl(PhysicalPlan plan, ExecutionOptions options, Backen
       total_(Limited(traits_.total, options_.resource_limits)) {
   const std::vector<bool> ordered = OrderedOutputs(plan_);
   const ExchangePlace place{std::max<std::int64_t>(1, total_.cpu_milli / 1000),
-                            reservation_.budget_bytes()};
+                            ExchangeBudget(options_, traits_)};
   runs_.resize(plan_.operators.size());
   for (std::size_t i = 0; i < runs_.size(); ++i) {
     OperatorRun& run = runs_[i];

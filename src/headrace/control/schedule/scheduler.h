@@ -35,6 +35,9 @@ struct BackendTraits {
 /// Returns the budget for blocks: at most half of what a memory limit leaves, so that the other half
 /// is for heaps.
 std::int64_t BlockBudget(const ExecutionOptions& options, const BackendTraits& traits);
+/// Returns the budget that exchanges plan with: from settings alone, so that the same plan makes the
+/// same partitions each time.
+std::int64_t ExchangeBudget(const ExecutionOptions& options, const BackendTraits& traits);
 
 /// The least, the most and the sum of some amounts.
 struct Spread {

@@ -142,8 +142,10 @@ class SchedulerImpl {
   bool MustDrain(const OperatorRun& run) const;
   void ChargeHeap(TaskRecord& task, std::int64_t bytes);
   void SetActorHeap(OperatorRun& run, std::int64_t bytes);
+  void StopIdleActorsBut(const OperatorRun& run);
   void LearnHeap(OperatorRun& run, std::int64_t peak_bytes);
   std::int64_t MissingForActor(const OperatorRun& run) const;
+  void NoteActorStopped(OperatorRun& run, std::int64_t heap_bytes);
   bool RetryAfterStop(OperatorRun& run, TaskRecord& task, std::int64_t peak_bytes);
   Failure OverLimit(const OperatorRun& run, std::int64_t peak_bytes, const char* noun) const;
 

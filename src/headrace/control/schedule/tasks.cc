@@ -101,7 +101,7 @@ void SchedulerImpl::On(event::TaskEnded& e) {
     ++run.stats.tasks_done;
     ++loads_[run.index()].tasks_done;
     run.blocks_of_done_tasks += task->outputs_taken;
-    if (run.pool) run.pool->losses = 0;
+    if (run.pool) run.pool->losses = run.pool->memory_losses = 0;
   }
   EndForGood(run, *task);
 }
