@@ -188,6 +188,29 @@ class ExecutionOptions:
         actor_locality_enabled: Accepted; one machine has one locality.
         verbose_progress: Show one bar per operator; default True.
         label_selector: Accepted; one machine has no labels.
+        memory_limit: Bytes of memory that the whole job may hold; default None: no limit, but for
+            that of blocks (`resource_limits.object_store_memory`). Headrace's own: `ray.data` has
+            no such option.
+
+    What counts towards `memory_limit` is what the machine would get back if the job ended (the sum
+    of the PSS) of this process, the worker processes and the template that they are forked from:
+    blocks, spill buffers, prefetched batches, the heaps of functions and of actors with their
+    models, the interpreter and the libraries that it has loaded, and what your own code holds here.
+    Processes that a function starts by itself do not count, nor do memory of a GPU or the page
+    cache of files.
+
+    With a limit, blocks get at most half of what the engine leaves of it, and none is made larger
+    than 1/32 of it (or `target_min_block_size`, if that is more). What the tasks of each function
+    hold is measured and learned. A task starts when what it is expected to hold fits in; one that
+    is alone may always run. Where the limit would be passed, the task that is furthest above what
+    was expected is stopped and run again with more room, at last alone. Its rows are neither lost
+    nor doubled; side effects of a function that was stopped stay. If it does not fit even alone,
+    the run fails with a MemoryError that says which operator, what it held, and what would help; a
+    limit that is below what the plan needs from the start is a ValueError. `memory=` of an operator
+    says how much a task or an actor needs before the first has run.
+
+    Several runs at a time share the smallest of their limits. Runs on a Ray cluster keep only
+    blocks below it: what processes hold there is not measured.
     """
 
     def __init__(
@@ -198,6 +221,7 @@ class ExecutionOptions:
         actor_locality_enabled: bool = True,
         verbose_progress: bool | None = None,
         label_selector: dict[str, str] | None = None,
+        memory_limit: int | None = None,
     ) -> None:
         self.resource_limits = resource_limits or ExecutionResources.for_limits()
         self.exclude_resources = exclude_resources or ExecutionResources.zero()
@@ -206,6 +230,7 @@ class ExecutionOptions:
         self.locality_with_output: bool | list[str] = False
         self.verbose_progress = True if verbose_progress is None else verbose_progress
         self.label_selector = label_selector
+        self.memory_limit = memory_limit
 
     @property
     def resource_limits(self) -> ExecutionResources:
@@ -224,7 +249,10 @@ class ExecutionOptions:
         return self._resource_limits == ExecutionResources.for_limits()
 
     def validate(self) -> None:
-        """Raises ValueError if an amount is both limited and partly excluded."""
+        """Raises ValueError if an amount is both limited and partly excluded, or the memory limit
+        is not positive."""
+        if self.memory_limit is not None and self.memory_limit <= 0:
+            raise ValueError(f"memory_limit must be > 0, got: {self.memory_limit}")
         for name in ("cpu", "gpu", "object_store_memory"):
             limited = not math.isinf(getattr(self.resource_limits, name))
             if limited and getattr(self.exclude_resources, name) > 0:
@@ -246,7 +274,8 @@ class ExecutionOptions:
             f"exclude_resources={self.exclude_resources}, "
             f"preserve_order={self.preserve_order}, "
             f"actor_locality_enabled={self.actor_locality_enabled}, "
-            f"verbose_progress={self.verbose_progress}, label_selector={self.label_selector})"
+            f"verbose_progress={self.verbose_progress}, label_selector={self.label_selector}, "
+            f"memory_limit={self.memory_limit})"
         )
 
 

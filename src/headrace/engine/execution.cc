@@ -18,13 +18,18 @@
 namespace headrace {
 namespace {
 
-BackendTraits TraitsOf(const Backend& backend, const ExecutionOptions& options) {
+BackendTraits TraitsOf(Backend& backend, const ExecutionOptions& options) {
   BackendTraits traits;
   traits.total = backend.capacity();
   traits.total -= options.exclude_resources;
   traits.object_store_bytes =
       options.object_store_bytes > 0 ? options.object_store_bytes : backend.object_store_bytes();
   traits.parks_waiting_tasks = backend.parks_waiting_tasks();
+  if (options.memory_limit_bytes > 0) {
+    const MemoryRoom room = backend.LimitMemory(options.memory_limit_bytes);
+    traits.memory_bytes = room.all_bytes;
+    traits.memory_free_bytes = room.free_bytes;
+  }
   return traits;
 }
 

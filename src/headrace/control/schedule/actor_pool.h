@@ -58,6 +58,7 @@ class ActorPoolState {
   std::int32_t start_failures = 0;  // Since an actor was ready.
   std::int32_t start_errors = 0;    // Of these the last ones that were no lost worker.
   std::int32_t losses = 0;          // Since a task ended well or an idle actor was stopped.
+  std::int32_t memory_losses = 0;   // Stopped for their memory while nothing ran, since a task did.
 
  private:
   struct Actor {

@@ -17,7 +17,8 @@ struct OperatorRun;
 /// one block over what it was, and every block of it is on the way to the consumer.
 ///
 /// Where that operator lacks cpu, gpu or memory, what holds them is freed: an actor without tasks
-/// is stopped; else a waiting task that holds some goes on until it ends.
+/// is stopped; else a waiting task that holds some goes on until it ends. A task that does not fit
+/// into the memory limit beside the blocks that there are starts all the same: it is alone.
 class Liveness {
  public:
   explicit Liveness(SchedulerImpl* scheduler) : s_(*scheduler) {}
@@ -30,6 +31,7 @@ class Liveness {
   bool Advance(OperatorRun& run);
   bool StartForced(OperatorRun& run);
   bool FreeResources(const OperatorRun& needy);
+  bool StopIdle(const OperatorRun& needy);
 
   SchedulerImpl& s_;
 };

@@ -54,8 +54,8 @@ ArenaView::~ArenaView() {
 // ---- Arena ----------------------------------------------------------------------------------
 
 Arena::Arena(const ArenaOptions& options)
-    : keep_free_bytes_(options.keep_free_bytes),
-      generation_(ForkGeneration()),
+    : generation_(ForkGeneration()),
+      keep_free_bytes_(options.keep_free_bytes),
       allocator_(options.size),
       pool_(this) {}
 
@@ -128,6 +128,15 @@ std::int64_t Arena::resident_bytes() const {
   return allocator_.used_bytes() + allocator_.warm_bytes();
 }
 
+void Arena::SetKeepFree(std::int64_t bytes) {
+  {
+    std::lock_guard lock(mutex_);
+    keep_free_bytes_ = bytes;
+    if (allocator_.warm_bytes() <= bytes) return;
+  }
+  Trim(bytes);
+}
+
 void Arena::Trim(std::int64_t keep) {
   std::vector<Span> spans;
   {
@@ -193,13 +202,15 @@ void Arena::Pool::Free(std::uint8_t* buffer, std::int64_t size, std::int64_t ali
   if (size == 0 || arena_->frozen()) return;
   if (alignment > SpanAllocator::kAlignment) size = std::max(size, SpanAllocator::kMaxSmall + 1);
   bool trim;
+  std::int64_t keep;
   {
     std::lock_guard lock(arena_->mutex_);
     arena_->allocator_.Free(buffer - arena_->data_, size);
-    trim = arena_->allocator_.warm_bytes() > arena_->keep_free_bytes_ && !arena_->trimming_;
+    keep = arena_->keep_free_bytes_;
+    trim = arena_->allocator_.warm_bytes() > keep && !arena_->trimming_;
   }
   stats_.DidFreeBytes(size);
-  if (trim) arena_->Trim(arena_->keep_free_bytes_ / 2);
+  if (trim) arena_->Trim(keep / 2);
 }
 
 }  // namespace headrace

@@ -73,6 +73,9 @@ class Arena : public ArenaMapping {
   /// Bytes of shared memory that exist: used ones and free ones that were kept.
   std::int64_t resident_bytes() const;
 
+  /// From now on, free memory above this goes back to the system.
+  void SetKeepFree(std::int64_t bytes);
+
   /// Gives all free memory back to the system.
   void ReleaseUnused() { Trim(0); }
 
@@ -103,11 +106,11 @@ class Arena : public ArenaMapping {
   bool frozen() const;
   void Trim(std::int64_t keep);
 
-  const std::int64_t keep_free_bytes_;
   const std::uint64_t generation_;
   mutable std::mutex mutex_;
-  SpanAllocator allocator_;  // Guarded by mutex_.
-  bool trimming_ = false;    // Guarded by mutex_.
+  std::int64_t keep_free_bytes_;  // Guarded by mutex_.
+  SpanAllocator allocator_;       // Guarded by mutex_.
+  bool trimming_ = false;         // Guarded by mutex_.
   Pool pool_;
 };
 
