@@ -159,14 +159,17 @@ struct ExecutionOptions {
   std::vector<PolicyFactory> policies;  // Of the user: what may hold work back.
 };
 
+/// Prints an amount of memory for messages: "12.5 MB", of a million bytes each.
+std::string Megabytes(std::int64_t bytes);
+
 /// What a worker process holds when it does nothing, about: what one task of a function needs at
 /// least.
 inline constexpr std::int64_t kWorkerBytes = 48 << 20;
 
 /// Checks, before anything starts, that every operator can run at least one task, or one actor, in
 /// `total` and, where the job has a memory limit, in the `free_bytes` that the engine itself leaves
-/// of it; the error says which operator, what it asks, what there is, and what setting helps. A pool
-/// whose minimum does not fit is no error: it works with as many actors as fit.
+/// of it; the error says which operator, what it asks, what there is, and what setting helps. A
+/// pool whose minimum does not fit is no error: it works with as many actors as fit.
 Status CheckFeasible(const PhysicalPlan& plan, const Resources& total,
                      const ExecutionOptions& options = {}, std::int64_t free_bytes = 0);
 

@@ -62,8 +62,8 @@ struct OperatorRun {
   OperatorState stats;
   Instant first_start;  // Of its first task.
   std::int64_t blocks_of_done_tasks = 0;
-  std::int64_t ahead_factor = 0;  // Tasks to send ahead for each that a cpu runs; 0: not short.
-  bool has_heap = false;          // Its tasks or actors have processes, and the job a limit.
+  std::int64_t ahead_factor = 0;      // Tasks to send ahead for each that a cpu runs; 0: not short.
+  bool has_heap = false;              // Its tasks or actors have processes, and the job a limit.
   std::int64_t actor_heap_bytes = 0;  // Charged for each live actor.
 
   bool has_work() const { return !retries.empty() || op->HasWork(); }
@@ -144,8 +144,9 @@ class SchedulerImpl {
   void SetActorHeap(OperatorRun& run, std::int64_t bytes);
   void StopIdleActorsBut(const OperatorRun& run);
   void LearnHeap(OperatorRun& run, std::int64_t peak_bytes);
+  std::int64_t Allowance(std::int64_t bytes) const;
   std::int64_t MissingForActor(const OperatorRun& run) const;
-  void NoteActorStopped(OperatorRun& run, std::int64_t heap_bytes);
+  void NoteActorStopped(OperatorRun& run, std::uint32_t actor, std::int64_t heap_bytes);
   bool RetryAfterStop(OperatorRun& run, TaskRecord& task, std::int64_t peak_bytes);
   Failure OverLimit(const OperatorRun& run, std::int64_t peak_bytes, const char* noun) const;
 
@@ -213,9 +214,9 @@ class SchedulerImpl {
   Resources used_;
   bool has_short_tasks_ = false;  // Some operator has an ahead_factor.
   bool actor_waits_ = false;      // A pool would start an actor but for resources.
-  std::set<std::pair<std::size_t, std::uint64_t>> alone_;  // Retries that are to run alone: operator,
-                                                           // ordinal.
-  std::int64_t num_active_ = 0;   // Tasks in kRunning.
+  std::set<std::pair<std::size_t, std::uint64_t>> alone_;  // Retries that are to run alone:
+                                                           // operator, ordinal.
+  std::int64_t num_active_ = 0;                            // Tasks in kRunning.
   std::int64_t num_parked_ = 0;
 
   std::int64_t wanted_ = 0;  // Blocks that the consumer still asks for.
