@@ -1,10 +1,17 @@
-"""A memory limit of the whole job: what holds, who is stopped for it, and what the errors say."""
+"""A memory limit of the whole job: what is held, who is stopped for it, what the user is told.
+
+Limits are set a little above what the processes of this test hold, so that they bind; whole jobs
+in processes of their own run in bench/memory_limit.py, two of them here.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,10 +20,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from leftovers import descendants
+from leftovers import descendants, told
 
 import headrace
 
+BENCH = pathlib.Path(__file__).parents[2] / "bench" / "memory_limit.py"
 MB = 1_000_000
 TOLERANCE = 1.05
 
@@ -111,9 +119,16 @@ def note(directory: str, name: str) -> int:
             number += 1
 
 
+def grow_until_stopped() -> None:
+    held = []
+    while True:
+        held.append(np.ones(MB, np.uint8))
+        time.sleep(0.001)
+
+
 def test_a_function_that_holds_many_times_its_batch(limit: Any) -> None:
-    # A batch has 8 MB, its function holds 64: of two at once, the second must wait.
-    most = limit(110 * MB)
+    # A batch has 8 MB, its function holds 64, and blocks are there too: two at once hardly fit.
+    most = limit(180 * MB)
     rows = 12_000_000
 
     def hold(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -135,10 +150,7 @@ def test_a_task_past_its_allowance_is_stopped_and_its_rows_come_once(
 
     def grow(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if 70 in batch["id"] and note(directory, "grow") == 1:
-            held = []
-            while True:  # Until it is stopped for that.
-                held.append(np.ones(MB))
-                time.sleep(0.001)
+            grow_until_stopped()
         return batch
 
     ds = headrace.range(100, override_num_blocks=10).map_batches(grow, batch_size=None)
@@ -157,10 +169,7 @@ def test_an_actor_past_its_allowance_is_replaced(limit: Any, tmp_path: pathlib.P
     class Grow:
         def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             if 70 in batch["id"] and note(directory, "grow") == 1:
-                held = []
-                while True:
-                    held.append(np.ones(MB))
-                    time.sleep(0.001)
+                grow_until_stopped()
             return batch
 
     ds = headrace.range(100, override_num_blocks=10)
@@ -178,10 +187,8 @@ def test_what_does_not_fit_alone_fails_and_says_why(
 
     def too_much(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         note(directory, "run")
-        held = []
-        while True:
-            held.append(np.ones(MB))
-            time.sleep(0.001)
+        grow_until_stopped()
+        return batch
 
     class TooMuch:
         def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -194,7 +201,7 @@ def test_what_does_not_fit_alone_fails_and_says_why(
         ds = ds.map_batches(TooMuch, concurrency=1)
     with watched() as peak, pytest.raises(MemoryError) as caught:
         ds.take_all()
-    text = str(caught.value)
+    text = told(caught.value)
     name = "too_much" if compute == "tasks" else "TooMuch"
     assert re.search(rf"MapBatches\({name}\) needs more memory than there is", text), text
     held = re.search(r"held (\d+)\.\d MB when it was stopped", text)
@@ -205,6 +212,19 @@ def test_what_does_not_fit_alone_fails_and_says_why(
     assert "batch_size" in text
     assert 2 <= attempts(tmp_path, "run") <= 5
     assert peak.bytes <= most * TOLERANCE
+
+
+def test_an_actor_that_fits_nowhere_fails_the_run(limit: Any, nothing_left: None) -> None:
+    class Grow:
+        def __init__(self) -> None:
+            grow_until_stopped()
+
+        def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return batch
+
+    limit(150 * MB)
+    with pytest.raises(MemoryError, match="an actor held"):
+        headrace.range(10).map_batches(Grow, concurrency=1).materialize()
 
 
 def test_a_slow_consumer(limit: Any) -> None:
@@ -255,6 +275,12 @@ def test_a_limit_below_what_a_plan_needs_is_an_error_before_it_starts(settings: 
         ds.take_all()
 
 
+def test_an_engine_above_the_limit_is_an_error(settings: Any) -> None:
+    settings.execution_options.memory_limit = MB
+    with pytest.raises(ValueError, match="the engine itself exceeds"):
+        headrace.range(10).materialize()
+
+
 def test_memory_that_a_function_asks_for_must_fit(limit: Any) -> None:
     limit(200 * MB)
     ds = headrace.range(10).map_batches(plus_one, memory=2_000 * MB)
@@ -267,6 +293,31 @@ def test_a_limit_is_positive(settings: Any, value: int) -> None:
     settings.execution_options.memory_limit = value
     with pytest.raises(ValueError, match="memory_limit must be > 0"):
         settings.execution_options.validate()
+
+
+def test_statistics_know_the_heap(limit: Any) -> None:
+    def hold(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        held = np.ones(200 * MB, np.uint8)
+        return {"id": batch["id"] + int(held[-1])}
+
+    limit(1000 * MB)
+    stats = headrace.range(10).map_batches(hold).materialize().stats()
+    assert "Peak heap memory usage" in stats
+
+
+@pytest.mark.parametrize("case", ["large_row", "tiny_files"])
+def test_the_process_tree_of_a_job_stays_below_its_limit(case: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(BENCH), "--scale", "small", "--json", "--timeout", "80", case],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+    figures = json.loads(done.stdout)
+    assert figures["ok"], figures["output"]
+    assert figures["samples"] > 10
+    assert figures["within"], (figures["peak"], figures["limit"])
 
 
 def test_without_a_limit_nothing_is_stopped(settings: Any) -> None:

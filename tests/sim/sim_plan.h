@@ -253,11 +253,11 @@ inline void LimitMemory(Rng* rng, Case* out) {
     task->program = std::move(program);
   }
   SimOptions& sim = out->sim;
-  sim.model.heap_bytes_max = std::int64_t{1} << Between(*rng, 20, 28);
-  sim.model.heap_outlier_chance = rng->Chance(0.5) ? 0.1 : 0;
-  // What the check of feasibility asks for, and from one heap of the usual size up to many.
+  sim.model.heap_bytes_max = std::int64_t{1} << Between(*rng, 22, 28);
+  sim.model.heap_outlier_chance = rng->Chance(0.5) ? 0.15 : 0;
+  // What the check of feasibility asks for, and from one heap of the usual size up to a few.
   sim.memory_limit_bytes =
-      (std::int64_t{64} << 20) + sim.model.heap_bytes_max * Between(*rng, 1, 12);
+      (std::int64_t{50} << 20) + sim.model.heap_bytes_max * Between(*rng, 1, 6);
   for (const auto& blocks : out->input_blocks) {
     for (const auto& block : blocks) sim.memory_limit_bytes += block.num_bytes;
   }

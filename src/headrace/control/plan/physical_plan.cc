@@ -4,13 +4,14 @@
 #include <cstdio>
 
 namespace headrace {
-namespace {
 
 std::string Megabytes(std::int64_t bytes) {
   char text[40];
   std::snprintf(text, sizeof text, "%.1f MB", static_cast<double>(bytes) / 1e6);
   return text;
 }
+
+namespace {
 
 /// The program, the cost and the noun of what an operator starts; no program: nothing.
 struct Started {

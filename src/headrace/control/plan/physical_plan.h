@@ -171,6 +171,9 @@ struct ExecutionOptions {
   std::vector<PolicyFactory> policies;  // Of the user: what may hold work back.
 };
 
+/// Prints an amount of memory for messages: "12.5 MB", of a million bytes each.
+std::string Megabytes(std::int64_t bytes);
+
 /// What a worker process holds when it does nothing, about: what one task of a function needs at
 /// least.
 inline constexpr std::int64_t kWorkerBytes = 48 << 20;

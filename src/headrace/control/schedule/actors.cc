@@ -65,11 +65,12 @@ bool SchedulerImpl::LeavesRoom(const OperatorRun& growing) const {
 void SchedulerImpl::StartActor(OperatorRun& run) {
   const std::uint32_t ordinal = run.pool->Add();
   used_ += run.task_spec->cost;
+  std::int64_t allowance = 0;
   if (run.has_heap) {
     if (run.pool->num_live() == 1) run.actor_heap_bytes = memory_.Expected(run.id, HeapGuess(run));
+    allowance = Allowance(run.actor_heap_bytes);
     memory_.Charge(run.actor_heap_bytes);
   }
-  const std::int64_t allowance = run.has_heap ? std::min(run.actor_heap_bytes, MostHeap()) : 0;
   Push(action::StartActor{{run.id, ordinal},
                           {run.task_spec->program, run.task_spec->cost, allowance}});
 }
@@ -111,7 +112,7 @@ void SchedulerImpl::On(event::ActorLost& e) {
   memory_.Release(run.actor_heap_bytes);
   const bool over_memory = e.failure.kind == FailureKind::kOverMemory;
   if (run.closed || stopping_) return;
-  if (over_memory) return NoteActorStopped(run, e.heap_bytes);
+  if (over_memory) return NoteActorStopped(run, e.actor.ordinal, e.heap_bytes);
   if (before == ActorPoolState::State::kStarting) {
     ++pool.start_failures;
     const bool by_error = e.failure.kind != FailureKind::kWorkerLost;

@@ -145,7 +145,8 @@ TaskRecord& SchedulerImpl::TakeTask(OperatorRun& run) {
 
 void SchedulerImpl::Start(OperatorRun& run, std::int64_t credit_bytes, std::int64_t heap_bytes) {
   // What is sent ahead is charged nothing, but may hold no more than others.
-  const std::int64_t allowance = run.pool ? 0 : std::max(heap_bytes, NextHeap(run, false));
+  const std::int64_t allowance =
+      run.pool || !run.has_heap ? 0 : Allowance(std::max(heap_bytes, NextHeap(run, false)));
   TaskRecord* task = &TakeTask(run);
   if (task->alone) StopIdleActorsBut(run);
   task->state = TaskRecord::State::kRunning;

@@ -61,8 +61,8 @@ class ExchangePlan {
 using InputInfos = std::vector<const BlockInfo*>;
 
 /// Shares out the blocks of `inputs` as `spec` says. Not for kBroadcast and kRowBatches, which
-/// wait for nothing, and kPermuted, which has no tasks. Fails where the inputs do not fit together: a zip of different
-/// numbers of rows.
+/// wait for nothing, and kPermuted, which has no tasks. Fails where the inputs do not fit together:
+/// a zip of different numbers of rows.
 Result<std::unique_ptr<ExchangePlan>> MakeExchangePlan(const ExchangeOperator& spec,
                                                        std::vector<InputInfos> inputs,
                                                        const ExchangePlace& place);

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstdio>
 #include <string>
 #include <utility>
 
@@ -20,12 +19,6 @@ namespace {
 constexpr std::int32_t kStopsMax = 2;       // Before a task runs alone.
 constexpr std::int32_t kActorStopsMax = 4;  // Of actors while nothing runs.
 constexpr std::int64_t kGuessFactor = 3;    // A function holds its input, a copy, and its output.
-
-std::string Megabytes(std::int64_t bytes) {
-  char text[40];
-  std::snprintf(text, sizeof text, "%.1f MB", static_cast<double>(bytes) / 1e6);
-  return text;
-}
 
 const TaskProgram* ProgramOf(const OperatorRun& run) {
   if (run.task_spec != nullptr) return run.task_spec->program.get();
@@ -73,23 +66,15 @@ std::int64_t SchedulerImpl::HeapGuess(const OperatorRun& run) const {
   return kWorkerBytes + kGuessFactor * data;
 }
 
-/// What a task or an actor may hold at most: where it is allowed more, nobody is past its allowance
-/// when the job is past its limit.
-std::int64_t SchedulerImpl::MostHeap() const {
-  const std::int64_t there_is = memory_.available();
-  return std::max<std::int64_t>({1, there_is - ledger_.charged(), there_is / 2});
-}
-
 /// What the next task will be charged. One that is sent ahead runs when another one has ended.
 std::int64_t SchedulerImpl::NextHeap(const OperatorRun& run, bool ahead) const {
   if (!run.has_heap || run.pool || ahead) return 0;
   std::int64_t heap = memory_.Expected(run.id, HeapGuess(run));
-  if (run.retries.empty()) return std::min(heap, MostHeap());
+  if (run.retries.empty()) return heap;
   const TaskRecord& task = *run.tasks.Find(NextRetry(run));
-  heap = std::max(heap, task.heap_bytes_min);
+  heap = std::max(heap, std::min(task.heap_bytes_min, memory_.available()));
   // One that runs alone gets all, but for an eighth for its blocks.
-  if (task.alone) heap = std::max(heap, memory_.room() - memory_.room() / 8);
-  return std::min(heap, MostHeap());
+  return task.alone ? std::max(heap, memory_.room() - memory_.room() / 8) : heap;
 }
 
 /// Those that must run alone go first: all others wait for them.
@@ -106,6 +91,12 @@ bool SchedulerImpl::MustDrain(const OperatorRun& run) const {
   if (alone_.empty()) return false;
   if (num_active_ > 0 || run.retries.empty()) return true;
   return !alone_.contains({run.index(), NextRetry(run)});
+}
+
+/// What a process may hold that was charged `bytes`: no more than there could be for it.
+std::int64_t SchedulerImpl::Allowance(std::int64_t bytes) const {
+  return std::clamp<std::int64_t>(memory_.available() - ledger_.charged(), 1,
+                                  std::max<std::int64_t>(1, bytes));
 }
 
 std::int64_t SchedulerImpl::MissingForActor(const OperatorRun& run) const {
@@ -126,11 +117,13 @@ void SchedulerImpl::SetActorHeap(OperatorRun& run, std::int64_t bytes) {
   memory_.Charge(bytes * run.pool->num_live());
 }
 
-/// Frees what the actors of other operators hold; they start again when they are wanted.
+/// Frees what actors hold that do nothing, but for that which `needy` is to use; they start again
+/// when they are wanted.
 void SchedulerImpl::StopIdleActorsBut(const OperatorRun& needy) {
   for (OperatorRun& run : runs_) {
-    if (!run.pool || &run == &needy) continue;
+    if (!run.pool) continue;
     for (std::int32_t idle = run.pool->FindIdle(); idle >= 0; idle = run.pool->FindIdle()) {
+      if (&run == &needy && idle == run.pool->FindFree()) break;
       StopActor(run, static_cast<std::uint32_t>(idle));
     }
   }
@@ -177,12 +170,15 @@ bool SchedulerImpl::RetryAfterStop(OperatorRun& run, TaskRecord& task, std::int6
   return true;
 }
 
-/// An actor was stopped. If it had a task, that keeps count; else only what happens while nothing
-/// else runs tells that there is no room for it.
-void SchedulerImpl::NoteActorStopped(OperatorRun& run, std::int64_t heap_bytes) {
+/// An actor was stopped. Only what happens while nothing else runs tells that there is no room for
+/// it. A task that it ran keeps count too, and comes to its end earlier.
+void SchedulerImpl::NoteActorStopped(OperatorRun& run, std::uint32_t actor,
+                                     std::int64_t heap_bytes) {
+  run.pool->SetOverMemory(actor);
   memory_.Raise(run.id, heap_bytes + heap_bytes / 4);
   SetActorHeap(run, memory_.Expected(run.id, 0));
-  if (num_active_ > 0 || ++run.pool->memory_losses < kActorStopsMax) return;
+  if (num_active_ > run.pool->tasks(actor)) return;
+  if (++run.pool->memory_losses < kActorStopsMax) return;
   FailRun(run, OverLimit(run, heap_bytes, "an actor"));
 }
 

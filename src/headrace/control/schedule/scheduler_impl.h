@@ -150,7 +150,6 @@ class SchedulerImpl {
   std::int64_t StartRoom(const OperatorRun& run) const;
   std::int64_t GrantRoom(const OperatorRun& run) const;
   std::int64_t HeapGuess(const OperatorRun& run) const;
-  std::int64_t MostHeap() const;
   std::int64_t NextHeap(const OperatorRun& run, bool ahead) const;
   std::uint64_t NextRetry(const OperatorRun& run) const;
   bool MustDrain(const OperatorRun& run) const;
@@ -158,8 +157,9 @@ class SchedulerImpl {
   void SetActorHeap(OperatorRun& run, std::int64_t bytes);
   void StopIdleActorsBut(const OperatorRun& run);
   void LearnHeap(OperatorRun& run, std::int64_t peak_bytes);
+  std::int64_t Allowance(std::int64_t bytes) const;
   std::int64_t MissingForActor(const OperatorRun& run) const;
-  void NoteActorStopped(OperatorRun& run, std::int64_t heap_bytes);
+  void NoteActorStopped(OperatorRun& run, std::uint32_t actor, std::int64_t heap_bytes);
   bool RetryAfterStop(OperatorRun& run, TaskRecord& task, std::int64_t peak_bytes);
   Failure OverLimit(const OperatorRun& run, std::int64_t peak_bytes, const char* noun) const;
 
@@ -230,7 +230,7 @@ class SchedulerImpl {
   bool actor_waits_ = false;      // A pool would start an actor but for resources.
   std::set<std::pair<std::size_t, std::uint64_t>> alone_;  // Retries that are to run alone:
                                                            // operator, ordinal.
-  std::int64_t num_active_ = 0;  // Tasks in kRunning.
+  std::int64_t num_active_ = 0;                            // Tasks in kRunning.
   std::int64_t num_parked_ = 0;
 
   std::int64_t wanted_ = 0;  // Blocks that the consumer still asks for.

@@ -86,6 +86,12 @@ void SchedulerImpl::On(event::TaskEnded& e) {
   TaskRecord* task = FindTask(e.task);
   if (task == nullptr) return;
   OperatorRun& run = this->run(e.task.op);
+  const bool for_actor =
+      task->actor >= 0 && run.pool->over_memory(static_cast<std::uint32_t>(task->actor));
+  if (for_actor && e.failure && e.failure->kind == FailureKind::kWorkerLost) {
+    e.failure->kind = FailureKind::kOverMemory;
+    e.stats.peak_heap_bytes = 0;
+  }
   Account(run, *task, e);
   LeaveSlot(run, *task,
             e.failure && (e.failure->kind == FailureKind::kWorkerLost ||

@@ -296,6 +296,8 @@ void SimBackend::RunStep(TaskId id, std::vector<Event>* events) {
     task.heap_bytes = HeapOf(task);
     heap_bytes_ += task.heap_bytes;
     largest_heap_bytes_ = std::max(largest_heap_bytes_, task.heap_bytes);
+    // It holds that while it makes the first block.
+    if (task.heap_bytes > 0) return Schedule(now_ + Draw(options_.block_time_max), TaskStep{id});
   }
   const auto count = static_cast<std::uint32_t>(task.outputs.blocks.size());
   while (task.next < std::min(task.order.skip_outputs, count)) ++task.next;

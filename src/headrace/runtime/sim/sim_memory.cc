@@ -34,27 +34,31 @@ void SimBackend::CheckMemory(std::vector<Event>* events) {
   TellMemory(events);
 }
 
-/// Stops what is furthest past its allowance; returns false if nothing is.
+/// Stops what is furthest past its allowance, or else the largest of several; returns false if
+/// there is nothing to stop.
 bool SimBackend::StopOne(std::vector<Event>* events) {
   if (options_.ignore_allowances) return false;
-  std::int64_t most = 0;
+  // By excess, or where there is none by size.
+  std::pair<std::int64_t, std::int64_t> most{0, 0};
+  std::int64_t holders = 0;
   std::optional<TaskId> task_over;
   std::optional<ActorId> actor_over;
+  const auto is_more = [&](std::int64_t heap, std::int64_t allowance) {
+    if (heap > 0) ++holders;
+    const std::pair amounts{std::max<std::int64_t>(0, heap - allowance), heap};
+    if (amounts <= most) return false;
+    most = amounts;
+    return true;
+  };
   for (const auto& [id, task] : tasks_) {
     if (task.order.actor || task.order.heap_bytes == 0) continue;
-    const std::int64_t excess = task.heap_bytes - task.order.heap_bytes;
-    if (excess <= most) continue;
-    most = excess;
-    task_over = id;
+    if (is_more(task.heap_bytes, task.order.heap_bytes)) task_over = id;
   }
   for (const auto& [id, actor] : actors_) {
     if (actor.allowance == 0 || actor.stopped) continue;
-    const std::int64_t excess = HeapOf(id, actor) - actor.allowance;
-    if (excess <= most) continue;
-    most = excess;
-    actor_over = id;
+    if (is_more(HeapOf(id, actor), actor.allowance)) actor_over = id;
   }
-  if (most == 0) return false;
+  if (most.first == 0 && holders < 2) return false;
   ++memory_stops_;
   last_stop_was_alone_ = tasks_running_ <= 1;
   if (actor_over) {
