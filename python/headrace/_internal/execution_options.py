@@ -196,17 +196,17 @@ class ExecutionOptions:
     process, of the worker processes and of the template that they are forked from, their own memory
     and their part of what they share (the sum of their PSS): blocks, spill buffers, prefetched
     batches, the heaps of functions and of actors with their models, the interpreter and the
-    libraries that it has loaded, and what your own code holds here. Processes that a function starts
-    by itself do not count, nor do memory of a GPU or the page cache of files.
+    libraries that it has loaded, and what your own code holds here. Processes that a function
+    starts by itself do not count, nor do memory of a GPU or the page cache of files.
 
     With it blocks get at most half of what is left beside the engine, and none is made larger than
     1/32 of the limit (at least `target_min_block_size`). What a function's tasks hold is measured
     and learned; a task starts when what it is expected to hold fits in, and one alone may always
     run. Where the limit would be passed, the task that is furthest above what was expected is
-    stopped and run again with more room, at last alone. If it does not fit even so, the run
-    fails with a MemoryError that names it. Its inputs and outputs are neither lost nor doubled; side
-    effects of a function that was stopped stay. Several runs at a time share the smallest of their
-    limits. `memory=` of an operator says how much a task or an actor needs before the first has run.
+    stopped and run again with more room, at last alone. If it does not fit even so, the run fails
+    with a MemoryError that names it. Its inputs and outputs are neither lost nor doubled; side
+    effects of a function that was stopped stay. Several runs at a time share the smallest of
+    their limits. `memory=` of an operator says what a task or an actor needs before any has run.
     """
 
     def __init__(

@@ -28,8 +28,9 @@
 //
 // Memory. Where a limit is set for the whole job (ExecutionOptions.memory_limit), a task or an
 // actor in a process of its own is ordered with `heap_bytes`, its allowance: what that process may
-// hold besides blocks. The backend measures, says so by MemoryMeasured, and where the job would pass
-// its limit it stops a process that is past its allowance: what was in it ends with kOverMemory.
+// hold besides blocks. The backend measures, says so by MemoryMeasured, and where the job would
+// pass its limit it stops a process that is past its allowance: what was in it ends with
+// kOverMemory.
 
 namespace headrace {
 
@@ -120,8 +121,8 @@ struct ActorReady {
   ActorId actor;
   std::int64_t heap_bytes = 0;  // Of its process; 0: unknown.
 };
-/// The actor could not start or died. Its tasks end with kWorkerLost, or kOverMemory, before or after
-/// this.
+/// The actor could not start or died. Its tasks end with kWorkerLost or kOverMemory, before or
+/// after this.
 struct ActorLost {
   ActorId actor;
   Failure failure;

@@ -32,11 +32,11 @@ struct BackendTraits {
   std::int64_t memory_free_bytes = 0;   // Where the job has a memory limit: what is left of it.
 };
 
-/// Returns the budget for blocks: at most half of what a memory limit leaves, so that the other half
-/// is for heaps.
+/// Returns the budget for blocks: at most half of what a memory limit leaves, so that the other
+/// half is for heaps.
 std::int64_t BlockBudget(const ExecutionOptions& options, const BackendTraits& traits);
-/// Returns the budget that exchanges plan with: from settings alone, so that the same plan makes the
-/// same partitions each time.
+/// Returns the budget that exchanges plan with: from settings alone, so that the same plan makes
+/// the same partitions each time.
 std::int64_t ExchangeBudget(const ExecutionOptions& options, const BackendTraits& traits);
 
 /// The least, the most and the sum of some amounts.

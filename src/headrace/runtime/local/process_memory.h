@@ -6,7 +6,8 @@
 namespace headrace {
 
 /// Measures the heap of this process: its memory that is neither a file's nor shared, less what it
-/// had when the meter was made, as a forked process shares that. Threads: all methods from any thread.
+/// had when the meter was made, as a forked process shares that. Threads: all methods from any
+/// thread.
 class HeapMeter {
  public:
   HeapMeter();
