@@ -41,8 +41,8 @@ class Runtime : public LocalRuntime, public std::enable_shared_from_this<Runtime
         store_(std::make_shared<LocalStore>(
             LocalStoreOptions{options_.object_store_bytes, options_.spill_directory})),
         lane_(std::make_unique<ThreadLane>(WholeCpus(options_.total))),
-        workers_(std::make_unique<WorkerPool>(options_.workers, WholeCpus(options_.total),
-                                              lane_.get())),
+        workers_(
+            std::make_unique<WorkerPool>(options_.workers, WholeCpus(options_.total), lane_.get())),
         memory_(std::make_unique<MemoryWatch>(workers_.get())) {}
 
   ~Runtime() override {

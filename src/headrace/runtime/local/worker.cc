@@ -54,7 +54,7 @@ struct Task {
   std::vector<SharedTable> blocks;
   std::vector<RowRange> ranges;  // Of the blocks.
   TaskRun run;
-  bool parked = false;  // Guarded by the worker's mutex.
+  bool parked = false;               // Guarded by the worker's mutex.
   std::int64_t peak_heap_bytes = 0;  // Of the attempt, while it ran.
 };
 using TaskPtr = std::shared_ptr<Task>;
