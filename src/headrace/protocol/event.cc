@@ -67,9 +67,7 @@ std::string Text(const std::optional<Failure>& failure) {
 
 std::string Credit(std::int64_t bytes) { return " credit=" + std::to_string(bytes); }
 
-std::string Heap(std::int64_t bytes) {
-  return bytes == 0 ? "" : " heap=" + std::to_string(bytes);
-}
+std::string Heap(std::int64_t bytes) { return bytes == 0 ? "" : " heap=" + std::to_string(bytes); }
 
 std::string Output(std::int32_t output) { return "output " + std::to_string(output); }
 
