@@ -41,11 +41,11 @@ enum class Message : std::uint8_t {
   kStop,
   kKeepFree,  // bytes of free memory to be kept at most
   // Worker → driver.
-  kGreeting,  // wire version, pid, arena size; + descriptor
-  kYielded,   // task, index, block, layout, info
-  kParked,    // task, credit
-  kEnded,     // task, failure or none, stats
-  kReleased,  // pins of inputs that nobody reads any more
+  kGreeting,     // wire version, pid, arena size; + descriptor
+  kYielded,      // task, index, block, layout, info
+  kParked,       // task, credit
+  kEnded,        // task, failure or none, stats
+  kReleased,     // pins of inputs that nobody reads any more
   kActorReady,   // its heap
   kActorFailed,  // failure
   // Both ways.
