@@ -192,25 +192,23 @@ class ExecutionOptions:
             that of blocks (`resource_limits.object_store_memory`). Headrace's own: `ray.data` has
             no such option.
 
-    What counts towards `memory_limit` is what the machine would get back if the job ended (the sum
-    of the PSS) of this process, the worker processes and the template that they are forked from:
-    blocks, spill buffers, prefetched batches, the heaps of functions and of actors with their
-    models, the interpreter and the libraries that it has loaded, and what your own code holds here.
-    Processes that a function starts by itself do not count, nor do memory of a GPU or the page
-    cache of files.
+    What counts towards `memory_limit` is what the machine would get back if the job ended: of this
+    process, of the worker processes and of the template that they are forked from, their own memory
+    and their part of what they share (the sum of their PSS): blocks, spill buffers, prefetched
+    batches, the heaps of functions and of actors with their models, the interpreter and the
+    libraries that it has loaded, and what your own code holds here. Processes that a function
+    starts by itself do not count, nor do memory of a GPU or the page cache of files.
 
-    With a limit, blocks get at most half of what the engine leaves of it, and none is made larger
-    than 1/32 of it (or `target_min_block_size`, if that is more). What the tasks of each function
-    hold is measured and learned. A task starts when what it is expected to hold fits in; one that
-    is alone may always run. Where the limit would be passed, the task that is furthest above what
-    was expected is stopped and run again with more room, at last alone. Its rows are neither lost
+    With it blocks get at most half of what the engine leaves of it, and none is made larger than
+    1/32 of it (or `target_min_block_size`, if that is more). What a function's tasks hold is
+    measured and learned; a task starts when what it is expected to hold fits in, and one alone may
+    always run. Where the limit would be passed, the task that is furthest above what was expected
+    is stopped and run again with more room, at last alone. Its inputs and outputs are neither lost
     nor doubled; side effects of a function that was stopped stay. If it does not fit even alone,
     the run fails with a MemoryError that says which operator, what it held, and what would help; a
     limit that is below what the plan needs from the start is a ValueError. `memory=` of an operator
-    says how much a task or an actor needs before the first has run.
-
-    Several runs at a time share the smallest of their limits. Runs on a Ray cluster keep only
-    blocks below it: what processes hold there is not measured.
+    says what a task or an actor needs before any has run. Several runs at a time share the smallest
+    of their limits.
     """
 
     def __init__(

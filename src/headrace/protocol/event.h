@@ -124,7 +124,7 @@ struct ActorReady {
   ActorId actor;
   std::int64_t heap_bytes = 0;  // Of its process; 0: unknown.
 };
-/// The actor could not start or died. Its tasks end with kWorkerLost, or kOverMemory, before or
+/// The actor could not start or died. Its tasks end with kWorkerLost or kOverMemory, before or
 /// after this.
 struct ActorLost {
   ActorId actor;

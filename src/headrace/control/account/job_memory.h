@@ -10,8 +10,7 @@
 //
 //   limit = what is not this run's: the engine, other runs, files and code in memory   (measured)
 //         + blocks, and what tasks may still yield                                     (the ledger)
-//         + the heaps of this run's tasks and actors                          (charged here,
-//         learned)
+//         + the heaps of this run's tasks and actors                        (learned, charged here)
 //         + room
 //
 // A heap is charged before it exists: with what the operator's tasks were seen to use, which is

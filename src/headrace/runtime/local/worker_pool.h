@@ -102,6 +102,7 @@ class WorkerPool {
   // worker_pool_memory.cc
   void SendKeepFree(Worker& worker);
   void EndStopped(Worker& worker, const Failure& failure);
+  void FreeRest(const Worker& worker);
 
   // worker_pool_io.cc: from worker to events.
   void Serve();  // Without mutex_.

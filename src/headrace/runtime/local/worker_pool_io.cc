@@ -110,7 +110,7 @@ std::int64_t WorkerPool::CheckDeadlines(std::int64_t now) {
       continue;
     }
     next = std::min(next, kill_at);
-    if (!worker->is_actor && worker->tasks.empty() && worker->blocks == 0 && !worker->stopping) {
+    if (!worker->is_actor && worker->tasks.empty() && worker->blocks.empty() && !worker->stopping) {
       const std::int64_t idle_until = worker->idle_since + kIdleNanos;
       if (idle_until <= now) Stop(*worker);
       next = std::min(next, std::max(idle_until, now + 1'000'000));
@@ -164,9 +164,9 @@ void WorkerPool::SendDrops() {
       for (std::size_t i = begin; i < end; ++i) {
         payload.U64(taken_drops_[i].block);
         it->second->block_bytes -= taken_drops_[i].num_bytes;
+        it->second->blocks.erase(taken_drops_[i].block);
       }
       it->second->out.Add(Message::kDrop, payload.bytes());
-      it->second->blocks -= static_cast<std::int64_t>(end - begin);
       unsent_.insert(key);
     }
     begin = end;
@@ -248,7 +248,7 @@ Status WorkerPool::OnYielded(Worker& worker, WireReader& in) {
   if (info.schema == nullptr || worker.arena == nullptr) {
     return Status::Invalid("a worker sent a block before its schema or its arena");
   }
-  ++worker.blocks;
+  worker.blocks.emplace(block, RemoteBlock{layout, info.schema});
   worker.block_bytes += info.num_bytes;
   const DropQueue::Drop drop{worker.key, block, info.num_bytes};
   SharedTable table{worker.arena, std::move(layout), info.schema,
@@ -379,6 +379,7 @@ void WorkerPool::Bury(std::uint64_t key) {
   const std::unique_ptr<Worker> worker = std::move(it->second);
   workers_.erase(it);
   unsent_.erase(key);
+  FreeRest(*worker);
   std::string how = template_.last_error().empty() ? "was lost" : template_.last_error();
   if (worker->exit_status.has_value()) how = DescribeWaitStatus(*worker->exit_status);
   const std::string who =

@@ -1,3 +1,5 @@
+#include <arrow/table.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -80,6 +82,18 @@ void WorkerPool::StopOverMemory(std::uint64_t key, std::int64_t heap_bytes) {
     Kill(*it->second);
   }
   Wake();  // To bury it.
+}
+
+/// Frees what a worker that has ended leaves in its arena besides blocks.
+void WorkerPool::FreeRest(const Worker& worker) {
+  if (worker.arena == nullptr || !worker.exit_status.has_value()) return;
+  std::vector<Span> spans;
+  for (const auto& [number, block] : worker.blocks) {
+    const auto table = DecodeLayout({worker.arena, block.layout, block.schema, nullptr});
+    if (!table.ok()) return;
+    AddSpans(**table, *worker.arena, &spans);
+  }
+  worker.arena->KeepOnly(std::move(spans));
 }
 
 /// Ends the tasks of a worker that was stopped for its memory: by the one that ran.

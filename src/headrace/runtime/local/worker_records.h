@@ -90,6 +90,12 @@ struct WorkerActor {
   ActorId id;
 };
 
+/// A block in a worker's arena that this process holds.
+struct RemoteBlock {
+  std::shared_ptr<const std::string> layout;
+  std::shared_ptr<arrow::Schema> schema;
+};
+
 /// A worker process.
 struct Worker {
   std::uint64_t key = 0;  // Also the id of its arena.
@@ -106,10 +112,10 @@ struct Worker {
   std::unordered_set<std::uint64_t> programs;  // Known to it.
   std::unordered_set<std::uint64_t> arenas;    // Known to it.
   std::set<std::uint64_t> tasks;
-  std::int64_t active = 0;       // Tasks sent and not parked.
-  std::int64_t cancelled = 0;    // Tasks that have a deadline.
-  std::int64_t blocks = 0;       // In its arena, held by this process,
-  std::int64_t block_bytes = 0;  // and what they take up there.
+  std::int64_t active = 0;                                // Tasks sent and not parked.
+  std::int64_t cancelled = 0;                             // Tasks that have a deadline.
+  std::unordered_map<std::uint64_t, RemoteBlock> blocks;  // By the number that it gave them.
+  std::int64_t block_bytes = 0;                           // Of these.
   // Inputs of its tasks, by the number that it names them with.
   std::unordered_map<std::uint64_t, std::shared_ptr<const void>> pins;
   std::optional<WorkerActor> actor;

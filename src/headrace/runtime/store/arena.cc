@@ -51,6 +51,22 @@ ArenaView::~ArenaView() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
+void ArenaView::KeepOnly(std::vector<Span> spans) const {
+  std::sort(spans.begin(), spans.end(),
+            [](const Span& a, const Span& b) { return a.offset < b.offset; });
+  spans.push_back({size_, 0});
+  std::int64_t kept_to = 0;
+  for (const Span& span : spans) {
+    const std::int64_t begin =
+        (kept_to + SpanAllocator::kPage - 1) / SpanAllocator::kPage * SpanAllocator::kPage;
+    const std::int64_t end = span.offset / SpanAllocator::kPage * SpanAllocator::kPage;
+    if (end > begin) {
+      ::fallocate(descriptor_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, begin, end - begin);
+    }
+    kept_to = std::max(kept_to, span.offset + span.size);
+  }
+}
+
 // ---- Arena ----------------------------------------------------------------------------------
 
 Arena::Arena(const ArenaOptions& options)

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "headrace/base/status.h"
 #include "headrace/runtime/store/span_allocator.h"
@@ -42,6 +43,9 @@ class ArenaView : public ArenaMapping {
   static Result<std::shared_ptr<ArenaView>> Map(std::uint64_t id, int descriptor,
                                                 std::int64_t size);
   ~ArenaView() override;
+
+  /// Gives all memory but `spans` back to the system. Requires: its owner has ended.
+  void KeepOnly(std::vector<Span> spans) const;
 };
 
 struct ArenaOptions {
