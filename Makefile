@@ -2,7 +2,7 @@
 #
 #   make demo [DATA=dir] [PEER=ray]     make test
 #
-# Everything stands in this folder: .venv, .venv-ray, .venv-bench, build/. `make clean` removes it.
+# Everything stands in this folder: .venv, .venv-*, build/. `make clean` removes it.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -37,6 +37,7 @@ help:
 	@echo "make sanitize                    the same under ASan+UBSan and under TSan"
 	@echo "make sim [SEED=n] [CASES=n]      the scheduler against random plans, machines and faults"
 	@echo "make python-test [ARGS=...]      pytest tests/compat tests/python"
+	@echo "make test-ray [ARGS=...]         pytest tests/ray: the Ray backend on a cluster of three nodes"
 	@echo "make package-test                install the C++ library, build and run a stranger's program"
 	@echo "make golden                      rewrite the golden transcripts; then read the diff"
 	@echo "make format                      clang-format and ruff format, in place"
@@ -69,6 +70,15 @@ $(VENV)/.headrace: $(PACKAGE_SOURCES) | $(BIN)/python
 .venv-ray/.ready: tools/requirements/peer.txt tools/requirements/demo.txt
 	@$(STEP) "virtual environment of ray.data" $(PYTHON) -m venv .venv-ray
 	@$(STEP) "packages of ray.data" .venv-ray/bin/python $(PIP) -r tools/requirements/peer.txt
+	@touch $@
+
+.venv-test-ray/.ready: tools/requirements/ray.txt
+	@$(STEP) "virtual environment of the Ray backend" $(PYTHON) -m venv .venv-test-ray
+	@$(STEP) "packages of the Ray backend" .venv-test-ray/bin/python $(PIP) -r tools/requirements/ray.txt
+	@touch $@
+
+.venv-test-ray/.headrace: $(PACKAGE_SOURCES) | .venv-test-ray/.ready
+	@$(STEP) "pip install . for the Ray backend" .venv-test-ray/bin/python $(PIP) .
 	@touch $@
 
 .venv-bench/.ready: tools/requirements/bench.txt
@@ -180,6 +190,11 @@ golden: cpp-build
 python-test: $(VENV)/.test $(VENV)/.headrace
 	@$(STEP) "pytest tests/compat tests/python" $(BIN)/python -m pytest -q tests/compat tests/python $(ARGS)
 
+# Not a part of `make test`: it installs Ray.
+.PHONY: test-ray
+test-ray: .venv-test-ray/.headrace
+	@$(STEP) "pytest tests/ray" .venv-test-ray/bin/python -m pytest -q tests/ray $(ARGS)
+
 .PHONY: package-test
 package-test: cpp-build $(VENV)/.headrace
 	@$(STEP) "pytest tests/package" $(BIN)/python -m pytest -q tests/package $(ARGS)
@@ -214,4 +229,4 @@ wheel: | $(BIN)/python
 
 .PHONY: clean
 clean:
-	rm -rf .venv .venv-ray .venv-bench build dist bench/data .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-ray .venv-test-ray .venv-bench build dist bench/data .mypy_cache .ruff_cache .pytest_cache

@@ -287,6 +287,7 @@ inline Case MakeCase(std::uint64_t seed) {
   sim.object_store_bytes = std::int64_t{1} << Between(rng, 4, 28);
   out.options.target_max_block_bytes = std::int64_t{1} << Between(rng, 10, 24);
   out.options.reservation_ratio = rng.Chance(0.8) ? 0.5 : rng.Uniform();
+  if (rng.Chance(0.2)) out.options.budget_policy = BudgetPolicy::kEqual;
   if (rng.Chance(0.6)) {
     sim.worker_lost_chance = rng.Chance(0.5) ? 0.02 : 0.1;
     sim.actor_start_fails_chance = 0.2 * rng.Uniform();

@@ -22,18 +22,19 @@ import posixpath
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from headrace import _core
+from headrace._internal import paths as _paths
 from headrace._internal.fingerprint import fingerprint, table_fingerprint
 from headrace._internal.plan_building import make_options
 from headrace._internal.run import Resume
 from headrace._internal.stages import Stages
-from headrace._internal.write_directory import WRITTEN_SCHEMA, WrittenFile, as_table
+from headrace._internal.write_directory import WRITTEN_SCHEMA, WrittenFile, as_table, temporary_path
 
 if TYPE_CHECKING:
     from headrace._internal.dead_letters import DeadLetters
@@ -80,12 +81,11 @@ class Checkpoint:
         directory: str,
         filesystem: Any,
         settings: dict[str, str],
-        letters: list[DeadLetters],
+        letters: Sequence[DeadLetters] = (),
     ) -> None:
-        from pyarrow import fs
 
         for target in letters:
-            if not type(filesystem) is type(target.filesystem) is fs.LocalFileSystem:
+            if not (_paths.is_local(filesystem) and _paths.is_local(target.filesystem)):
                 raise ValueError(
                     "with a checkpoint, dead letters must go to the local file system, and the "
                     f"rest as well: {target.path}, {directory}"
@@ -94,13 +94,13 @@ class Checkpoint:
         if "://" in os.fspath(path):
             raise ValueError(f"checkpoint must be a local directory, not {os.fspath(path)!r}")
         self.path = os.path.realpath(os.fspath(path))
-        if type(filesystem) is fs.LocalFileSystem:
+        if _paths.is_local(filesystem):
             output = os.path.realpath(directory)
             if self.path == output or self.path.startswith(output + os.sep):
                 raise ValueError(f"checkpoint must not be in the output directory: {self.path}")
         self._directory = directory
         self._filesystem = filesystem
-        self._core_filesystem = None if type(filesystem) is fs.LocalFileSystem else filesystem
+        self._core_filesystem = _paths.for_core(filesystem)
         self._settings = settings
         self._letters = letters
         self._log: _core.RecordLog | None = None
@@ -303,7 +303,7 @@ class Checkpoint:
                 del self._stage_letters[name]
         self._rest = []
         recorded = {file[1] for piece in self._pieces.values() for file in piece}
-        marks = [f"{self._directory}/.headrace-{attempt}/" for attempt in self._attempts]
+        marks = [f"{temporary_path(self._directory, attempt)}/" for attempt in self._attempts]
         for path in states:
             temporary = any(path.startswith(mark) for mark in marks)
             if temporary and path not in recorded and not path.endswith(_OWNER_NAME):
@@ -337,7 +337,7 @@ class Checkpoint:
     def _temporary_directories(self, attempt: str) -> list[str]:
         """Of the files, and of the dead letters."""
         places = dict.fromkeys([self._directory, *(target.path for target in self._letters)])
-        return [f"{place}/.headrace-{attempt}" for place in places]
+        return [temporary_path(place, attempt) for place in places]
 
     # ---- Going on
 

@@ -12,7 +12,6 @@ So a task that runs again has its letters once, and a run that fails has none.
 from __future__ import annotations
 
 import collections
-import logging
 import os
 import pickle
 import posixpath
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from headrace import _core
-from headrace._internal import convert
+from headrace._internal import convert, write_directory
 from headrace._internal import paths as _paths
 from headrace._internal.frames import forget_types
 from headrace._internal.retries import Retries
@@ -33,8 +32,6 @@ from headrace._internal.write_directory import WrittenFile, as_table
 
 if TYPE_CHECKING:
     from headrace.context import DataContext
-
-logger = logging.getLogger(__name__)
 
 # Letters of a task are written when they have this many bytes, and at its end.
 _PART_BYTES = 16 << 20
@@ -82,18 +79,11 @@ class DeadLetters:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, filesystem: Any = None) -> None:
-        from pyarrow import fs
-
         [found], self.filesystem = _paths.resolve([os.fspath(path)], filesystem)
         self.path = _paths.normal_directory(found)
-        self._is_local = type(self.filesystem) is fs.LocalFileSystem
 
     def __repr__(self) -> str:
         return f"DeadLetters({self.path!r})"
-
-    @property
-    def core_filesystem(self) -> Any:
-        return None if self._is_local else self.filesystem
 
 
 def pickle_policy(on_error: Any, context: DataContext, fn: Any) -> bytes:
@@ -195,7 +185,7 @@ class Letters:
         first = "-".join(run.split("-")[1:3]) if _is_resumed(run) else run.partition("-")[0]
         place = f"{self._batches.position}_{len(self._written)}"
         file = f"{first}_{name}-{self._number}_{place}.parquet"
-        folder = f"{self._target.path}/.headrace-{run}"
+        folder = write_directory.temporary_path(self._target.path, run)
         # Of every attempt its own, so that one that was lost cannot tear another's.
         temporary = f"{folder}/{uuid.uuid4().hex}.parquet"
         if not _is_resumed(run):
@@ -244,7 +234,7 @@ class RunLetters:
             if isinstance(policy, DeadLetters):
                 self._targets[policy.path] = policy
         if self.has_policy:
-            run_name = run_name or f"{uuid.uuid4().hex}-{_core.owner_tag()}"
+            run_name = run_name or write_directory.new_name()
         self.run_name = run_name
         self._written: list[tuple[DeadLetters, WrittenFile]] = []
         self._names: collections.Counter[str] = collections.Counter()
@@ -252,14 +242,8 @@ class RunLetters:
     def prepare(self) -> None:
         """Removes what processes that died have left. FileExistsError where a file is in the way of
         a directory."""
-        from pyarrow import fs
-
         for target in self._targets.values():
-            kind = target.filesystem.get_file_info(target.path).type
-            if kind == fs.FileType.File:
-                raise FileExistsError(f"Not a directory: {target.path}")
-            if kind == fs.FileType.Directory:
-                _core.recover_writes(target.core_filesystem, target.path)
+            write_directory.recover(target.path, target.filesystem)
 
     @property
     def targets(self) -> list[DeadLetters]:
@@ -288,29 +272,29 @@ class RunLetters:
     def take_for(self, filesystem: Any) -> pa.Table:
         """Returns the files of this file system, to be committed together with a write's; they are
         no longer committed here."""
-        mine = [each for each in self._written if filesystem.equals(each[0].filesystem)]
-        self._written = [each for each in self._written if each not in mine]
-        return as_table(file for _, file in mine)
+        mine, others = [], []
+        for target, file in self._written:
+            if filesystem.equals(target.filesystem):
+                mine.append(file)
+            else:
+                others.append((target, file))
+        self._written = others
+        return as_table(mine)
 
     def commit(self) -> None:
         """Gives the files their names, and removes what else the run has left."""
         for target in self._targets.values():
             mine = as_table(file for to, file in self._written if to.path == target.path)
             if mine.num_rows:
-                _core.commit_write(
-                    target.core_filesystem, target.path, self.run_name, mine, "append"
-                )
+                core_filesystem = _paths.for_core(target.filesystem)
+                _core.commit_write(core_filesystem, target.path, self.run_name, mine, "append")
         self._written = []
         self.remove()
 
     def remove(self) -> None:
         """Removes files that were not committed."""
         for target in self._targets.values():
-            try:
-                _core.abort_write(target.core_filesystem, target.path, self.run_name)
-            except OSError as error:
-                # What failed first is what the user must know.
-                logger.warning("Cannot clean up %s: %s", target.path, error)
+            write_directory.abort(target.path, target.filesystem, self.run_name)
 
 
 def _policies(plan: _core.Plan) -> Iterator[Any]:

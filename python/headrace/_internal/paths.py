@@ -71,6 +71,18 @@ def resolve(paths: Sequence[str], filesystem: Any) -> tuple[list[str], Any]:
     return resolved, filesystem or fs.LocalFileSystem()
 
 
+def is_local(filesystem: Any) -> bool:
+    """Returns True for the file system of this machine."""
+    from pyarrow import fs
+
+    return type(filesystem) is fs.LocalFileSystem
+
+
+def for_core(filesystem: Any) -> Any:
+    """Returns a `pyarrow.fs` file system as the engine takes it: None for the local one."""
+    return None if is_local(filesystem) else filesystem
+
+
 def normal_directory(path: str) -> str:
     """Returns the path without what file systems leave out of those that they list: a slash at the
     end, names that are empty or "."."""
@@ -144,10 +156,7 @@ def _list_directory(path: str, filesystem: Any) -> list[tuple[str, int]]:
 def _list_committed(
     directory: str, recursive: bool, filesystem: Any
 ) -> list[tuple[str, str, int, bool]]:
-    from pyarrow import fs
-
-    local = type(filesystem) is fs.LocalFileSystem
-    return _core.list_committed(None if local else filesystem, directory, recursive)
+    return _core.list_committed(for_core(filesystem), directory, recursive)
 
 
 def _list_glob(pattern: str, filesystem: Any) -> list[tuple[str, int]]:

@@ -60,7 +60,7 @@ def make_file_source(
     source = _core.file_source(
         format,
         files,
-        filesystem=None if _is_local(found_filesystem) else found_filesystem,
+        filesystem=_paths.for_core(found_filesystem),
         options=options or {},
         include_paths=include_paths,
         partitioning_base=base,
@@ -79,12 +79,6 @@ def open_first(
     files = _paths.list_files(resolved, found, file_extensions=file_extensions)
     _paths.check_found(resolved, files, file_extensions, False)
     return found.open_input_stream(files[0][0], **(open_args or {}))
-
-
-def _is_local(filesystem: Any) -> bool:
-    from pyarrow import fs
-
-    return type(filesystem) is fs.LocalFileSystem
 
 
 def _hive(

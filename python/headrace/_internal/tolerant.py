@@ -19,9 +19,6 @@ from headrace import _core
 from headrace._internal import convert
 from headrace._internal.dead_letters import Letters
 
-# Rows that are Python objects at one time; see worker.py.
-_ROWS_AT_ONCE = 16384
-
 # Makes what an async function returned a result: awaits it.
 Await = Callable[[Any], Any]
 
@@ -157,11 +154,16 @@ def as_failed(result: Any) -> Any:
 
 
 def map_rows(
-    calls: RowCalls, kind: str, letters: Letters, batches: Iterable[_core.Batch]
+    calls: RowCalls,
+    kind: str,
+    rows_at_once: int,
+    letters: Letters,
+    batches: Iterable[_core.Batch],
 ) -> Iterator[pa.Table]:
+    """`rows_at_once`: so many are Python objects at one time."""
     for batch in batches:
-        for begin in range(0, batch.table.num_rows, _ROWS_AT_ONCE):
-            table = batch.table.slice(begin, _ROWS_AT_ONCE)
+        for begin in range(0, batch.table.num_rows, rows_at_once):
+            table = batch.table.slice(begin, rows_at_once)
             good: list[tuple[int, Any]] = []
             for index, result in enumerate(calls(table)):
                 if isinstance(result, _Failed):

@@ -151,7 +151,7 @@ class Runtime:
                 return tolerant.map_batches_async(make, send, ASYNC_IN_FLIGHT, letters, batches)
             if kind == "map_batches":
                 return tolerant.map_batches(make, letters, batches)
-            return tolerant.map_rows(rows, kind, letters, batches)
+            return tolerant.map_rows(rows, kind, ROWS_AT_ONCE, letters, batches)
 
         def rows(table: pa.Table) -> list[Any]:
             if not is_async:

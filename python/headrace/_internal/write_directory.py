@@ -35,6 +35,39 @@ def as_table(files: Iterable[WrittenFile]) -> pa.Table:
     return pa.table(dict(zip(WRITTEN_SCHEMA.names, columns, strict=True)), WRITTEN_SCHEMA)
 
 
+def new_name() -> str:
+    """Returns the name of a new write: what its temporary directories have behind ".headrace-"."""
+    return f"{uuid.uuid4().hex}-{_core.owner_tag()}"
+
+
+def temporary_path(directory: str, name: str) -> str:
+    """Returns the temporary directory of the write `name` in a directory."""
+    return f"{directory}/.headrace-{name}"
+
+
+def recover(directory: str, filesystem: Any) -> Any:
+    """Cleans up after writers to `directory` that died; returns the `FileType` of what then stands
+    there, NotFound or Directory. FileExistsError for a file."""
+    from pyarrow import fs
+
+    kind = filesystem.get_file_info(directory).type
+    if kind == fs.FileType.Directory:
+        _core.recover_writes(_paths.for_core(filesystem), directory)
+        kind = filesystem.get_file_info(directory).type
+    if kind == fs.FileType.File:
+        raise FileExistsError(f"Not a directory: {directory}")
+    return kind
+
+
+def abort(directory: str, filesystem: Any, name: str) -> None:
+    """Removes the temporary files of the write `name`; warns where that fails."""
+    try:
+        _core.abort_write(_paths.for_core(filesystem), directory, name)
+    except OSError as error:
+        # What failed first is what the user must know.
+        logger.warning("Cannot clean up %s: %s", directory, error)
+
+
 # File systems whose directories are but parts of names.
 _OBJECT_STORES = ("s3", "gcs", "abfs")
 
@@ -54,17 +87,14 @@ class WriteDirectory:
     """
 
     def __init__(self, path: str, filesystem: Any) -> None:
-        from pyarrow import fs
-
         [found], self.filesystem = _paths.resolve([path], filesystem)
         self.path = _paths.normal_directory(found)
-        is_local = type(self.filesystem) is fs.LocalFileSystem
-        self.core_filesystem = None if is_local else self.filesystem
-        self.temporary = f"{uuid.uuid4().hex}-{_core.owner_tag()}"
+        self.core_filesystem = _paths.for_core(self.filesystem)
+        self.temporary = new_name()
 
     @property
     def temporary_path(self) -> str:
-        return f"{self.path}/.headrace-{self.temporary}"
+        return temporary_path(self.path, self.temporary)
 
     def prepare(self, mode: SaveMode, try_create_dir: bool) -> bool:
         """Cleans up after writers that died, and returns False if the mode says to write nothing.
@@ -76,13 +106,7 @@ class WriteDirectory:
         """
         from pyarrow import fs
 
-        kind = self.filesystem.get_file_info(self.path).type
-        if kind == fs.FileType.Directory:
-            _core.recover_writes(self.core_filesystem, self.path)
-            kind = self.filesystem.get_file_info(self.path).type
-        if kind == fs.FileType.File:
-            raise FileExistsError(f"Not a directory: {self.path}")
-        if kind != fs.FileType.NotFound:
+        if recover(self.path, self.filesystem) != fs.FileType.NotFound:
             if mode is SaveMode.ERROR:
                 raise ValueError(
                     f"Path {self.path} already exists. If this is unexpected, use mode='ignore' to "
@@ -101,8 +125,4 @@ class WriteDirectory:
 
     def abort(self) -> None:
         """Removes the temporary files."""
-        try:
-            _core.abort_write(self.core_filesystem, self.path, self.temporary)
-        except OSError as error:
-            # What failed first is what the user must know.
-            logger.warning("Cannot clean up %s: %s", self.path, error)
+        abort(self.path, self.filesystem, self.temporary)

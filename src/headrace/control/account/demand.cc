@@ -1,12 +1,19 @@
 #include "headrace/control/account/demand.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace headrace {
 namespace {
 
-constexpr std::int64_t kWindow = 8;  // Samples.
+// Tasks that it takes to keep so many busy on average: what is left of a whole one after that is
+// taken as a fault of the means.
+double TasksIn(double busy) { return std::ceil(busy - 0.05); }
+
+double BytesOfTask(const OperatorDemand& op) {
+  return static_cast<double>(op.means.held_bytes) + static_cast<double>(op.block_bytes);
+}
 
 }  // namespace
 
@@ -41,7 +48,7 @@ std::vector<std::int64_t> CreditNeeds(std::span<const OperatorDemand> operators,
       }
       out = tasks * made;
       busy[i] = tasks * static_cast<double>(op.means.nanos) * 1e-9;
-      memory += busy[i] * (held + static_cast<double>(op.block_bytes));
+      memory += busy[i] * BytesOfTask(op);
       cpu += busy[i] * static_cast<double>(op.cost.cpu_milli);
       gpu += busy[i] * static_cast<double>(op.cost.gpu_milli);
     }
@@ -54,6 +61,10 @@ std::vector<std::int64_t> CreditNeeds(std::span<const OperatorDemand> operators,
   bound(left, memory);
   bound(static_cast<double>(total.cpu_milli), cpu);
   bound(static_cast<double>(total.gpu_milli), gpu);
+  double whole = 0;  // What they hold and need if each keeps a whole number of tasks busy.
+  for (std::size_t i = 0; i < operators.size(); ++i) {
+    if (busy[i] > 0) whole += TasksIn(rate * busy[i]) * BytesOfTask(operators[i]);
+  }
   std::vector<std::int64_t> needs(operators.size(), 0);
   for (std::size_t i = 0; i < operators.size(); ++i) {
     const OperatorDemand& op = operators[i];
@@ -61,7 +72,8 @@ std::vector<std::int64_t> CreditNeeds(std::span<const OperatorDemand> operators,
     if (op.means.samples == 0) {
       needs[i] = unknown_bytes;
     } else if (busy[i] > 0) {
-      needs[i] = static_cast<std::int64_t>(rate * busy[i] * static_cast<double>(op.block_bytes));
+      const double tasks = whole <= left ? TasksIn(rate * busy[i]) : rate * busy[i];
+      needs[i] = static_cast<std::int64_t>(tasks * static_cast<double>(op.block_bytes));
     }
   }
   return needs;

@@ -15,13 +15,16 @@
 //   budget   ≥ Σ c × (held + block)          cpus ≥ Σ c × cpus of a task          ...
 //
 // So an operator's need is c × block: for a fast one less than for a slow one, and where memory is
-// short, as much of it as keeps all of them in step.
+// short, as much of it as keeps all of them in step. Tasks run whole, so c is rounded up where the
+// budget has room for that.
 
 namespace headrace {
 
 /// Means of what an operator's tasks took lately. A new sample counts an eighth, or as one of all
 /// while there are fewer; so means follow a change within some tasks.
 struct TaskMeans {
+  static constexpr std::int64_t kWindow = 8;  // Samples.
+
   std::int64_t samples = 0;
   std::int64_t nanos = 0;         // Of running.
   std::int64_t held_bytes = 0;    // Input.

@@ -64,8 +64,7 @@ std::int64_t Reservation::RoomByNeed(OperatorId op) const {
     for (std::size_t i = 0; i < rooms_.size(); ++i) {
       const std::int64_t credit =
           ledger_->held(OperatorId{static_cast<std::int32_t>(i)}, Place::kCredit);
-      const std::int64_t unused =
-          eligible_[i] ? std::max<std::int64_t>(0, needs_[i] - credit) : 0;
+      const std::int64_t unused = eligible_[i] ? std::max<std::int64_t>(0, needs_[i] - credit) : 0;
       unused_of_all += unused;
       rooms_[i] += unused;
       if (consumers_[i] >= 0) rooms_[static_cast<std::size_t>(consumers_[i])] += rooms_[i];

@@ -35,9 +35,18 @@ std::int64_t SchedulerImpl::ExpectedBytes(const OperatorRun& run, std::int64_t t
                                   std::max<std::int64_t>(1, reservation_.task_share(run.id)));
 }
 
+/// Returns what the tasks that were started are likely to make yet; what failed ones have made is
+/// taken off it.
+std::int64_t SchedulerImpl::BytesToCome(const OperatorRun& run) const {
+  const OperatorLoad& load = loads_[run.index()];
+  const std::int64_t blocks = (load.tasks_running + load.tasks_parked) * BlocksPerTask(run) -
+                              (run.stats.output_blocks - run.blocks_of_done_tasks);
+  return std::max<std::int64_t>(0, blocks) * run.block_bytes_mean;
+}
+
 /// Takes in a block of `bytes` that `task` made.
 void SchedulerImpl::MeasureBlock(OperatorRun& run, TaskRecord& task, std::int64_t bytes) {
-  const std::int64_t samples = std::min<std::int64_t>(run.stats.output_blocks, 8);
+  const std::int64_t samples = std::min(run.stats.output_blocks, TaskMeans::kWindow);
   run.block_bytes_mean += (bytes - run.block_bytes_mean) / samples;
   const std::int64_t nanos = (*now_ - std::exchange(task.since, *now_)).nanos;
   task.running_nanos += nanos;
@@ -71,15 +80,15 @@ void SchedulerImpl::RefreshNeeds() {
     demand.consumer = run.consumer;
     demand.runs_tasks = reservation_.eligible(run.id);
     demand.gathers = run.exchange != nullptr && !demand.runs_tasks && !run.finished;
-    demand.starts_flow = std::all_of(
-        run.spec->inputs.begin(), run.spec->inputs.end(),
-        [this](OperatorId input) { return this->run(input).finished; });
+    demand.starts_flow =
+        std::all_of(run.spec->inputs.begin(), run.spec->inputs.end(),
+                    [this](OperatorId input) { return this->run(input).finished; });
     demand.means = run.means;
     demand.block_bytes = run.block_bytes_mean;
     demand.cost = run.task_spec != nullptr ? run.task_spec->cost : run.task_cost;
   }
-  reservation_.SetNeeds(CreditNeeds(demands, reservation_.budget_bytes(),
-                                    reservation_.unknown_need(), total_));
+  reservation_.SetNeeds(
+      CreditNeeds(demands, reservation_.budget_bytes(), reservation_.unknown_need(), total_));
 }
 
 }  // namespace headrace

@@ -87,7 +87,8 @@ SchedulerImpl::Candidate SchedulerImpl::MayStart(const OperatorRun& run, bool ah
   return {credit < 1 ? WaitReason::kPolicy : WaitReason::kNone, credit, heap};
 }
 
-/// Returns the operator to start a task of, or null.
+/// Returns the operator to start a task of, or null: the one with the least output that waits or
+/// is on its way. So long tasks do not take all cpus from those that empty their queue.
 OperatorRun* SchedulerImpl::Choose(bool ahead, Candidate* chosen) {
   OperatorRun* best = nullptr;
   std::int64_t best_queued = 0;
@@ -97,8 +98,8 @@ OperatorRun* SchedulerImpl::Choose(bool ahead, Candidate* chosen) {
     const Candidate candidate = MayStart(run, ahead);
     run.waits_for = candidate.reason;
     if (candidate.reason != WaitReason::kNone) continue;
-    const std::int64_t queued =
-        ledger_.held(run.id, Place::kOutputQueue) + ledger_.held(run.id, Place::kInputQueue);
+    const std::int64_t queued = ledger_.held(run.id, Place::kOutputQueue) +
+                                ledger_.held(run.id, Place::kInputQueue) + BytesToCome(run);
     if (best != nullptr && queued >= best_queued) continue;
     best = &run;
     best_queued = queued;

@@ -32,14 +32,12 @@ std::vector<std::string> KeysOf(const Step& step, std::size_t input) {
 
 ExchangeBlocks::ExchangeBlocks(const ExchangeOperator& spec, std::size_t num_inputs, bool ordered,
                                const ExchangePlace& place, Ledger* ledger)
-    : PhysicalOperator(ledger),
+    : PhysicalOperator(ledger, ordered && spec.program != nullptr),
       spec_(spec),
       place_(place),
       inputs_(num_inputs),
       ended_(num_inputs, false),
-      inputs_open_(static_cast<int>(num_inputs)) {
-  if (ordered && spec.program != nullptr) order_.emplace();
-}
+      inputs_open_(static_cast<int>(num_inputs)) {}
 
 bool ExchangeBlocks::MaySpill(const Held& held) const {
   return held.is_live && held.readers == 0 && !held.spilling && !held.spilled &&
@@ -200,9 +198,7 @@ void ExchangeBlocks::EmitPermuted() {
 
 void ExchangeBlocks::OnBlock(std::uint64_t ordinal, RefBundle::Item block) {
   if (closed_) return Discard(std::move(block), Place::kOutputQueue);
-  if (!order_) return Emit(std::move(block), Place::kOutputQueue);
-  order_->Add(ordinal, std::move(block));
-  EmitInOrder();
+  EmitOf(ordinal, std::move(block));
 }
 
 void ExchangeBlocks::OnTaskEnd(std::uint64_t ordinal) {
@@ -226,17 +222,11 @@ void ExchangeBlocks::OnTaskEnd(std::uint64_t ordinal) {
   } else {
     DropSmallIfDone();
   }
-  if (!order_) return;
-  order_->End(ordinal);
-  EmitInOrder();
+  EndOutputsOf(ordinal);
 }
 
 void ExchangeBlocks::DropSmallIfDone() {
   if (streams() && inputs_open_ == 0 && streamed_.empty() && reading_.empty()) DropAll();
-}
-
-void ExchangeBlocks::EmitInOrder() {
-  while (order_->HasNext()) Emit(order_->TakeNext(), Place::kOutputQueue);
 }
 
 void ExchangeBlocks::OnSpilled(const event::ObjectsSpilled& e) {
@@ -302,9 +292,6 @@ void ExchangeBlocks::Close() {
     Discard(std::move(item), Place::kInputQueue);
   }
   streamed_.clear();
-  if (order_) {
-    for (RefBundle::Item& item : order_->TakeAll()) Discard(std::move(item), Place::kOutputQueue);
-  }
   DiscardOutputs();
 }
 
@@ -410,8 +397,6 @@ void ExchangeBlocks::AddTo(std::vector<std::int64_t>* book) const {
     }
   }
   for (const RefBundle::Item& item : streamed_) AddItem(item, Place::kInputQueue, book);
-  if (!order_) return;
-  order_->ForEach([&](const RefBundle::Item& item) { AddItem(item, Place::kOutputQueue, book); });
 }
 
 }  // namespace headrace

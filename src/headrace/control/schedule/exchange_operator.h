@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "headrace/control/schedule/exchange_plan.h"
-#include "headrace/control/schedule/order_buffer.h"
 #include "headrace/control/schedule/physical_operator.h"
 
 namespace headrace {
@@ -101,11 +100,9 @@ class ExchangeBlocks final : public PhysicalOperator {
   ProposedTask TakePlanned();
   ProposedTask TakeStreamed();
   void AddInput(std::uint32_t block, const RowRange& range, ProposedTask* work);
-  void EmitInOrder();
 
   const ExchangeOperator& spec_;
   const ExchangePlace place_;
-  std::optional<OrderBuffer> order_;
   std::vector<std::deque<Held>> inputs_;  // Gathered, by input; sorted by the plan.
   std::vector<bool> ended_;
   int inputs_open_;

@@ -8,9 +8,7 @@
 namespace headrace {
 
 MapOperator::MapOperator(const TaskOperator& spec, bool ordered, Ledger* ledger)
-    : PhysicalOperator(ledger), spec_(spec) {
-  if (ordered) order_.emplace();
-}
+    : PhysicalOperator(ledger, ordered), spec_(spec) {}
 
 void MapOperator::OnInput(int, RefBundle::Item block) {
   if (closed_) return Discard(std::move(block), Place::kInputQueue);
@@ -45,19 +43,11 @@ bool MapOperator::SamePiece(const Position& a, const Position& b) const {
 
 void MapOperator::OnBlock(std::uint64_t ordinal, RefBundle::Item block) {
   if (closed_) return Discard(std::move(block), Place::kOutputQueue);
-  if (!order_) return Emit(std::move(block), Place::kOutputQueue);
-  order_->Add(ordinal, std::move(block));
-  EmitInOrder();
+  EmitOf(ordinal, std::move(block));
 }
 
 void MapOperator::OnTaskEnd(std::uint64_t ordinal) {
-  if (!order_ || closed_) return;
-  order_->End(ordinal);
-  EmitInOrder();
-}
-
-void MapOperator::EmitInOrder() {
-  while (order_->HasNext()) Emit(order_->TakeNext(), Place::kOutputQueue);
+  if (!closed_) EndOutputsOf(ordinal);
 }
 
 void MapOperator::DiscardBundle(RefBundle bundle) {
@@ -71,9 +61,6 @@ void MapOperator::Close() {
   bundles_.clear();
   DiscardBundle(std::exchange(partial_, {}));
   queued_blocks_ = queued_bytes_ = 0;
-  if (order_) {
-    for (RefBundle::Item& item : order_->TakeAll()) Discard(std::move(item), Place::kOutputQueue);
-  }
   DiscardOutputs();
 }
 
@@ -94,8 +81,6 @@ void MapOperator::AddTo(std::vector<std::int64_t>* book) const {
     for (const RefBundle::Item& item : bundle.items) AddItem(item, Place::kInputQueue, book);
   }
   for (const RefBundle::Item& item : partial_.items) AddItem(item, Place::kInputQueue, book);
-  if (!order_) return;
-  order_->ForEach([&](const RefBundle::Item& item) { AddItem(item, Place::kOutputQueue, book); });
 }
 
 }  // namespace headrace

@@ -9,6 +9,7 @@
 #include "headrace/block/bundle.h"
 #include "headrace/control/account/ledger.h"
 #include "headrace/control/plan/physical_plan.h"
+#include "headrace/control/schedule/order_buffer.h"
 #include "headrace/protocol/event.h"
 
 // The driver's half of an operator. The worker's half is a TaskProgram, run by data/.
@@ -47,7 +48,10 @@ struct ProposedTask {
 
 class PhysicalOperator {
  public:
-  explicit PhysicalOperator(Ledger* ledger) : ledger_(ledger) {}
+  /// `ordered`: the outputs of its tasks leave in the tasks' order.
+  explicit PhysicalOperator(Ledger* ledger, bool ordered = false) : ledger_(ledger) {
+    if (ordered) order_.emplace();
+  }
   virtual ~PhysicalOperator() = default;
   PhysicalOperator(const PhysicalOperator&) = delete;
   PhysicalOperator& operator=(const PhysicalOperator&) = delete;
@@ -125,11 +129,27 @@ class PhysicalOperator {
     }
     outputs_.push_back(std::move(item));
   }
+  /// Passes on an output of task `ordinal`, which stands in kOutputQueue, when its turn has come.
+  void EmitOf(std::uint64_t ordinal, RefBundle::Item item) {
+    if (!order_) return Emit(std::move(item), Place::kOutputQueue);
+    order_->Add(ordinal, std::move(item));
+    EmitInOrder();
+  }
+  /// No more outputs of task `ordinal` will come.
+  void EndOutputsOf(std::uint64_t ordinal) {
+    if (!order_) return;
+    order_->End(ordinal);
+    EmitInOrder();
+  }
   /// Releases a block that nobody wants; `from` is where it stands.
   void Discard(RefBundle::Item item, Place from) {
     ledger_->Release(item.owner, from, item.info.num_bytes);
   }
+  /// Releases all outputs, also those whose turn has not come.
   void DiscardOutputs() {
+    if (order_) {
+      for (RefBundle::Item& item : order_->TakeAll()) Discard(std::move(item), Place::kOutputQueue);
+    }
     for (RefBundle::Item& item : outputs_) Discard(std::move(item), Place::kOutputQueue);
     outputs_.clear();
   }
@@ -141,11 +161,18 @@ class PhysicalOperator {
   Ledger* ledger_;
 
  private:
+  void EmitInOrder() {
+    while (order_->HasNext()) Emit(order_->TakeNext(), Place::kOutputQueue);
+  }
+
   std::deque<RefBundle::Item> outputs_;
+  std::optional<OrderBuffer> order_;
 };
 
 inline void PhysicalOperator::AddTo(std::vector<std::int64_t>* book) const {
   for (const RefBundle::Item& item : outputs_) AddItem(item, Place::kOutputQueue, book);
+  if (!order_) return;
+  order_->ForEach([&](const RefBundle::Item& item) { AddItem(item, Place::kOutputQueue, book); });
 }
 
 struct ExchangePlace;

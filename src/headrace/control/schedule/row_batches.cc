@@ -7,9 +7,8 @@
 namespace headrace {
 
 RowBatches::RowBatches(const ExchangeOperator& spec, bool ordered, Ledger* ledger)
-    : PhysicalOperator(ledger), spec_(spec) {
+    : PhysicalOperator(ledger, ordered), spec_(spec) {
   HEADRACE_CHECK(spec.rows_per_partition > 0);
-  if (ordered) order_.emplace();
 }
 
 void RowBatches::OnInput(int, RefBundle::Item block) {
@@ -56,9 +55,7 @@ std::int64_t RowBatches::Take(std::uint64_t number, std::int64_t rows, ProposedT
 
 void RowBatches::OnBlock(std::uint64_t ordinal, RefBundle::Item block) {
   if (closed_) return Discard(std::move(block), Place::kOutputQueue);
-  if (!order_) return Emit(std::move(block), Place::kOutputQueue);
-  order_->Add(ordinal, std::move(block));
-  EmitInOrder();
+  EmitOf(ordinal, std::move(block));
 }
 
 void RowBatches::OnTaskEnd(std::uint64_t ordinal) {
@@ -68,13 +65,7 @@ void RowBatches::OnTaskEnd(std::uint64_t ordinal) {
   for (std::uint64_t number = begin; number < end; ++number) --At(number).readers;
   reading_.erase(read);
   DropUsed();
-  if (closed_ || !order_) return;
-  order_->End(ordinal);
-  EmitInOrder();
-}
-
-void RowBatches::EmitInOrder() {
-  while (order_->HasNext()) Emit(order_->TakeNext(), Place::kOutputQueue);
+  if (!closed_) EndOutputsOf(ordinal);
 }
 
 void RowBatches::DropUsed() {
@@ -94,9 +85,6 @@ void RowBatches::Close() {
   closed_ = input_ended_ = true;
   rows_left_ = 0;
   DropUsed();
-  if (order_) {
-    for (RefBundle::Item& item : order_->TakeAll()) Discard(std::move(item), Place::kOutputQueue);
-  }
   DiscardOutputs();
 }
 
@@ -111,8 +99,6 @@ std::int64_t RowBatches::tasks_total() const {
 void RowBatches::AddTo(std::vector<std::int64_t>* book) const {
   PhysicalOperator::AddTo(book);
   for (const Held& held : held_) AddItem(held.item, Place::kInputQueue, book);
-  if (!order_) return;
-  order_->ForEach([&](const RefBundle::Item& item) { AddItem(item, Place::kOutputQueue, book); });
 }
 
 }  // namespace headrace

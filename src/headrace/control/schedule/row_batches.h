@@ -3,10 +3,8 @@
 #include <cstdint>
 #include <deque>
 #include <map>
-#include <optional>
 #include <utility>
 
-#include "headrace/control/schedule/order_buffer.h"
 #include "headrace/control/schedule/physical_operator.h"
 
 namespace headrace {
@@ -48,10 +46,8 @@ class RowBatches final : public PhysicalOperator {
   std::int64_t Take(std::uint64_t number, std::int64_t rows, ProposedTask* work);
   /// Releases blocks from the front that nobody reads or will read.
   void DropUsed();
-  void EmitInOrder();
 
   const ExchangeOperator& spec_;
-  std::optional<OrderBuffer> order_;
   std::deque<Held> held_;       // Blocks first_, first_ + 1, ...
   std::uint64_t first_ = 0;     // The oldest block held.
   std::uint64_t next_ = 0;      // The first block with rows that no task has.

@@ -139,6 +139,7 @@ class SchedulerImpl {
   // demand.cc
   std::int64_t BlocksPerTask(const OperatorRun& run) const;
   std::int64_t ExpectedBytes(const OperatorRun& run, std::int64_t taken) const;
+  std::int64_t BytesToCome(const OperatorRun& run) const;
   void MeasureBlock(OperatorRun& run, TaskRecord& task, std::int64_t bytes);
   void MeasureTask(OperatorRun& run, const TaskRecord& task);
   void AddSample(OperatorRun& run, std::int64_t nanos, std::int64_t held_bytes,

@@ -3,9 +3,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
-#include <optional>
 
-#include "headrace/control/schedule/order_buffer.h"
 #include "headrace/control/schedule/physical_operator.h"
 
 namespace headrace {
@@ -28,13 +26,9 @@ class SourceOperator final : public PhysicalOperator {
   std::int64_t tasks_total() const override {
     return static_cast<std::int64_t>(spec_.unit_groups.size());
   }
-  void AddTo(std::vector<std::int64_t>* book) const override;
 
  private:
-  void EmitInOrder();
-
   const TaskOperator& spec_;
-  std::optional<OrderBuffer> order_;
   std::size_t next_group_ = 0;
   std::size_t num_groups_;
   bool closed_ = false;
@@ -66,13 +60,11 @@ class MapOperator final : public PhysicalOperator {
   void AddTo(std::vector<std::int64_t>* book) const override;
 
  private:
-  void EmitInOrder();
   void ClosePartial();
   bool SamePiece(const Position& a, const Position& b) const;
   void DiscardBundle(RefBundle bundle);
 
   const TaskOperator& spec_;
-  std::optional<OrderBuffer> order_;
   std::deque<RefBundle> bundles_;
   RefBundle partial_;  // Fewer rows than min_bundle_rows.
   std::int64_t partial_rows_ = 0;

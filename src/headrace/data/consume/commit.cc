@@ -47,6 +47,11 @@ std::string ParentOf(const std::string& path) {
   return slash == std::string::npos ? "" : path.substr(0, slash);
 }
 
+std::string_view NameOf(std::string_view path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string_view::npos ? path : path.substr(slash + 1);
+}
+
 bool IsLink(fs::FileSystem* file_system, const std::string& path) {
   std::error_code error;
   return file_system->type_name() == "local" && std::filesystem::is_symlink(path, error);
@@ -206,51 +211,58 @@ Status Perform(fs::FileSystem* file_system, const std::string& directory,
   return file_system->DeleteDir(temporary);
 }
 
+// What the names of directories begin with that are being removed.
+constexpr std::string_view kGonePrefix = ".headrace-gone-";
+
+// Removes the temporary directory of a dead driver. Its workers may live a moment longer: under
+// another name they find it no more, and so put nothing into it while it is removed.
+Status RemoveTemporary(fs::FileSystem* file_system, const std::string& temporary) {
+  const std::string_view name = NameOf(temporary);
+  if (file_system->type_name() != "local" || name.starts_with(kGonePrefix)) {
+    return file_system->DeleteDir(temporary);
+  }
+  const std::string gone = ParentOf(temporary) + "/" + std::string(kGonePrefix) +
+                           std::string(name.substr(std::string_view(kTemporaryPrefix).size()));
+  ARROW_RETURN_NOT_OK(file_system->Move(temporary, gone));
+  return file_system->DeleteDir(gone);
+}
+
 // Ends what a dead driver began: as if it had not been, or if all files stand, to the end.
 Status EndCommit(fs::FileSystem* file_system, const std::string& directory,
                  const std::string& temporary) {
   ARROW_ASSIGN_OR_RAISE(const auto begun, ReadCommitList(file_system, temporary));
   if (begun && begun->moved) return Perform(file_system, directory, temporary, *begun);
   if (begun) ARROW_RETURN_NOT_OK(Undo(file_system, temporary, *begun));
-  return file_system->DeleteDir(temporary);
-}
-
-std::optional<std::string> ReadText(fs::FileSystem* file_system, const std::string& path) {
-  const auto text = [&]() -> Result<std::string> {
-    ARROW_ASSIGN_OR_RAISE(auto file, file_system->OpenInputFile(path));
-    ARROW_ASSIGN_OR_RAISE(const std::int64_t size, file->GetSize());
-    ARROW_ASSIGN_OR_RAISE(auto bytes, file->ReadAt(0, size));
-    return bytes->ToString();
-  }();
-  return text.ok() ? std::make_optional(*text) : std::nullopt;
+  return RemoveTemporary(file_system, temporary);
 }
 
 // Returns true if the directory is of a checkpoint of this place that was removed. Who sees other
 // directories where the checkpoint was, such as in another container, cannot know that.
 bool CheckpointIsGone(fs::FileSystem* file_system, const std::string& temporary) {
   const auto text = ReadText(file_system, temporary + "/checkpoint");
-  if (!text || !text->ends_with("\n")) return false;
+  if (!text.ok() || !text->ends_with("\n")) return false;
   std::istringstream lines(*text);
   std::string place, line;
   std::getline(lines, place);
   std::getline(lines, line);
-  std::filesystem::path path = line;
-  if (place != OwnerPlace() || !path.is_absolute()) return false;
-  while (true) {
+  const std::filesystem::path mark = line;
+  if (place != OwnerPlace() || !mark.is_absolute()) return false;
+  for (std::filesystem::path path = mark; path != path.root_path();) {
     struct stat state = {};
     if (::stat(path.c_str(), &state) == 0) {
-      // The first look is at the checkpoint itself, of which no line tells.
-      return path != line &&
-             line == std::to_string(state.st_dev) + ":" + std::to_string(state.st_ino);
+      if (path == mark) return false;  // No line tells of the mark itself.
+      const std::string device = std::to_string(state.st_dev) + ":";
+      if (line == device + std::to_string(state.st_ino)) return true;
+      // Another directory of the same disk under the checkpoint's name: it was made again, if the
+      // one above it is the same.
+      if (path != mark.parent_path() || !line.starts_with(device)) return false;
+    } else if (errno != ENOENT) {
+      return false;
     }
-    if (errno != ENOENT || path == path.root_path() || !std::getline(lines, line)) return false;
+    if (!std::getline(lines, line)) return false;
     path = path.parent_path();
   }
-}
-
-std::string_view NameOf(std::string_view path) {
-  const std::size_t slash = path.rfind('/');
-  return slash == std::string_view::npos ? path : path.substr(slash + 1);
+  return false;
 }
 
 // Cleans up after dead drivers that wrote to `directory`, or to directories below it; returns true
@@ -266,11 +278,14 @@ Result<bool> Recover(fs::FileSystem* file_system, const std::string& directory, 
     const std::string_view name = NameOf(info.path());
     if (!info.IsDirectory() || !name.starts_with(kTemporaryPrefix)) continue;
     if (below == (PathBelow(info.path(), directory) == name)) continue;
-    if (!OwnerIsGone(name) && !CheckpointIsGone(file_system, info.path())) continue;
+    if (!name.starts_with(kGonePrefix) && !OwnerIsGone(name) &&
+        !CheckpointIsGone(file_system, info.path())) {
+      continue;
+    }
     any = true;
     // What cannot be ended, such as another user's, stays and keeps nobody from writing: readers go
     // by its list.
-    if (!EndCommit(file_system, directory, info.path()).ok()) continue;
+    static_cast<void>(EndCommit(file_system, directory, info.path()));
   }
   return any;
 }

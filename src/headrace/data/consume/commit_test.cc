@@ -129,6 +129,13 @@ TEST_F(CommitTest, ADriverThatDiedBeforeItsCommit) {
   EXPECT_EQ(Standing(), Texts{"old.csv"});
 }
 
+TEST_F(CommitTest, WhatWasBeingRemovedGoes) {
+  dir_.Write("old.csv", "old");
+  dir_.Write(".headrace-gone-checkpoint-ab-0/a.csv", "of one who died while it removed it");
+  ASSERT_TRUE(RecoverWrites(&files_, dir_.path()).ok());
+  EXPECT_EQ(Standing(), Texts{"old.csv"});
+}
+
 TEST_F(CommitTest, ADirectoryOfLeftoversGoesWithThem) {
   dir_.Write("out/" + Temporary("a.csv"), "new");
   ASSERT_TRUE(RecoverWrites(&files_, dir_ / "out").ok());
@@ -178,6 +185,21 @@ TEST_F(CommitTest, WhatARemovedCheckpointLeftGoes) {
   dir_.Write(".headrace-checkpoint-ab-0/a.csv", "written, but of no use any more");
   ASSERT_TRUE(RecoverWrites(&files_, dir_.path()).ok());
   EXPECT_EQ(Standing(), Texts{"old.csv"});
+}
+
+TEST_F(CommitTest, WhatACheckpointLeftThatWasMadeAgainGoes) {
+  std::filesystem::create_directory(dir_ / "again");
+  struct stat state = {};
+  ASSERT_EQ(::stat((dir_ / "again").c_str(), &state), 0);
+  const auto lines = [&](dev_t device) {
+    return OwnerPlace() + "\n" + (dir_ / "again/mark") + "\n" + std::to_string(device) + ":0\n" +
+           Above(dir_.path(), 1);
+  };
+  dir_.Write(".headrace-checkpoint-ab-0/checkpoint", lines(state.st_dev));
+  dir_.Write(".headrace-checkpoint-cd-0/checkpoint", lines(state.st_dev + 1));
+  ASSERT_TRUE(RecoverWrites(&files_, dir_.path()).ok());
+  EXPECT_FALSE(std::filesystem::exists(dir_ / ".headrace-checkpoint-ab-0"));
+  EXPECT_TRUE(std::filesystem::exists(dir_ / ".headrace-checkpoint-cd-0")) << "another disk's";
 }
 
 // The results of a write of files with these names.

@@ -15,6 +15,7 @@
 #include "headrace/data/exchange/aggregate_folder.h"
 #include "headrace/data/exchange/exchange.h"
 #include "headrace/data/transform/arrow_init.h"
+#include "headrace/data/transform/codes.h"
 #include "headrace/data/transform/evaluate.h"
 #include "headrace/data/transform/failure.h"
 
@@ -23,7 +24,7 @@ namespace headrace {
 namespace {
 
 constexpr std::int64_t kFoldRows = 32 << 10;  // At once: their groups' numbers stay in the cache.
-constexpr std::int64_t kYieldRows = 64 << 10;
+constexpr std::int64_t kGroupRows = 64 << 10;
 
 // A partial fold gives up when this share of the last rows made new groups …
 constexpr std::int64_t kWindowRows = 64 << 10;
@@ -43,9 +44,11 @@ Result<TypePtr> MergeTypes(const std::string& column, const TypePtr& a, const Ty
 
 class AggregateStream : public BatchStream {
  public:
-  AggregateStream(StreamPtr input, AggregateStep step, const TaskContext& context)
+  AggregateStream(StreamPtr input, AggregateStep step, const TaskContext& context,
+                  std::vector<std::string> coded)
       : input_(std::move(input)),
         step_(std::move(step)),
+        coded_(std::move(coded)),
         from_states_(step_.phase == AggregateStep::Phase::kFinal),
         to_states_(step_.phase == AggregateStep::Phase::kPartial),
         pool_(context.pool ? context.pool : arrow::default_memory_pool()),
@@ -130,6 +133,7 @@ class AggregateStream : public BatchStream {
       if (at.empty() && from_states_) return UnknownColumn(names_[i], *table.schema());
       found_[i] = found_[i] || !at.empty();
       TypePtr type = at.empty() ? arrow::null() : table.field(at.front())->type();
+      if (IsCodedKey(i)) type = PlainType(type);
       columns.push_back(at.empty() ? nullptr : table.column(at.front()));
       if (schema_) {
         ARROW_ASSIGN_OR_RAISE(
@@ -139,19 +143,32 @@ class AggregateStream : public BatchStream {
     }
     auto schema = arrow::schema(std::move(fields));
     if (!schema_ || !schema->Equals(*schema_)) ARROW_RETURN_NOT_OK(Restart(std::move(schema)));
+    std::shared_ptr<arrow::Schema> folded = schema_;
     for (std::size_t i = 0; i < columns.size(); ++i) {
       const TypePtr& type = schema_->field(static_cast<int>(i))->type();
       if (!columns[i]) {
         ARROW_ASSIGN_OR_RAISE(auto nulls, arrow::MakeArrayOfNull(type, table.num_rows(), pool_));
         columns[i] = std::make_shared<arrow::ChunkedArray>(std::move(nulls));
       }
+      if (IsCodedKey(i) && IsCoded(*columns[i]->type(), *type)) {
+        folded = folded
+                     ->SetField(static_cast<int>(i),
+                                schema_->field(static_cast<int>(i))->WithType(columns[i]->type()))
+                     .ValueOrDie();
+        continue;
+      }
       ARROW_ASSIGN_OR_RAISE(
           columns[i], Promote(columns[i], names_[i], type, from_states_ && i >= step_.keys.size()));
     }
-    table_ = arrow::Table::Make(schema_, std::move(columns), table.num_rows());
+    table_ = arrow::Table::Make(std::move(folded), std::move(columns), table.num_rows());
     reader_ = std::make_unique<arrow::TableBatchReader>(*table_);
     reader_->set_chunksize(kFoldRows);
     return Status::OK();
+  }
+
+  bool IsCodedKey(std::size_t column) const {
+    return column < step_.keys.size() &&
+           std::find(coded_.begin(), coded_.end(), names_[column]) != coded_.end();
   }
 
   // `name`: of a column that is folded, or of one of states.
@@ -258,7 +275,7 @@ class AggregateStream : public BatchStream {
       leaving_.reset();
       return std::nullopt;
     }
-    const std::int64_t end = std::min(groups, left_ + kYieldRows);
+    const std::int64_t end = std::min(groups, left_ + kGroupRows);
     std::shared_ptr<arrow::RecordBatch> batch;
     if (end == 0) {
       const auto& schema = to_states_ ? leaving_->state_schema() : leaving_->result_schema();
@@ -283,6 +300,7 @@ class AggregateStream : public BatchStream {
 
   StreamPtr input_;
   const AggregateStep step_;
+  const std::vector<std::string> coded_;
   AggregateStep apart_step_;  // For single rows.
   const bool from_states_;
   const bool to_states_;
@@ -312,8 +330,10 @@ class AggregateStream : public BatchStream {
 
 }  // namespace
 
-StreamPtr MakeAggregateStream(StreamPtr input, AggregateStep step, const TaskContext& context) {
-  return std::make_unique<AggregateStream>(std::move(input), std::move(step), context);
+StreamPtr MakeAggregateStream(StreamPtr input, AggregateStep step, const TaskContext& context,
+                              std::vector<std::string> coded) {
+  return std::make_unique<AggregateStream>(std::move(input), std::move(step), context,
+                                           std::move(coded));
 }
 
 }  // namespace headrace

@@ -14,6 +14,7 @@
 
 #include "headrace/base/check.h"
 #include "headrace/block/unify.h"
+#include "headrace/data/exchange/coded_keys.h"
 #include "headrace/protocol/exchange_schema.h"
 
 namespace headrace {
@@ -83,7 +84,7 @@ Result<std::unique_ptr<AggregateFolder>> AggregateFolder::Make(const AggregateSt
   if (std::set<std::string>(step.keys.begin(), step.keys.end()).size() != step.keys.size()) {
     return Status::Invalid("a key is named twice");
   }
-  arrow::DataTypeVector key_types;
+  arrow::DataTypeVector& key_types = folder->key_types_;
   for (int i = 0; i < folder->num_keys_; ++i) {
     key_types.push_back(PlainType(folder->input_->field(i)->type()));
   }
@@ -145,11 +146,15 @@ Result<GroupIds> AggregateFolder::FindGroups(const arrow::RecordBatch& batch) {
   if (table_) {
     ids_.resize(static_cast<std::size_t>(ids.rows));
     arrow::ArrayVector keys;
-    for (int i = 0; i < num_keys_; ++i) {
-      const auto& type = PlainType(batch.column(i)->type());
-      ARROW_ASSIGN_OR_RAISE(keys.emplace_back(), PromoteArray(batch.column(i), type, pool_));
+    for (int i = 0; i < num_keys_; ++i) keys.push_back(batch.column(i));
+    ARROW_ASSIGN_OR_RAISE(const bool found, AddCodedKeys(keys, key_types_, ids.rows, table_.get(),
+                                                         ids_.data(), pool_));
+    if (!found) {
+      for (std::size_t i = 0; i < keys.size(); ++i) {
+        ARROW_ASSIGN_OR_RAISE(keys[i], PromoteArray(keys[i], key_types_[i], pool_));
+      }
+      ARROW_RETURN_NOT_OK(table_->Add(keys, ids.rows, ids_.data()));
     }
-    ARROW_RETURN_NOT_OK(table_->Add(keys, ids.rows, ids_.data()));
     ids.ids = ids_.data();
     num_groups_ = table_->num_groups();
   }
@@ -178,7 +183,10 @@ Status AggregateFolder::AddStates(const arrow::RecordBatch& states) {
 
 Status AggregateFolder::AddApart(const arrow::RecordBatch& batch) {
   HEADRACE_CHECK(num_rows_ == 0 && num_keys_ > 0);
-  for (int i = 0; i < num_keys_; ++i) apart_keys_.push_back(batch.column(i));
+  for (int i = 0; i < num_keys_; ++i) {
+    ARROW_ASSIGN_OR_RAISE(apart_keys_.emplace_back(),
+                          PromoteArray(batch.column(i), input_->field(i)->type(), pool_));
+  }
   num_groups_ = batch.num_rows();
   ids_.resize(static_cast<std::size_t>(num_groups_));
   std::iota(ids_.begin(), ids_.end(), 0U);

@@ -23,7 +23,8 @@ class AggregateFolder {
   /// Returns the names of the columns that are folded: keys, then values or states. Each once.
   static std::vector<std::string> Columns(const AggregateStep& step, bool from_states);
 
-  /// `input`: the schema of what is added, with exactly those columns.
+  /// `input`: the schema of what is added, with exactly those columns. Where it has a key of text,
+  /// batches may have codes for it (data/transform/codes.h).
   static Result<std::unique_ptr<AggregateFolder>> Make(const AggregateStep& step,
                                                        std::shared_ptr<arrow::Schema> input,
                                                        bool from_states, arrow::MemoryPool* pool);
@@ -64,6 +65,7 @@ class AggregateFolder {
   std::shared_ptr<arrow::Schema> result_schema_;
   bool from_states_ = false;
   int num_keys_ = 0;
+  arrow::DataTypeVector key_types_;  // Of the table.
   arrow::MemoryPool* pool_ = nullptr;
   std::unique_ptr<GroupTable> table_;  // Null without keys.
   arrow::ArrayVector apart_keys_;      // After AddApart.

@@ -40,8 +40,10 @@ StreamPtr MakeShuffleStream(StreamPtr input, Rng rng, const TaskContext& context
 StreamPtr MakeGroupStream(StreamPtr input, GroupStep step, std::int64_t target_bytes,
                           const TaskContext& context);
 
-/// Folds rows; see AggregateStep.
-StreamPtr MakeAggregateStream(StreamPtr input, AggregateStep step, const TaskContext& context);
+/// Folds rows; see AggregateStep. Those of its keys that are in `coded` are text, which may come as
+/// codes (data/transform/codes.h).
+StreamPtr MakeAggregateStream(StreamPtr input, AggregateStep step, const TaskContext& context,
+                              std::vector<std::string> coded = {});
 
 /// Joins two sides; see JoinStep. `shared`: the objects that the right side is all of, where other
 /// tasks join the same ones; then hashed once for all of them (TaskContext::sides). Not for kinds

@@ -1,5 +1,7 @@
 #include "headrace/data/pipeline/chain.h"
 
+#include <arrow/type.h>
+
 #include <algorithm>
 #include <iterator>
 #include <type_traits>
@@ -8,13 +10,14 @@
 #include "headrace/data/consume/writer.h"
 #include "headrace/data/exchange/exchange.h"
 #include "headrace/data/read/read_stream.h"
+#include "headrace/data/transform/codes.h"
 
 namespace headrace {
 
 namespace {
 
 // Functions that take groups are called for each; blocks of this size keep what they return small.
-constexpr std::int64_t kGroupBytes = 8 << 20;
+constexpr std::int64_t kBatchOfGroupsBytes = 8 << 20;
 
 // Blocks of the task's input.
 class InputStream : public BatchStream {
@@ -59,6 +62,53 @@ class CountStream : public BatchStream {
   StreamPtr input_;
   std::int64_t* const rows_;
 };
+
+bool Contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// Returns whether the column goes through the step as it is, and nothing in it reads its values.
+bool PassesOn(const Step& step, const std::string& name) {
+  std::vector<std::string> read;
+  if (const auto* filter = std::get_if<FilterStep>(&step)) {
+    CollectColumns(filter->predicate, &read);
+    return !Contains(read, name);
+  }
+  if (const auto* project = std::get_if<ProjectStep>(&step)) {
+    bool passed = project->keep_rest && !Contains(project->drop, name);
+    for (const auto& [from, to] : project->rename) passed = passed && from != name && to != name;
+    for (const NamedExpr& named : project->exprs) {
+      const auto* column = named.expr->As<expr::Column>();
+      if (named.name == name) {
+        passed = column && column->name == name;
+      } else {
+        CollectColumns(named.expr, &read);
+      }
+    }
+    return passed && !Contains(read, name);
+  }
+  return std::holds_alternative<LimitStep>(step);
+}
+
+// Returns the keys of an aggregation that are text and come from the read step as they are: those
+// may come as codes, for nothing but the aggregation sees them.
+std::vector<std::string> CodedKeys(const std::vector<Step>& steps, const ReadSource& source) {
+  const auto last = std::find_if(steps.begin(), steps.end(), [](const Step& step) {
+    return std::holds_alternative<AggregateStep>(step);
+  });
+  if (last == steps.end() || !source.schema) return {};
+  const auto& aggregate = std::get<AggregateStep>(*last);
+  std::vector<std::string> keys;
+  for (const std::string& key : aggregate.keys) {
+    const auto field = source.schema->GetFieldByName(key);
+    bool passes =
+        field && IsText(*field->type()) &&
+        std::all_of(steps.begin() + 1, last, [&](const Step& step) { return PassesOn(step, key); });
+    for (const AggregateSpec& spec : aggregate.aggregates) passes = passes && spec.column != key;
+    if (passes) keys.push_back(key);
+  }
+  return keys;
+}
 
 class ChainBuilder {
  public:
@@ -116,7 +166,8 @@ class ChainBuilder {
 
   Status Add(const ReadStep& step) {
     ARROW_RETURN_NOT_OK(RequireFirst());
-    stream_ = MakeReadStream(step, std::move(input_.units), context_);
+    coded_ = CodedKeys(program_.steps, *step.source);
+    stream_ = MakeReadStream(step, std::move(input_.units), context_, coded_);
     stream_ = std::make_unique<CountStream>(std::move(stream_), &stats_->rows_in);
     return Status::OK();
   }
@@ -189,12 +240,12 @@ class ChainBuilder {
   }
 
   Status Add(const GroupStep& step) {
-    stream_ = MakeGroupStream(std::move(stream_), step, kGroupBytes, context_);
+    stream_ = MakeGroupStream(std::move(stream_), step, kBatchOfGroupsBytes, context_);
     return Status::OK();
   }
 
   Status Add(const AggregateStep& step) {
-    stream_ = MakeAggregateStream(std::move(stream_), step, context_);
+    stream_ = MakeAggregateStream(std::move(stream_), step, context_, std::exchange(coded_, {}));
     return Status::OK();
   }
 
@@ -229,6 +280,7 @@ class ChainBuilder {
   std::size_t index_ = 0;
   std::size_t joins_ = 0;               // Of the steps that were added.
   std::size_t joins_before_sides_ = 0;  // Joins whose right side is among the task's blocks.
+  std::vector<std::string> coded_;      // Keys of the aggregation, see CodedKeys().
   StreamPtr stream_;
 };
 

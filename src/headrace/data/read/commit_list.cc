@@ -74,10 +74,8 @@ Result<std::optional<CommitList>> ReadList(fs::FileSystem* file_system,
     ARROW_ASSIGN_OR_RAISE(info, file_system->GetFileInfo(path));
     if (!info.IsFile()) return std::nullopt;
   }
-  ARROW_ASSIGN_OR_RAISE(auto file, file_system->OpenInputFile(path));
-  ARROW_ASSIGN_OR_RAISE(const std::int64_t size, file->GetSize());
-  ARROW_ASSIGN_OR_RAISE(auto bytes, file->ReadAt(0, size));
-  ARROW_ASSIGN_OR_RAISE(auto contents, ParseRecordLog(bytes->ToString()));
+  ARROW_ASSIGN_OR_RAISE(const std::string bytes, ReadText(file_system, path));
+  ARROW_ASSIGN_OR_RAISE(auto contents, ParseRecordLog(bytes));
   const std::string directory = temporary.substr(0, temporary.rfind('/'));
   bool ended = false;
   for (const LogRecord& record : contents.records) {
@@ -203,6 +201,13 @@ bool FileStamp::Fits(const fs::FileInfo& info) const {
   const FileStamp now = Of(info);
   return info.IsFile() && now.size == size &&
          (changed == 0 || now.changed == 0 || now.changed == changed);
+}
+
+Result<std::string> ReadText(fs::FileSystem* file_system, const std::string& path) {
+  ARROW_ASSIGN_OR_RAISE(auto file, file_system->OpenInputFile(path));
+  ARROW_ASSIGN_OR_RAISE(const std::int64_t size, file->GetSize());
+  ARROW_ASSIGN_OR_RAISE(auto bytes, file->ReadAt(0, size));
+  return bytes->ToString();
 }
 
 std::optional<std::string> PathBelow(const std::string& path, const std::string& directory) {

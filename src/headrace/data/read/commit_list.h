@@ -52,6 +52,9 @@ struct CommitList {
   bool moved = false;              // All files stand under their names.
 };
 
+/// Returns the bytes of a file.
+Result<std::string> ReadText(arrow::fs::FileSystem* file_system, const std::string& path);
+
 /// Returns `path` as it is below `directory`, or nothing if it is not. Some file systems write a
 /// slash before the paths that they list and some do not, whatever they were asked.
 std::optional<std::string> PathBelow(const std::string& path, const std::string& directory);

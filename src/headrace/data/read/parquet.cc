@@ -15,6 +15,7 @@
 #include "headrace/data/read/read_stream.h"
 #include "headrace/data/read/readers.h"
 #include "headrace/data/read/row_groups.h"
+#include "headrace/data/transform/codes.h"
 
 // Parquet. A unit is a range of row groups of one file.
 //
@@ -120,22 +121,49 @@ class ParquetReaderImpl : public Reader {
     properties.set_pre_buffer(GetBool(step.source->options, "pre_buffer", remote));
     parquet::arrow::FileReaderBuilder builder;
     ARROW_RETURN_NOT_OK(builder.Open(std::move(file), parquet::ReaderProperties(pool)));
-    builder.memory_pool(pool)->properties(properties);
-    ARROW_ASSIGN_OR_RAISE(auto reader, builder.Build());
-
-    const int all = reader->num_row_groups();
+    const auto metadata = builder.raw_reader()->metadata();
+    const int all = metadata->num_row_groups();
     const int begin = static_cast<int>(std::clamp<std::int64_t>(unit.begin, 0, all));
     const int end =
         unit.end < 0 ? all : static_cast<int>(std::clamp<std::int64_t>(unit.end, begin, all));
-    ARROW_ASSIGN_OR_RAISE(auto groups,
-                          PruneRowGroups(reader.get(), begin, end, step.filter, unit.partition,
-                                         step.source->partition_schema));
-    reader->set_batch_size(BatchRows(step, *reader->parquet_reader()->metadata(), begin, end));
+    ARROW_ASSIGN_OR_RAISE(const auto plain, PlainSchema(*metadata, properties));
+    ARROW_ASSIGN_OR_RAISE(const auto coded,
+                          FindCodedLeaves(*metadata, begin, end, *step.source, *plain));
+    for (const int leaf : coded) properties.set_read_dictionary(leaf, true);
+    builder.memory_pool(pool)->properties(properties);
+    ARROW_ASSIGN_OR_RAISE(auto reader, builder.Build());
+    ARROW_ASSIGN_OR_RAISE(
+        auto groups, PruneRowGroups(reader.get(), plain, begin, end, step.filter, unit.partition,
+                                    step.source->partition_schema));
+    reader->set_batch_size(BatchRows(step, *metadata, begin, end));
     ARROW_ASSIGN_OR_RAISE(auto leaves, LeavesOf(step, reader.get()));
     return std::make_unique<ParquetStream>(std::move(reader), std::move(groups), std::move(leaves));
   }
 
  private:
+  // The file's schema, before text is asked for as codes.
+  static Result<std::shared_ptr<arrow::Schema>> PlainSchema(
+      const parquet::FileMetaData& metadata, const parquet::ArrowReaderProperties& properties) {
+    std::shared_ptr<arrow::Schema> schema;
+    ARROW_RETURN_NOT_OK(parquet::arrow::FromParquetSchema(metadata.schema(), properties,
+                                                          metadata.key_value_metadata(), &schema));
+    return schema;
+  }
+
+  // The leaves to read as codes: text in the file as in the data set.
+  static Result<std::vector<int>> FindCodedLeaves(const parquet::FileMetaData& metadata, int begin,
+                                                  int end, const ReadSource& source,
+                                                  const arrow::Schema& plain) {
+    ARROW_ASSIGN_OR_RAISE(auto leaves, CodedLeaves(metadata, begin, end));
+    std::erase_if(leaves, [&](int leaf) {
+      const std::string& name = metadata.schema()->Column(leaf)->name();
+      const auto field = plain.GetFieldByName(name);
+      const auto wanted = source.schema ? source.schema->GetFieldByName(name) : nullptr;
+      return !field || !wanted || !IsText(*field->type()) || !field->type()->Equals(wanted->type());
+    });
+    return leaves;
+  }
+
   // The columns to decode. Asked columns that the file does not have come from its path, or are
   // null or an error: the caller knows.
   static Result<std::optional<std::vector<int>>> LeavesOf(const ReadStep& step,

@@ -11,6 +11,7 @@
 
 #include "headrace/data/read/files.h"
 #include "headrace/data/read/options.h"
+#include "headrace/data/transform/codes.h"
 #include "headrace/data/transform/evaluate.h"
 #include "headrace/data/transform/failure.h"
 
@@ -127,19 +128,25 @@ class UnitsStream : public BatchStream {
     return std::make_shared<arrow::ChunkedArray>(std::move(array));
   }
 
-  // Columns in the order, and of the types, of the source's schema; missing ones are null.
+  // Columns in the order, and of the types, of the source's schema; missing ones are null. Codes
+  // for text stay.
   Result<std::shared_ptr<arrow::Table>> Fit(std::shared_ptr<arrow::Table> table) {
     ARROW_ASSIGN_OR_RAISE(const auto wanted, WantedSchema());
     // To compare schemas is dear: it writes both out as text.
     if (table->schema() == wanted) return table;
     if (table->schema()->Equals(*wanted, /*check_metadata=*/false)) return table;
     arrow::ChunkedArrayVector columns;
+    arrow::FieldVector fields;
     for (const auto& field : wanted->fields()) {
+      fields.push_back(field);
       auto column = table->GetColumnByName(field->name());
       if (!column) {
         ARROW_ASSIGN_OR_RAISE(auto nulls,
                               arrow::MakeArrayOfNull(field->type(), table->num_rows(), pool_));
         column = std::make_shared<arrow::ChunkedArray>(std::move(nulls));
+      } else if (IsCoded(*column->type(), *field->type())) {
+        ARROW_ASSIGN_OR_RAISE(column, CheckCodes(column, *field->type(), pool_));
+        fields.back() = field->WithType(column->type());
       } else if (!column->type()->Equals(*field->type())) {
         arrow::compute::ExecContext exec(pool_);
         auto cast =
@@ -153,7 +160,13 @@ class UnitsStream : public BatchStream {
       }
       columns.push_back(std::move(column));
     }
-    return arrow::Table::Make(wanted, std::move(columns), table->num_rows());
+    // One object for all batches that are alike: their schemas are compared again and again.
+    const auto same = [&](const auto& a, const auto& b) { return a->type() == b->type(); };
+    if (!fitted_ || !std::equal(fields.begin(), fields.end(), fitted_->fields().begin(),
+                                fitted_->fields().end(), same)) {
+      fitted_ = arrow::schema(std::move(fields), wanted->metadata());
+    }
+    return arrow::Table::Make(fitted_, std::move(columns), table->num_rows());
   }
 
   Result<std::shared_ptr<arrow::Schema>> WantedSchema() {
@@ -185,6 +198,7 @@ class UnitsStream : public BatchStream {
   arrow::MemoryPool* const pool_;
   const std::optional<std::vector<std::string>> needed_;
   std::shared_ptr<arrow::Schema> wanted_;
+  std::shared_ptr<arrow::Schema> fitted_;  // Of the last batch.
   std::size_t next_unit_ = 0;
   StreamPtr open_;
   Origin origin_;               // Of what is read next.
@@ -225,6 +239,57 @@ class SelectStream : public BatchStream {
   const std::vector<std::string> columns_;
 };
 
+// Text in place of its codes, but for columns that may leave as codes.
+class DecodeStream : public BatchStream {
+ public:
+  DecodeStream(StreamPtr input, std::shared_ptr<arrow::Schema> plain,
+               std::vector<std::string> coded, const TaskContext& context)
+      : input_(std::move(input)),
+        plain_(std::move(plain)),
+        coded_(std::move(coded)),
+        pool_(context.pool ? context.pool : arrow::default_memory_pool()) {}
+
+  Result<std::optional<Batch>> Next() override {
+    ARROW_ASSIGN_OR_RAISE(std::optional<Batch> batch, input_->Next());
+    if (!batch) return std::nullopt;
+    const auto& table = batch->block.table();
+    if (table->schema() != seen_) Bind(table->schema());
+    if (out_ == seen_) return batch;
+    arrow::ChunkedArrayVector columns = table->columns();
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+      const auto& type = out_->field(static_cast<int>(i))->type();
+      auto decoded = DecodeText(columns[i], *type, pool_);
+      if (!decoded.ok()) return AddOrigin(decoded.status(), FailureKind::kDataError, batch->origin);
+      columns[i] = *std::move(decoded);
+    }
+    batch->block = Block(arrow::Table::Make(out_, std::move(columns), table->num_rows()), -1);
+    return batch;
+  }
+
+ private:
+  void Bind(const std::shared_ptr<arrow::Schema>& schema) {
+    seen_ = schema;
+    auto out = Uncoded(*schema, *plain_);
+    for (int i = 0; i < out->num_fields(); ++i) {
+      const std::string& name = out->field(i)->name();
+      const bool stays = std::find(coded_.begin(), coded_.end(), name) != coded_.end();
+      if (stays) out = out->SetField(i, schema->field(i)).ValueOrDie();
+    }
+    if (out->Equals(*schema, /*check_metadata=*/false)) {
+      out_ = seen_;
+    } else if (!out_ || !out->Equals(*out_, /*check_metadata=*/false)) {
+      out_ = std::move(out);
+    }
+  }
+
+  StreamPtr input_;
+  const std::shared_ptr<arrow::Schema> plain_;
+  const std::vector<std::string> coded_;
+  arrow::MemoryPool* const pool_;
+  std::shared_ptr<arrow::Schema> seen_;  // Of the last batch that came in.
+  std::shared_ptr<arrow::Schema> out_;   // What it leaves with.
+};
+
 }  // namespace
 
 std::optional<std::vector<std::string>> NeededColumns(const ReadStep& step) {
@@ -235,12 +300,16 @@ std::optional<std::vector<std::string>> NeededColumns(const ReadStep& step) {
 }
 
 StreamPtr MakeReadStream(const ReadStep& step, std::vector<ReadUnit> units,
-                         const TaskContext& context) {
+                         const TaskContext& context, std::vector<std::string> coded) {
+  const std::shared_ptr<arrow::Schema>& plain = step.source->schema;
   StreamPtr stream = std::make_unique<UnitsStream>(step, std::move(units), context);
   if (step.filter) {
-    stream = MakeFilterStream(std::move(stream), step.filter, step.columns, context);
+    stream = MakeFilterStream(std::move(stream), step.filter, step.columns, context, plain);
   } else if (step.columns) {
     stream = std::make_unique<SelectStream>(std::move(stream), *step.columns);
+  }
+  if (plain) {
+    stream = std::make_unique<DecodeStream>(std::move(stream), plain, std::move(coded), context);
   }
   if (step.row_limit >= 0) stream = MakeLimitStream(std::move(stream), step.row_limit);
   return stream;

@@ -13,8 +13,10 @@ namespace headrace {
 /// limits, and adds the file and row numbers to batches and errors. If no unit gives a batch but
 /// the source's schema is known, yields one batch without rows. Checks `context.cancelled` before
 /// each batch. `step` must outlive the stream.
+///
+/// Columns of `coded` may leave as codes of text (data/transform/codes.h), batch by batch.
 StreamPtr MakeReadStream(const ReadStep& step, std::vector<ReadUnit> units,
-                         const TaskContext& context);
+                         const TaskContext& context, std::vector<std::string> coded = {});
 
 /// Returns the names of the source's columns that `step` needs: asked for or filtered by. Unset:
 /// all of them.

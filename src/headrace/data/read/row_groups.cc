@@ -67,18 +67,49 @@ Result<cp::Expression> GuaranteeOf(parquet::arrow::FileReader* reader, int group
   return cp::and_(known);
 }
 
+// A reader that hands on codes copies the dictionary for each batch.
+constexpr std::int64_t kDictionaryBytes = 64 << 10;  // Compressed.
+
+// Returns whether all values of a column chunk are codes of a small dictionary.
+bool IsCodedChunk(const parquet::ColumnChunkMetaData& chunk) {
+  if (!chunk.has_dictionary_page()) return false;
+  if (chunk.data_page_offset() - chunk.dictionary_page_offset() > kDictionaryBytes) return false;
+  const auto& pages = chunk.encoding_stats();
+  return !pages.empty() &&
+         std::all_of(pages.begin(), pages.end(), [](const parquet::PageEncodingStats& page) {
+           return page.page_type == parquet::PageType::DICTIONARY_PAGE ||
+                  page.encoding == parquet::Encoding::RLE_DICTIONARY ||
+                  page.encoding == parquet::Encoding::PLAIN_DICTIONARY;
+         });
+}
+
 }  // namespace
 
+Result<std::vector<int>> CodedLeaves(const parquet::FileMetaData& metadata, int begin, int end) {
+  std::vector<int> leaves;
+  BEGIN_PARQUET_CATCH_EXCEPTIONS
+  for (int leaf = 0; leaf < metadata.num_columns(); ++leaf) {
+    const parquet::ColumnDescriptor* column = metadata.schema()->Column(leaf);
+    bool coded = begin < end && column->physical_type() == parquet::Type::BYTE_ARRAY &&
+                 column->max_repetition_level() == 0 && column->path()->ToDotVector().size() == 1;
+    for (int group = begin; coded && group < end; ++group) {
+      coded = IsCodedChunk(*metadata.RowGroup(group)->ColumnChunk(leaf));
+    }
+    if (coded) leaves.push_back(leaf);
+  }
+  END_PARQUET_CATCH_EXCEPTIONS
+  return leaves;
+}
+
 Result<std::vector<int>> PruneRowGroups(
-    parquet::arrow::FileReader* reader, int begin, int end, const ExprPtr& filter,
+    parquet::arrow::FileReader* reader, const std::shared_ptr<arrow::Schema>& schema, int begin,
+    int end, const ExprPtr& filter,
     const std::vector<std::pair<std::string, std::string>>& partition,
     const std::shared_ptr<arrow::Schema>& partition_schema) {
   std::vector<int> groups;
   for (int group = begin; group < end; ++group) groups.push_back(group);
   if (!filter) return groups;
 
-  std::shared_ptr<arrow::Schema> schema;
-  ARROW_RETURN_NOT_OK(reader->GetSchema(&schema));
   std::shared_ptr<arrow::Schema> full = schema;
   std::vector<cp::Expression> constants;
   for (const auto& [name, value] : partition) {

@@ -1,6 +1,8 @@
 #include "headrace/data/transform/evaluate.h"
 
 #include <arrow/array.h>
+#include <arrow/array/array_dict.h>
+#include <arrow/array/concatenate.h>
 #include <arrow/array/util.h>
 #include <arrow/compute/api.h>
 #include <arrow/compute/exec.h>
@@ -17,6 +19,8 @@
 #include <vector>
 
 #include "headrace/data/transform/arrow_init.h"
+#include "headrace/data/transform/codes.h"
+#include "headrace/data/transform/decimals.h"
 #include "headrace/data/transform/row_function.h"
 
 namespace headrace {
@@ -34,7 +38,17 @@ struct Node {
   std::shared_ptr<cp::Function> function;
   std::shared_ptr<cp::FunctionOptions> options;
   std::vector<Node> arguments;
-  bool is_case = false;  // The first argument of the call is a struct of the first half.
+  bool has_decimals = false;  // Perhaps: see decimals.h.
+  bool is_case = false;       // The first argument of the call is a struct of the first half.
+  int text = -1;              // The column, if the call depends on one alone and that is text.
+};
+
+// What a tree is evaluated on: a batch, or in place of one of its columns other values.
+struct Rows {
+  const arrow::RecordBatch& batch;
+  std::int64_t first_row;
+  std::int64_t count;
+  std::shared_ptr<arrow::Array> values;  // Null: the batch's own.
 };
 
 const std::set<std::string_view> kComparisons = {"equal",   "not_equal",  "less",
@@ -47,7 +61,10 @@ class Binder {
 
   Result<Node> Bind(const ExprPtr& e) {
     if (!e) return Status::Invalid("expression is null");
-    return std::visit([this](const auto& node) { return BindNode(node); }, e->node);
+    ARROW_ASSIGN_OR_RAISE(Node node,
+                          std::visit([this](const auto& n) { return BindNode(n); }, e->node));
+    node.text = TextColumn(node);
+    return node;
   }
 
  private:
@@ -128,6 +145,20 @@ class Binder {
     return bound;
   }
 
+  // Calls without arguments may differ from row to row.
+  int TextColumn(const Node& node) const {
+    if (node.column >= 0) {
+      return IsText(*schema_.field(node.column)->type()) ? node.column : -1;
+    }
+    int column = -1;
+    for (const Node& argument : node.arguments) {
+      if (argument.literal.kind() != arrow::Datum::NONE) continue;
+      if (argument.text < 0 || (column >= 0 && column != argument.text)) return -1;
+      column = argument.text;
+    }
+    return column;
+  }
+
   static Status FindFunction(const std::string& name, Node* node) {
     ARROW_ASSIGN_OR_RAISE(node->function, cp::GetFunctionRegistry()->GetFunction(name));
     if (node->function->kind() != cp::Function::SCALAR &&
@@ -135,6 +166,7 @@ class Binder {
       return Status::Invalid("function '", name,
                              "' does not work row by row, so it cannot be part of an expression");
     }
+    node->has_decimals = IsDecimalFunction(name);
     return Status::OK();
   }
 
@@ -162,18 +194,30 @@ class BoundEvaluator : public Evaluator {
 
   Result<std::shared_ptr<arrow::Array>> Evaluate(const arrow::RecordBatch& batch,
                                                  std::int64_t first_row) override {
-    ARROW_ASSIGN_OR_RAISE(arrow::Datum value, Run(root_, batch, first_row));
+    ARROW_ASSIGN_OR_RAISE(arrow::Datum value,
+                          Run(root_, {batch, first_row, batch.num_rows(), nullptr}));
     return AsArray(value, batch.num_rows());
   }
 
   int column_index() const override { return root_.column; }
 
  private:
-  Result<arrow::Datum> Run(const Node& node, const arrow::RecordBatch& batch,
-                           std::int64_t first_row) {
-    if (node.column >= 0) return arrow::Datum(batch.column(node.column));
+  Result<arrow::Datum> Run(const Node& node, const Rows& rows) {
+    if (node.text >= 0 && !rows.values) {
+      const auto& column = rows.batch.column(node.text);
+      if (column->type_id() == arrow::Type::DICTIONARY) {
+        return RunOnCodes(node, rows, static_cast<const arrow::DictionaryArray&>(*column));
+      }
+    }
+    return RunOnValues(node, rows);
+  }
+
+  Result<arrow::Datum> RunOnValues(const Node& node, const Rows& rows) {
+    if (node.column >= 0) {
+      return arrow::Datum(rows.values ? rows.values : rows.batch.column(node.column));
+    }
     if (node.row_function) {
-      ARROW_ASSIGN_OR_RAISE(auto values, node.row_function->Values(first_row, batch.num_rows(),
+      ARROW_ASSIGN_OR_RAISE(auto values, node.row_function->Values(rows.first_row, rows.count,
                                                                    context_.memory_pool()));
       return arrow::Datum(std::move(values));
     }
@@ -181,19 +225,77 @@ class BoundEvaluator : public Evaluator {
     std::vector<arrow::Datum> arguments;
     arguments.reserve(node.arguments.size());
     for (const Node& argument : node.arguments) {
-      ARROW_ASSIGN_OR_RAISE(arrow::Datum value, Run(argument, batch, first_row));
+      ARROW_ASSIGN_OR_RAISE(arrow::Datum value, Run(argument, rows));
       arguments.push_back(std::move(value));
     }
-    if (node.is_case) ARROW_RETURN_NOT_OK(FoldConditions(batch.num_rows(), &arguments));
+    if (node.is_case) ARROW_RETURN_NOT_OK(FoldConditions(rows.count, &arguments));
+    if (node.has_decimals) {
+      ARROW_ASSIGN_OR_RAISE(auto value,
+                            ComputeDecimals(node.function->name(), arguments, node.options.get(),
+                                            context_.memory_pool()));
+      if (value) return *std::move(value);
+    }
     if (node.function->kind() == cp::Function::META) {
       return node.function->Execute(arguments, node.options.get(), &context_);
     }
     const bool constant =
         !arguments.empty() && std::all_of(arguments.begin(), arguments.end(),
                                           [](const auto& value) { return value.is_scalar(); });
-    const std::int64_t rows = constant ? 1 : batch.num_rows();  // Arrow insists on this one.
-    return node.function->Execute(cp::ExecBatch(std::move(arguments), rows), node.options.get(),
+    const std::int64_t length = constant ? 1 : rows.count;  // Arrow insists on this one.
+    return node.function->Execute(cp::ExecBatch(std::move(arguments), length), node.options.get(),
                                   &context_);
+  }
+
+  // Evaluates once for each value of the dictionary and once for null, and deals out by code. What
+  // fails may do so on a value that no row has: then on the rows.
+  Result<arrow::Datum> RunOnCodes(const Node& node, const Rows& rows,
+                                  const arrow::DictionaryArray& column) {
+    arrow::MemoryPool* const pool = context_.memory_pool();
+    std::shared_ptr<arrow::Array> values = column.dictionary();
+    if (node.column < 0 && values->length() < rows.count) {
+      if (column.null_count() > 0) {
+        ARROW_ASSIGN_OR_RAISE(auto null, arrow::MakeArrayOfNull(values->type(), 1, pool));
+        ARROW_ASSIGN_OR_RAISE(values, arrow::Concatenate({values, null}, pool));
+      }
+      const std::int64_t count = values->length();
+      const auto results =
+          RunOnValues(node, {rows.batch, rows.first_row, count, std::move(values)});
+      if (results.ok() && results->is_scalar()) return *results;
+      if (results.ok() && results->is_array() && results->length() == count) {
+        ARROW_ASSIGN_OR_RAISE(auto codes, CodesOf(column, pool));
+        return DealOut(*results, codes);
+      }
+    }
+    ARROW_ASSIGN_OR_RAISE(
+        auto text, DecodeText(std::make_shared<arrow::ChunkedArray>(rows.batch.column(node.text)),
+                              *column.dictionary()->type(), pool));
+    std::shared_ptr<arrow::Array> whole = text->chunk(0);
+    if (text->num_chunks() > 1) {
+      ARROW_ASSIGN_OR_RAISE(whole, arrow::Concatenate(text->chunks(), pool));
+    }
+    return RunOnValues(node, {rows.batch, rows.first_row, rows.count, std::move(whole)});
+  }
+
+  Result<arrow::Datum> DealOut(const arrow::Datum& results,
+                               const std::shared_ptr<arrow::Array>& codes) {
+    if (results.type()->id() != arrow::Type::BOOL || results.null_count() > 0) {
+      return cp::Take(results, codes, cp::TakeOptions::NoBoundsCheck(), &context_);
+    }
+    const auto table = std::static_pointer_cast<arrow::BooleanArray>(results.make_array());
+    std::vector<std::uint8_t> bits(static_cast<std::size_t>(table->length()));
+    for (std::int64_t i = 0; i < table->length(); ++i) bits[i] = table->Value(i) ? 1 : 0;
+    const std::int64_t rows = codes->length();
+    ARROW_ASSIGN_OR_RAISE(std::shared_ptr<arrow::Buffer> out,
+                          arrow::AllocateEmptyBitmap(rows, context_.memory_pool()));
+    const auto* code = codes->data()->GetValues<std::int32_t>(1);
+    std::uint8_t* bytes = out->mutable_data();
+    for (std::int64_t i = 0; i < rows; i += 8, ++bytes) {
+      const std::int64_t count = std::min<std::int64_t>(8, rows - i);
+      unsigned byte = 0;
+      for (std::int64_t k = 0; k < count; ++k) byte |= unsigned{bits[code[i + k]]} << k;
+      *bytes = static_cast<std::uint8_t>(byte);
+    }
+    return arrow::Datum(std::make_shared<arrow::BooleanArray>(rows, std::move(out)));
   }
 
   // case_when takes its conditions as one struct; a null condition counts as false.

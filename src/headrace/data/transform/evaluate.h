@@ -16,8 +16,9 @@ class Table;
 
 namespace headrace {
 
-/// An expression bound to one schema: names are resolved, functions found, options decoded.
-/// Threads: one at a time.
+/// An expression bound to one schema: names are resolved, functions found, options decoded. Where
+/// the schema says text, a batch may hold codes (codes.h): what depends on such a column alone is
+/// computed once for each value. Threads: one at a time.
 class Evaluator {
  public:
   /// An unknown column is a KeyError that lists the columns there are; a function that is unknown

@@ -7,6 +7,7 @@
 
 #include <utility>
 
+#include "headrace/data/transform/codes.h"
 #include "headrace/data/transform/evaluate.h"
 #include "headrace/data/transform/failure.h"
 #include "headrace/data/transform/step.h"
@@ -18,11 +19,12 @@ namespace {
 class FilterStream : public BatchStream {
  public:
   FilterStream(StreamPtr input, ExprPtr predicate, std::optional<std::vector<std::string>> keep,
-               const TaskContext& context)
+               const TaskContext& context, std::shared_ptr<arrow::Schema> plain)
       : input_(std::move(input)),
         predicate_(std::move(predicate)),
         keep_(std::move(keep)),
-        context_(context) {}
+        context_(context),
+        plain_(std::move(plain)) {}
 
   Result<std::optional<Batch>> Next() override {
     while (!ended_) {
@@ -66,7 +68,8 @@ class FilterStream : public BatchStream {
   }
 
   Status Bind(const std::shared_ptr<arrow::Schema>& schema) {
-    ARROW_ASSIGN_OR_RAISE(bound_, Evaluator::Bind(predicate_, schema, context_));
+    ARROW_ASSIGN_OR_RAISE(
+        bound_, Evaluator::Bind(predicate_, plain_ ? Uncoded(*schema, *plain_) : schema, context_));
     schema_ = schema;
     out_schema_ = schema;
     columns_.clear();
@@ -113,6 +116,7 @@ class FilterStream : public BatchStream {
   const ExprPtr predicate_;
   const std::optional<std::vector<std::string>> keep_;
   const TaskContext context_;
+  const std::shared_ptr<arrow::Schema> plain_;
   std::unique_ptr<Evaluator> bound_;
   std::shared_ptr<arrow::Schema> schema_;
   std::shared_ptr<arrow::Schema> out_schema_;
@@ -126,10 +130,10 @@ class FilterStream : public BatchStream {
 }  // namespace
 
 StreamPtr MakeFilterStream(StreamPtr input, ExprPtr predicate,
-                           std::optional<std::vector<std::string>> keep,
-                           const TaskContext& context) {
+                           std::optional<std::vector<std::string>> keep, const TaskContext& context,
+                           std::shared_ptr<arrow::Schema> plain) {
   return std::make_unique<FilterStream>(std::move(input), std::move(predicate), std::move(keep),
-                                        context);
+                                        context, std::move(plain));
 }
 
 }  // namespace headrace

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <arrow/type_fwd.h>
+
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -20,10 +22,11 @@ namespace headrace {
 using StreamPtr = std::unique_ptr<BatchStream>;
 
 /// Keeps the rows for which `predicate` is true. With `keep`, only these columns of the input are
-/// filtered and passed on, in this order.
+/// filtered and passed on, in this order. `plain`: a schema whose text columns may come as codes
+/// (codes.h), and leave as such; null: there are none.
 StreamPtr MakeFilterStream(StreamPtr input, ExprPtr predicate,
-                           std::optional<std::vector<std::string>> keep,
-                           const TaskContext& context);
+                           std::optional<std::vector<std::string>> keep, const TaskContext& context,
+                           std::shared_ptr<arrow::Schema> plain = nullptr);
 
 /// Makes columns; see ProjectStep.
 StreamPtr MakeProjectStream(StreamPtr input, ProjectStep step, const TaskContext& context);

@@ -9,16 +9,11 @@
 #include "headrace/base/wire.h"
 #include "headrace/protocol/program.h"
 #include "headrace/runtime/bridge/task_message.h"
+#include "headrace/runtime/steady_nanos.h"
 #include "headrace/runtime/store/fork_guard.h"
 
 namespace headrace {
 namespace {
-
-std::int64_t SteadyClockNanos() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
 
 Failure BridgeFailure(const Status& status) {
   return Failure::FromStatus(FailureKind::kSystem, status);
@@ -47,7 +42,7 @@ BridgeBackend::BridgeBackend(std::shared_ptr<BridgeStore> store, std::shared_ptr
     : store_(std::move(store)),
       mailbox_(std::move(mailbox)),
       generation_(ForkGeneration()),
-      start_nanos_(SteadyClockNanos()) {}
+      start_nanos_(SteadyNanos()) {}
 
 Result<std::unique_ptr<Backend>> BridgeBackend::Make(std::shared_ptr<BridgeStore> store) {
   auto mailbox = std::make_shared<Mailbox>();
@@ -77,11 +72,7 @@ BridgeBackend::~BridgeBackend() {
   std::vector<Event> events;
   while (!tasks_.empty()) Wait(kNever, &events);
   job_.reset();
-  std::vector<ObjectId> rest;
-  for (const auto& [object, count] : references_) {
-    rest.insert(rest.end(), static_cast<std::size_t>(count), object);
-  }
-  store_->Release(rest);
+  store_->Release(references_.TakeAll());
 }
 
 // ---- Orders ---------------------------------------------------------------------------------
@@ -97,7 +88,7 @@ void BridgeBackend::StartTask(TaskId task, const TaskOrder& order) {
     const Status status = TryStartTask(key, task, order);
     if (!status.ok()) EndTask(key, BridgeFailure(status), {}, &events);
   }
-  for (Event& event : events) Post(std::move(event));
+  PostAll(std::move(events));
 }
 
 Status BridgeBackend::TryStartTask(BridgeKey key, TaskId task, const TaskOrder& order) {
@@ -135,7 +126,7 @@ void BridgeBackend::GrantCredit(TaskId task, std::int64_t credit_bytes) {
   if (status.ok()) return;
   std::vector<Event> events;
   LoseAll(status, &events);
-  for (Event& event : events) Post(std::move(event));
+  PostAll(std::move(events));
 }
 
 void BridgeBackend::CancelTask(TaskId task) {
@@ -145,7 +136,7 @@ void BridgeBackend::CancelTask(TaskId task) {
   if (status.ok()) return;
   std::vector<Event> events;
   LoseAll(status, &events);
-  for (Event& event : events) Post(std::move(event));
+  PostAll(std::move(events));
 }
 
 void BridgeBackend::StartActor(ActorId actor, const ActorOrder& order) {
@@ -159,7 +150,7 @@ void BridgeBackend::StartActor(ActorId actor, const ActorOrder& order) {
   if (status.ok()) return;
   std::vector<Event> events;
   LoseActor(key, BridgeFailure(status), &events);
-  for (Event& event : events) Post(std::move(event));
+  PostAll(std::move(events));
 }
 
 void BridgeBackend::StopActor(ActorId actor) {
@@ -180,33 +171,17 @@ Result<BlockHandle> BridgeBackend::Put(const Block& block) {
   info.num_bytes = block.num_bytes();
   info.schema = block.table()->schema();
   BlockHandle handle = store_->Adopt(object, std::move(info));
-  Adopt(handle.object);
+  references_.Add(handle.object);
   return handle;
-}
-
-void BridgeBackend::Adopt(ObjectId object) {
-  std::lock_guard lock(objects_mutex_);
-  ++references_[object];
 }
 
 void BridgeBackend::Retain(std::span<const ObjectId> objects) {
   store_->Retain(objects);
-  std::lock_guard lock(objects_mutex_);
-  for (const ObjectId object : objects) ++references_[object];
+  references_.Add(objects);
 }
 
 void BridgeBackend::Release(std::span<const ObjectId> objects) {
-  std::vector<ObjectId> known;
-  {
-    std::lock_guard lock(objects_mutex_);
-    for (const ObjectId object : objects) {
-      auto it = references_.find(object);
-      if (it == references_.end()) continue;
-      if (--it->second == 0) references_.erase(it);
-      known.push_back(object);
-    }
-  }
-  store_->Release(known);
+  store_->Release(references_.Take(objects));
 }
 
 void BridgeBackend::SpillObjects(std::vector<ObjectId> objects) {
@@ -215,7 +190,7 @@ void BridgeBackend::SpillObjects(std::vector<ObjectId> objects) {
 
 // ---- Events ---------------------------------------------------------------------------------
 
-Instant BridgeBackend::Now() const { return {SteadyClockNanos() - start_nanos_}; }
+Instant BridgeBackend::Now() const { return {SteadyNanos() - start_nanos_}; }
 
 void BridgeBackend::Post(Event event) {
   {
@@ -223,6 +198,10 @@ void BridgeBackend::Post(Event event) {
     mailbox_->posted.push_back(std::move(event));
   }
   mailbox_->changed.notify_one();
+}
+
+void BridgeBackend::PostAll(std::vector<Event> events) {
+  for (Event& event : events) Post(std::move(event));
 }
 
 void BridgeBackend::Wait(Instant deadline, std::vector<Event>* events) {
@@ -297,7 +276,7 @@ void BridgeBackend::Translate(BridgeEvent event, std::vector<Event>* events) {
 Result<Event> BridgeBackend::TranslateBlock(TaskId task, const BridgeEvent& event) {
   ARROW_ASSIGN_OR_RAISE(RemoteOutput output, DecodeOutput(event.bytes));
   BlockHandle handle = store_->Adopt(event.object, std::move(output.info));
-  Adopt(handle.object);
+  references_.Add(handle.object);
   return event::BlockYielded{task, output.index, std::move(handle)};
 }
 

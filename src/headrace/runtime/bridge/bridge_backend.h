@@ -14,6 +14,7 @@
 #include "headrace/runtime/backend.h"
 #include "headrace/runtime/bridge/bridge.h"
 #include "headrace/runtime/bridge/bridge_store.h"
+#include "headrace/runtime/reference_account.h"
 
 namespace headrace {
 
@@ -64,6 +65,7 @@ class BridgeBackend : public Backend {
 
   Status TryStartTask(BridgeKey key, TaskId task, const TaskOrder& order);
   Status Register(const TaskProgram& program);
+  void PostAll(std::vector<Event> events);
   void Poll(std::vector<Event>* events);
   void Translate(BridgeEvent event, std::vector<Event>* events);
   Result<Event> TranslateBlock(TaskId task, const BridgeEvent& event);
@@ -72,7 +74,6 @@ class BridgeBackend : public Backend {
   void LoseActor(BridgeKey key, Failure failure, std::vector<Event>* events);
   /// Ends everything: the connection is gone.
   void LoseAll(const Status& status, std::vector<Event>* events);
-  void Adopt(ObjectId object);
 
   const std::shared_ptr<BridgeStore> store_;
   const std::shared_ptr<Mailbox> mailbox_;
@@ -90,8 +91,7 @@ class BridgeBackend : public Backend {
   std::map<ActorId, BridgeKey> actor_keys_;
   std::unordered_map<BridgeKey, ActorId> actors_;
 
-  std::mutex objects_mutex_;
-  std::unordered_map<ObjectId, std::int64_t> references_;  // Guarded by objects_mutex_.
+  ReferenceAccount references_;
 };
 
 /// Makes the backends of a session whose blocks lie in the cluster of `bridge`.

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "headrace/data/exchange/join_sides.h"
+#include "headrace/runtime/steady_nanos.h"
 #include "headrace/runtime/store/fork_guard.h"
 #include "headrace/runtime/store/local_store.h"
 
@@ -23,12 +24,6 @@ constexpr int kNoNaps = 256;                  // not to be repeated for so many 
 
 }  // namespace
 
-std::int64_t SteadyNanos() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
 EventPort::EventPort(std::shared_ptr<LocalStore> store)
     : store_(std::move(store)),
       sides_(std::make_unique<JoinSides>()),
@@ -39,15 +34,7 @@ EventPort::~EventPort() { ReleaseAll(); }
 
 void EventPort::ReleaseAll() {
   if (ForkGeneration() != generation_) return;  // They are the parent process's.
-  std::vector<ObjectId> rest;
-  {
-    std::lock_guard lock(objects_mutex_);
-    for (const auto& [object, count] : references_) {
-      rest.insert(rest.end(), static_cast<std::size_t>(count), object);
-    }
-    references_.clear();
-  }
-  store_->Release(rest);
+  store_->Release(references_.TakeAll());
 }
 
 void EventPort::Yield(TaskId task, std::uint32_t index, BlockHandle block) {
@@ -131,31 +118,14 @@ bool EventPort::TryTake(std::vector<Event>* events) {
   return true;
 }
 
-void EventPort::Adopt(ObjectId object) {
-  std::lock_guard lock(objects_mutex_);
-  ++references_[object];
-}
-
 void EventPort::Retain(std::span<const ObjectId> objects) {
   store_->Retain(objects);
-  std::lock_guard lock(objects_mutex_);
-  for (ObjectId object : objects) ++references_[object];
+  references_.Add(objects);
 }
 
 void EventPort::Release(std::span<const ObjectId> objects) {
   sides_->Forget(objects);
-  std::vector<ObjectId> known;
-  {
-    std::lock_guard lock(objects_mutex_);
-    known.reserve(objects.size());
-    for (ObjectId object : objects) {
-      auto it = references_.find(object);
-      if (it == references_.end()) continue;
-      if (--it->second == 0) references_.erase(it);
-      known.push_back(object);
-    }
-  }
-  store_->Release(known);
+  store_->Release(references_.Take(objects));
 }
 
 }  // namespace headrace

@@ -5,12 +5,12 @@
 #include <memory>
 #include <mutex>
 #include <span>
-#include <unordered_map>
 #include <vector>
 
 #include "headrace/base/id.h"
 #include "headrace/block/block.h"
 #include "headrace/protocol/event.h"
+#include "headrace/runtime/reference_account.h"
 #include "headrace/runtime/short_mutex.h"
 
 namespace headrace {
@@ -49,7 +49,7 @@ class EventPort {
 
   // ---- References. Those of ids that the port does not know are ignored.
 
-  void Adopt(ObjectId object);
+  void Adopt(ObjectId object) { references_.Add(object); }
   void Retain(std::span<const ObjectId> objects);
   void Release(std::span<const ObjectId> objects);
   /// Releases every reference that was given out and not taken back. A task's last thread may
@@ -73,11 +73,7 @@ class EventPort {
   std::int64_t mean_gap_nanos_;       // Between events, lately.
   int no_naps_ = 0;                   // Waits to go before the next nap may be tried.
 
-  ShortMutex objects_mutex_;
-  std::unordered_map<ObjectId, std::int64_t> references_;  // Guarded by objects_mutex_.
+  ReferenceAccount references_;
 };
-
-/// Nanoseconds of the steady clock.
-std::int64_t SteadyNanos();
 
 }  // namespace headrace

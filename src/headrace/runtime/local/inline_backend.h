@@ -7,6 +7,7 @@
 #include "headrace/runtime/backend.h"
 #include "headrace/runtime/local/event_port.h"
 #include "headrace/runtime/local/local_runtime.h"
+#include "headrace/runtime/steady_nanos.h"
 
 namespace headrace {
 

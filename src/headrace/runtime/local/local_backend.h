@@ -9,6 +9,7 @@
 #include "headrace/runtime/local/event_port.h"
 #include "headrace/runtime/local/local_runtime.h"
 #include "headrace/runtime/local/thread_lane.h"
+#include "headrace/runtime/steady_nanos.h"
 
 namespace headrace {
 

@@ -220,6 +220,7 @@ TEST(LocalRuntimeTest, AForkedChildMakesItsOwn) {
   Driver kept(runtime->NewBackend());
   kept.backend->StartTask(MakeTaskId(0), UnitOrder(program, 0, 4));
   ASSERT_TRUE(kept.WaitForEnds(1));
+  testing::AwaitSleepOfOthers();
   const pid_t child = ::fork();
   if (child == 0) {
     bool good = !runtime->usable();

@@ -2,8 +2,13 @@
 
 #include <arrow/api.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <string>
@@ -19,6 +24,25 @@
 // What the tests of this folder share.
 
 namespace headrace::testing {
+
+/// Waits until all other threads of the process sleep. Who forks while one runs may copy a lock
+/// that it holds, which the child then finds taken for ever: glibc's malloc sees to that, the
+/// allocator of g++ 12's AddressSanitizer does not.
+inline void AwaitSleepOfOthers() {
+  const std::string self = std::to_string(::gettid());
+  const auto sleeps = [&](const std::filesystem::path& thread) {
+    std::ifstream file(thread / "stat");
+    const std::string stat{std::istreambuf_iterator<char>(file), {}};
+    const std::size_t name_end = stat.rfind(')');                       // "tid (name) state ..."
+    return name_end == std::string::npos || stat[name_end + 2] == 'S';  // Or it has ended.
+  };
+  for (bool quiet = false; !quiet; ::sched_yield()) {
+    quiet = true;
+    for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+      quiet = quiet && (thread.path().filename() == self || sleeps(thread.path()));
+    }
+  }
+}
 
 /// A program under construction; ids are unique in the process.
 inline std::shared_ptr<TaskProgram> NewProgram(Lane lane) {

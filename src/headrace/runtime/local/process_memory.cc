@@ -9,7 +9,7 @@
 #include <cstring>
 #include <string>
 
-#include "headrace/runtime/local/event_port.h"
+#include "headrace/runtime/steady_nanos.h"
 
 namespace headrace {
 

@@ -19,12 +19,12 @@
 
 #include "headrace/base/check.h"
 #include "headrace/data/transform/function.h"
-#include "headrace/runtime/local/event_port.h"
 #include "headrace/runtime/local/local_runtime.h"
 #include "headrace/runtime/local/released_pins.h"
 #include "headrace/runtime/local/task_run.h"
 #include "headrace/runtime/local/worker_heap.h"
 #include "headrace/runtime/local/worker_link.h"
+#include "headrace/runtime/steady_nanos.h"
 #include "headrace/runtime/store/arena.h"
 #include "headrace/runtime/store/block_codec.h"
 #include "headrace/runtime/store/fork_guard.h"

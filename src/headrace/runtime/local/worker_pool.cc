@@ -13,6 +13,7 @@
 #include "headrace/base/check.h"
 #include "headrace/runtime/local/task_run.h"
 #include "headrace/runtime/local/thread_lane.h"
+#include "headrace/runtime/steady_nanos.h"
 #include "headrace/runtime/store/fork_guard.h"
 #include "headrace/runtime/store/local_store.h"
 

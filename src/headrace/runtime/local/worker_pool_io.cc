@@ -10,6 +10,7 @@
 
 #include "headrace/runtime/local/task_run.h"
 #include "headrace/runtime/local/worker_pool.h"
+#include "headrace/runtime/steady_nanos.h"
 #include "headrace/runtime/store/fork_guard.h"
 #include "headrace/runtime/store/local_store.h"
 
