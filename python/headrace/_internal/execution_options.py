@@ -208,7 +208,8 @@ class ExecutionOptions:
     the run fails with a MemoryError that says which operator, what it held, and what would help; a
     limit that is below what the plan needs from the start is a ValueError. `memory=` of an operator
     says what a task or an actor needs before any has run. Several runs at a time share the smallest
-    of their limits.
+    of their limits. On a Ray cluster, whose processes Headrace does not measure, a run with a limit
+    is a NotImplementedError: `resource_limits.object_store_memory` and `memory=` hold there.
     """
 
     def __init__(

@@ -70,9 +70,14 @@ class Backend {
 
   /// Keeps what the processes of the job hold below `limit_bytes` from now on: reports
   /// event::MemoryMeasured, and stops processes past their allowance (see protocol/event.h).
-  /// Returns what there is then. One that cannot measure says that all of the limit is free, and
-  /// reports nothing.
-  virtual MemoryRoom LimitMemory(std::int64_t limit_bytes) { return {limit_bytes, limit_bytes}; }
+  /// Returns what there is then; NotImplemented where the processes are out of its reach.
+  virtual Result<MemoryRoom> LimitMemory(std::int64_t /*limit_bytes*/) {
+    return Status::NotImplemented(
+        "memory_limit: the ", name(),
+        " backend does not measure what processes hold. "
+        "resource_limits.object_store_memory bounds blocks there, and memory= of an operator says "
+        "what each of its tasks or actors needs");
+  }
 
   // ---- Time: the only clock, and the only place where the driver waits.
 

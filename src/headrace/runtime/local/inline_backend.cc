@@ -36,7 +36,7 @@ InlineBackend::~InlineBackend() {
   if (limited_) memory_->Leave(port_.get());
 }
 
-MemoryRoom InlineBackend::LimitMemory(std::int64_t limit_bytes) {
+Result<MemoryRoom> InlineBackend::LimitMemory(std::int64_t limit_bytes) {
   limited_ = true;
   return memory_->Join(port_, limit_bytes);
 }

@@ -37,7 +37,7 @@ class InlineBackend : public Backend {
   void Release(std::span<const ObjectId> objects) override { port_->Release(objects); }
   void SpillObjects(std::vector<ObjectId> objects) override { port_->Spill(objects); }
   /// There are no processes to be stopped: it measures.
-  MemoryRoom LimitMemory(std::int64_t limit_bytes) override;
+  Result<MemoryRoom> LimitMemory(std::int64_t limit_bytes) override;
 
   Instant Now() const override { return {SteadyNanos() - start_nanos_}; }
   Resources capacity() const override { return runtime_->options().total; }

@@ -118,7 +118,7 @@ void LocalBackend::SpillObjects(std::vector<ObjectId> objects) {
   lane_->Submit([port = port_, objects = std::move(objects)] { port->Spill(objects); });
 }
 
-MemoryRoom LocalBackend::LimitMemory(std::int64_t limit_bytes) {
+Result<MemoryRoom> LocalBackend::LimitMemory(std::int64_t limit_bytes) {
   limited_ = true;
   return memory_->Join(port_, limit_bytes);
 }

@@ -11,6 +11,7 @@
 
 #include "headrace/base/check.h"
 #include "headrace/runtime/local/worker_pool.h"
+#include "headrace/runtime/steady_nanos.h"
 
 namespace headrace {
 

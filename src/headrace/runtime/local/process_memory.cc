@@ -47,9 +47,9 @@ std::int64_t FieldOf(const char* text, const char* name) {
 
 }  // namespace
 
-HeapMeter::HeapMeter() : descriptor_(OpenOf(0, "statm")) {
-  first_bytes_ = std::max<std::int64_t>(0, AnonymousBytes(descriptor_));
-}
+HeapMeter::HeapMeter(bool beyond_first)
+    : descriptor_(OpenOf(0, "statm")),
+      first_bytes_(beyond_first ? std::max<std::int64_t>(0, AnonymousBytes(descriptor_)) : 0) {}
 
 HeapMeter::~HeapMeter() {
   if (descriptor_ >= 0) ::close(descriptor_);

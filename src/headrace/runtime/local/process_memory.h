@@ -5,12 +5,12 @@
 
 namespace headrace {
 
-/// Measures the heap of this process: its memory that is neither a file's nor shared, less what it
-/// had when the meter was made, as a forked process shares that. Threads: all methods from any
-/// thread.
+/// Measures the heap of this process: its memory that is neither a file's nor shared. Threads: all
+/// methods from any thread.
 class HeapMeter {
  public:
-  HeapMeter();
+  /// `beyond_first`: less what there is now, as a forked process shares that.
+  explicit HeapMeter(bool beyond_first);
   HeapMeter(const HeapMeter&) = delete;
   HeapMeter& operator=(const HeapMeter&) = delete;
   ~HeapMeter();
@@ -20,7 +20,7 @@ class HeapMeter {
 
  private:
   const int descriptor_;
-  std::int64_t first_bytes_;
+  const std::int64_t first_bytes_;
   std::atomic<std::int64_t> measured_nanos_{0};
   std::atomic<std::int64_t> bytes_{0};
 };

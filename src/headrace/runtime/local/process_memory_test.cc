@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdint>
 #include <cstring>
 #include <string>
 
@@ -27,6 +28,16 @@ class Pages {
  private:
   void* data_;
 };
+
+TEST(HeapMeterTest, MeasuresAllOrWhatCameSince) {
+  const Pages first(MAP_PRIVATE);
+  HeapMeter all(/*beyond_first=*/false);
+  HeapMeter since(/*beyond_first=*/true);
+  const Pages second(MAP_PRIVATE);
+  const Pages shared(MAP_SHARED);
+  EXPECT_NEAR(static_cast<double>(since.Measure()), kBytes, kSlack);
+  EXPECT_GE(all.Measure(), 2 * kBytes - kSlack);
+}
 
 TEST(ProcessMeterTest, SeesWhatAProcessGetsAndGivesBack) {
   ProcessMeter meter(0);

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include "headrace/runtime/local/process_memory.h"
 #include "headrace/runtime/store/arena.h"
@@ -34,7 +35,7 @@ class WorkerHeap {
 
  private:
   const std::shared_ptr<Arena> arena_;
-  HeapMeter heap_;
+  HeapMeter heap_{/*beyond_first=*/true};
   std::atomic<std::int64_t> block_bytes_{0};
   std::atomic<std::int64_t> peak_bytes_{0};
   std::atomic<std::int64_t> keep_free_bytes_{-1};  // -1: as much as there is.

@@ -1,5 +1,8 @@
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
+#include <optional>
+#include <utility>
 
 #include "headrace/protocol/program.h"
 #include "headrace/runtime/sim/sim_backend.h"
