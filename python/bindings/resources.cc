@@ -112,6 +112,7 @@ void BindResources(nb::module_& module) {
             self.exclude_resources = ToResources(amounts);
           })
       .def_rw("object_store_bytes", &Options::object_store_bytes)
+      .def_rw("memory_limit_bytes", &Options::memory_limit_bytes)
       .def_rw("reservation_ratio", &Options::reservation_ratio)
       .def_rw("preserve_order", &Options::preserve_order)
       .def_rw("verbose_progress", &Options::verbose_progress)

@@ -311,6 +311,7 @@ class ExecutionOptions:
     resource_limits: Resources | None
     exclude_resources: Resources
     object_store_bytes: int
+    memory_limit_bytes: int
     reservation_ratio: float
     preserve_order: bool
     target_min_block_bytes: int

@@ -150,6 +150,17 @@ def test_what_no_node_has_is_refused() -> None:
         data.range(10).map(lambda row: row, resources={"missing": 1}).take_all()
 
 
+def test_a_memory_limit_is_refused() -> None:
+    options = data.DataContext.get_current().execution_options
+    options.memory_limit = 10**9
+    try:
+        with pytest.raises(NotImplementedError, match=r"the ray backend does not measure"):
+            data.range(10).take_all()
+    finally:
+        options.memory_limit = None
+    assert data.range(10).count() == 10
+
+
 def test_the_import_does_not_load_ray() -> None:
     code = "import headrace, sys; sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 0

@@ -13,10 +13,13 @@
 //
 //   read tasks=2 blocks=4 bytes=64MiB      a source; each task yields so many blocks
 //   map blocks=1 bytes=64MiB [actors=MIN-MAX] [cap=N] [bundle=ROWS] [ordered] [error=N]
+//                                          [heap=BYTES [first=BYTES]] of the process of a task,
+//                                          or of its first one
 //   limit rows=N                           rows: each block has 10, unless rows=N says else
 //   union inputs=N                         of the last N chains
 //   mix inputs=N first=N shortest          the same; the first one's weight, the others' is 1
 //   machine cpu=2 store=256MiB [holds]     holds: waiting tasks keep their cpu
+//           [memory=BYTES]               a limit for blocks and heaps together
 //   consumer prefetch=1 think=50ms [stop_after=N]
 //   lose task=OP#ORDINAL.ATTEMPT before=OUTPUT
 //   errors max=N
@@ -76,8 +79,14 @@ class Script {
   void AddTask(const char* name, std::vector<OperatorId> inputs) {
     auto program = std::make_shared<TaskProgram>();
     program->name = name;
+    if (Has("heap")) {
+      program->lane = Lane::kProcess;
+      const auto op = static_cast<std::int32_t>(case_.plan.operators.size());
+      case_.sim.model.fixed_heaps[op] = {Number("first", Number("heap", 0)), Number("heap", 0)};
+    }
     TaskOperator task;
     task.program = std::move(program);
+    task.cost.memory_bytes = Number("memory", 0);
     task.min_bundle_rows = Number("bundle", 0);
     for (std::int64_t i = 0; i < Number("tasks", 0); ++i) {
       task.unit_groups.push_back({static_cast<std::uint32_t>(i)});
@@ -122,7 +131,10 @@ class Script {
       return Add("Limit", LimitOperator{Number("rows", 0), std::move(cut)}, TakeChains(1));
     }
     if (verb == "machine") {
-      case_.sim.capacity = {.cpu_milli = 1000 * Number("cpu", 1)};
+      case_.sim.capacity = {.cpu_milli = 1000 * Number("cpu", 1),
+                            .memory_bytes = Number("memory", 0)};
+      case_.sim.memory_limit_bytes = Number("memory", 0);
+      case_.options.memory_limit_bytes = case_.sim.memory_limit_bytes;
       case_.sim.object_store_bytes = Number("store", 1 << 30);
       case_.sim.parks_waiting_tasks = !Has("holds");
     } else if (verb == "consumer") {

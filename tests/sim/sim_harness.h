@@ -34,6 +34,10 @@ struct Outcome {
   std::int64_t tasks_running_max = 0;
   std::int64_t overrides = 0;
   std::int64_t spilled_objects = 0;
+  std::int64_t peak_held_bytes = 0;  // Blocks and heaps together.
+  std::int64_t largest_heap_bytes = 0;
+  std::int64_t memory_stops = 0;
+  bool last_stop_was_alone = false;
   std::vector<OperatorState> states;
 };
 
@@ -49,6 +53,10 @@ class SimRun {
       }
     }
     traits_ = {c.sim.capacity, c.sim.object_store_bytes, c.sim.parks_waiting_tasks};
+    if (c.sim.memory_limit_bytes > 0) {
+      traits_.memory_bytes = c.sim.memory_limit_bytes - backend_.held_bytes();
+      traits_.memory_free_bytes = traits_.memory_bytes;
+    }
   }
 
   const PhysicalPlan& plan() const { return plan_; }
@@ -103,6 +111,10 @@ class SimRun {
     out_.largest_block_bytes = backend_.largest_block_bytes();
     out_.tasks_running_max = backend_.tasks_running_max();
     out_.spilled_objects = backend_.spilled_objects();
+    out_.peak_held_bytes = backend_.peak_held_bytes();
+    out_.largest_heap_bytes = backend_.largest_heap_bytes();
+    out_.memory_stops = backend_.memory_stops();
+    out_.last_stop_was_alone = backend_.last_stop_was_alone();
     out_.overrides = scheduler_->liveness_overrides();
     out_.states = scheduler_->Snapshot();
     return std::move(out_);
@@ -188,10 +200,16 @@ inline std::string Judge(const Case& c, const Outcome& out) {
     return "peak of " + std::to_string(out.peak_charged_bytes) + " bytes over a budget of " +
            std::to_string(c.sim.object_store_bytes) + " + " + std::to_string(slack);
   }
+  if (c.sim.memory_limit_bytes > 0 && out.peak_held_bytes > c.sim.memory_limit_bytes +
+                                                                out.largest_heap_bytes + slack +
+                                                                out.overrides) {
+    return "held " + std::to_string(out.peak_held_bytes) + " bytes with a limit of " +
+           std::to_string(c.sim.memory_limit_bytes);
+  }
   const auto operators = static_cast<std::int64_t>(c.plan.operators.size());
   const bool roomy = c.sim.object_store_bytes > 40 * operators * out.largest_block_bytes;
   if (c.sim.parks_waiting_tasks && roomy && out.overrides > 0 && c.sim.queue_factor == 0 &&
-      c.policy.seed == 0) {
+      c.policy.seed == 0 && c.sim.memory_limit_bytes == 0) {
     return "overrides of credit where there was room";
   }
   for (const OperatorState& state : out.states) {
@@ -206,7 +224,8 @@ inline std::string Judge(const Case& c, const Outcome& out) {
     const bool fatal = c.sim.workers_always_lost || c.sim.actors_never_start;
     const bool by_error = c.plan.max_errored_blocks == 0 && c.sim.model.error_chance > 0;
     const bool by_policy = c.policy.fails_after >= 0 && out.failure->context == "policy random";
-    return fatal || by_error || by_policy ? "" : "failed: " + out.failure->message;
+    const bool by_memory = out.failure->kind == FailureKind::kOverMemory && out.last_stop_was_alone;
+    return fatal || by_error || by_policy || by_memory ? "" : "failed: " + out.failure->message;
   }
   if (c.plan.max_errored_blocks == 0 && expected.errors > 0 && !expected.has_limit) {
     return "did not fail by user error";

@@ -12,6 +12,7 @@
 #include "headrace/base/rng.h"
 #include "headrace/control/plan/physical_plan.h"
 #include "headrace/control/schedule/exchange_plan.h"
+#include "headrace/control/schedule/scheduler.h"
 #include "headrace/protocol/program.h"
 #include "headrace/runtime/sim/sim_backend.h"
 #include "random_policy.h"
@@ -241,6 +242,28 @@ class PlanMaker {
   std::uint64_t programs_ = 0;
 };
 
+/// Lets functions run in workers, whose heaps differ, under a limit that holds some of them. One
+/// that is far larger than the others may have no room at all: then the run must fail.
+inline void LimitMemory(Rng* rng, Case* out) {
+  for (OperatorSpec& spec : out->plan.operators) {
+    auto* task = std::get_if<TaskOperator>(&spec.kind);
+    if (task == nullptr || spec.name == "Scatter" || rng->Chance(0.3)) continue;
+    auto program = std::make_shared<TaskProgram>(*task->program);
+    program->lane = Lane::kProcess;
+    task->program = std::move(program);
+  }
+  SimOptions& sim = out->sim;
+  sim.model.heap_bytes_max = std::int64_t{1} << Between(*rng, 22, 28);
+  sim.model.heap_outlier_chance = rng->Chance(0.5) ? 0.15 : 0;
+  // What the check of feasibility asks for, and from one heap of the usual size up to a few.
+  sim.memory_limit_bytes =
+      (std::int64_t{50} << 20) + sim.model.heap_bytes_max * Between(*rng, 1, 6);
+  for (const auto& blocks : out->input_blocks) {
+    for (const auto& block : blocks) sim.memory_limit_bytes += block.num_bytes;
+  }
+  out->options.memory_limit_bytes = sim.memory_limit_bytes;
+}
+
 /// Makes the case of `seed`.
 inline Case MakeCase(std::uint64_t seed) {
   Rng rng(seed * 0x2545F4914F6CDD1DULL + 1);
@@ -293,7 +316,13 @@ inline Case MakeCase(std::uint64_t seed) {
     out.policy.less_chance = rng.Chance(0.3) ? 0 : rng.Uniform();
     if (rng.Chance(0.1)) out.policy.fails_after = Between(rng, 0, 60);
   }
+  if (rng.Chance(0.3)) LimitMemory(&rng, &out);
   return out;
+}
+
+/// Returns the budget that exchanges plan with in a run of `c`.
+inline std::int64_t BudgetOf(const Case& c) {
+  return ExchangeBudget(c.options, {c.sim.capacity, c.sim.object_store_bytes});
 }
 
 /// A block as a test sees it.
@@ -377,7 +406,7 @@ class Oracle {
     std::int64_t bytes = 0;
     for (const BlockInfo& info : right) bytes += info.num_bytes;
     return exchange.broadcast_bytes > 0 && MayJoin(left, exchange.cost) &&
-           bytes <= std::min(exchange.broadcast_bytes, case_.sim.object_store_bytes / 16);
+           bytes <= std::min(exchange.broadcast_bytes, BudgetOf(case_) / 16);
   }
 
   // `last`: the program whose last step the tasks do in the end.
@@ -423,7 +452,7 @@ class Oracle {
       return out;
     }
     const ExchangePlace place{std::max<std::int64_t>(1, case_.sim.capacity.cpu_milli / 1000),
-                              case_.sim.object_store_bytes};
+                              BudgetOf(case_)};
     const auto plan = *MakeExchangePlan(exchange, std::move(infos), place);
     for (std::uint32_t task = 0; task < plan->num_tasks(); ++task) {
       std::int64_t rows = 0;

@@ -30,6 +30,9 @@ struct Tally {
   std::int64_t failed = 0;     // Runs that ended with a failure, as they had to.
   std::int64_t stopped = 0;    // By the consumer.
   std::int64_t held_back = 0;  // Runs with a user's policy.
+  std::int64_t limited = 0;    // Runs with a memory limit,
+  std::int64_t stops = 0;      // and workers stopped in them,
+  std::int64_t no_room = 0;    // and those that ended since a task did not fit.
 };
 
 /// Replays a recorded run and returns where it differs, or "".
@@ -65,6 +68,9 @@ std::string Try(std::uint64_t seed, bool replay, Tally* tally) {
   tally->failed += out.failure ? 1 : 0;
   tally->stopped += out.stopped ? 1 : 0;
   tally->held_back += c.policy.seed != 0 ? 1 : 0;
+  tally->limited += c.sim.memory_limit_bytes > 0 ? 1 : 0;
+  tally->stops += out.memory_stops;
+  tally->no_room += out.failure && out.failure->kind == FailureKind::kOverMemory ? 1 : 0;
   for (const OperatorState& state : out.states) tally->retries += state.tasks_retried;
   if (std::string problem = Judge(c, out); !problem.empty()) return problem;
   if (SimRun(c).Go(/*check=*/false).log != out.log) return "two runs of one seed differ";
@@ -88,12 +94,15 @@ TEST(Sim, RandomPlansMachinesAndFaults) {
   std::printf(
       "%lld cases from seed %lld in %.1f s: %lld events, %lld blocks, %lld retries, "
       "%lld overrides, %lld objects spilled, %lld runs failed and %lld were stopped as they "
-      "should, %lld had a policy\n",
+      "should, %lld had a policy; "
+      "%lld had a memory limit: %lld workers were stopped for it, %lld runs failed\n",
       static_cast<long long>(cases), static_cast<long long>(first), took.count(),
       static_cast<long long>(tally.steps), static_cast<long long>(tally.blocks),
       static_cast<long long>(tally.retries), static_cast<long long>(tally.overrides),
       static_cast<long long>(tally.spilled), static_cast<long long>(tally.failed),
-      static_cast<long long>(tally.stopped), static_cast<long long>(tally.held_back));
+      static_cast<long long>(tally.stopped), static_cast<long long>(tally.held_back),
+      static_cast<long long>(tally.limited), static_cast<long long>(tally.stops),
+      static_cast<long long>(tally.no_room));
   if (failures > 0 && cases == 1) {
     const Case c = MakeCase(first);
     std::printf("%s", ToString(*ParseEventLog(SimRun(c).Go(/*check=*/false).log)).c_str());
@@ -142,6 +151,19 @@ TEST(SimCanary, CatchesALostRelease) {
 }
 TEST(SimCanary, CatchesAMiscountedCredit) {
   EXPECT_GT(Caught([](SimOptions* sim) { sim->ignore_grant = 1; }), 20);
+}
+
+// Whoever passes the limit and is not stopped holds more than one task's surprise above it.
+TEST(SimCanary, CatchesALimitThatNobodyKeeps) {
+  int caught = 0;
+  for (std::uint64_t seed = 1; seed <= 400; ++seed) {
+    Case c = QuietCase(seed);
+    if (c.sim.memory_limit_bytes == 0) continue;
+    c.sim.ignore_allowances = true;
+    c.sim.model.heap_outlier_chance = 0.5;
+    if (!Judge(c, SimRun(c).Go(/*check=*/false)).empty()) ++caught;
+  }
+  EXPECT_GT(caught, 5);
 }
 
 }  // namespace

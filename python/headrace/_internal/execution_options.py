@@ -188,6 +188,28 @@ class ExecutionOptions:
         actor_locality_enabled: Accepted; one machine has one locality.
         verbose_progress: Show one bar per operator; default True.
         label_selector: Accepted; one machine has no labels.
+        memory_limit: Bytes of memory that the whole job may hold; default None: no limit, but for
+            that of blocks (`resource_limits.object_store_memory`). Headrace's own: `ray.data` has
+            no such option.
+
+    What counts towards `memory_limit` is what the machine would get back if the job ended: of this
+    process, of the worker processes and of the template that they are forked from, their own memory
+    and their part of what they share (the sum of their PSS): blocks, spill buffers, prefetched
+    batches, the heaps of functions and of actors with their models, the interpreter and the
+    libraries that it has loaded, and what your own code holds here. Processes that a function
+    starts by itself do not count, nor do memory of a GPU or the page cache of files.
+
+    With it blocks get at most half of what the engine leaves of it, and none is made larger than
+    1/32 of it (or `target_min_block_size`, if that is more). What a function's tasks hold is
+    measured and learned; a task starts when what it is expected to hold fits in, and one alone may
+    always run. Where the limit would be passed, the task that is furthest above what was expected
+    is stopped and run again with more room, at last alone. Its inputs and outputs are neither lost
+    nor doubled; side effects of a function that was stopped stay. If it does not fit even alone,
+    the run fails with a MemoryError that says which operator, what it held, and what would help; a
+    limit that is below what the plan needs from the start is a ValueError. `memory=` of an operator
+    says what a task or an actor needs before any has run. Several runs at a time share the smallest
+    of their limits. On a Ray cluster, whose processes Headrace does not measure, a run with a limit
+    is a NotImplementedError: `resource_limits.object_store_memory` and `memory=` hold there.
     """
 
     def __init__(
@@ -198,6 +220,7 @@ class ExecutionOptions:
         actor_locality_enabled: bool = True,
         verbose_progress: bool | None = None,
         label_selector: dict[str, str] | None = None,
+        memory_limit: int | None = None,
     ) -> None:
         self.resource_limits = resource_limits or ExecutionResources.for_limits()
         self.exclude_resources = exclude_resources or ExecutionResources.zero()
@@ -206,6 +229,7 @@ class ExecutionOptions:
         self.locality_with_output: bool | list[str] = False
         self.verbose_progress = True if verbose_progress is None else verbose_progress
         self.label_selector = label_selector
+        self.memory_limit = memory_limit
 
     @property
     def resource_limits(self) -> ExecutionResources:
@@ -224,7 +248,10 @@ class ExecutionOptions:
         return self._resource_limits == ExecutionResources.for_limits()
 
     def validate(self) -> None:
-        """Raises ValueError if an amount is both limited and partly excluded."""
+        """Raises ValueError if an amount is both limited and partly excluded, or the memory limit
+        is not positive."""
+        if self.memory_limit is not None and self.memory_limit <= 0:
+            raise ValueError(f"memory_limit must be > 0, got: {self.memory_limit}")
         for name in ("cpu", "gpu", "object_store_memory"):
             limited = not math.isinf(getattr(self.resource_limits, name))
             if limited and getattr(self.exclude_resources, name) > 0:
@@ -246,7 +273,8 @@ class ExecutionOptions:
             f"exclude_resources={self.exclude_resources}, "
             f"preserve_order={self.preserve_order}, "
             f"actor_locality_enabled={self.actor_locality_enabled}, "
-            f"verbose_progress={self.verbose_progress}, label_selector={self.label_selector})"
+            f"verbose_progress={self.verbose_progress}, label_selector={self.label_selector}, "
+            f"memory_limit={self.memory_limit})"
         )
 
 

@@ -336,6 +336,7 @@ def make_options(context: DataContext) -> _core.ExecutionOptions:
             cpu=excluded.cpu, gpu=excluded.gpu, memory=int(excluded.memory)
         )
     options.object_store_bytes = _store_budget(context)
+    options.memory_limit_bytes = int(asked.memory_limit or 0)
     options.reservation_ratio = context.op_resource_reservation_ratio
     options.preserve_order = asked.preserve_order
     options.target_min_block_bytes = context.target_min_block_size

@@ -18,13 +18,18 @@
 namespace headrace {
 namespace {
 
-BackendTraits TraitsOf(const Backend& backend, const ExecutionOptions& options) {
+Result<BackendTraits> TraitsOf(Backend& backend, const ExecutionOptions& options) {
   BackendTraits traits;
   traits.total = backend.capacity();
   traits.total -= options.exclude_resources;
   traits.object_store_bytes =
       options.object_store_bytes > 0 ? options.object_store_bytes : backend.object_store_bytes();
   traits.parks_waiting_tasks = backend.parks_waiting_tasks();
+  if (options.memory_limit_bytes > 0) {
+    ARROW_ASSIGN_OR_RAISE(const MemoryRoom room, backend.LimitMemory(options.memory_limit_bytes));
+    traits.memory_bytes = room.all_bytes;
+    traits.memory_free_bytes = room.free_bytes;
+  }
   return traits;
 }
 
@@ -337,7 +342,7 @@ Result<std::unique_ptr<Execution>> Execution::Start(PhysicalPlan plan, Execution
     if (input == nullptr) continue;
     for (const BlockHandle& block : input->blocks) inputs.push_back(block.object);
   }
-  BackendTraits traits = TraitsOf(*backend, options);
+  ARROW_ASSIGN_OR_RAISE(BackendTraits traits, TraitsOf(*backend, options));
   Policies policies;
   for (const PolicyFactory& make : options.policies) policies.push_back(make(plan));
   std::unique_ptr<EventRecorder> recorder;

@@ -21,6 +21,19 @@ struct StoredBlocks {
   }
 };
 
+// Blocks of at most this part of the memory limit: several are in memory for each task.
+constexpr std::int64_t kBlockPart = 32;
+
+/// Returns the options with what follows from them.
+ExecutionOptions Completed(ExecutionOptions options) {
+  if (options.memory_limit_bytes > 0) {
+    const std::int64_t most =
+        std::max(options.memory_limit_bytes / kBlockPart, options.target_min_block_bytes);
+    options.target_max_block_bytes = std::min(options.target_max_block_bytes, most);
+  }
+  return options;
+}
+
 }  // namespace
 
 std::uint64_t NextFunctionId() {
@@ -62,7 +75,7 @@ Result<PlanStages> Session::Plan(const LogicalPtr& plan, const ExecutionOptions&
   ARROW_ASSIGN_OR_RAISE(const Resources capacity, Capacity());
   std::lock_guard lock(mutex_);
   LoweringContext context;
-  context.options = options;
+  context.options = Completed(options);
   context.capacity = capacity;
   context.next_program_id = next_program_id_;
   auto stages = PlanQuery(plan, optimizer_, &context);
@@ -97,7 +110,7 @@ Result<std::unique_ptr<Execution>> Session::Run(const LogicalPtr& plan,
     ARROW_RETURN_NOT_OK(SplitIntoPieces(&physical));
     TakeOutPieces(*done, &physical);
   }
-  return Execution::Start(std::move(physical), options, std::move(backend));
+  return Execution::Start(std::move(physical), Completed(options), std::move(backend));
 }
 
 Result<std::unique_ptr<Execution>> Session::Execute(const LogicalPtr& plan,

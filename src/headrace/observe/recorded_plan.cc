@@ -254,6 +254,7 @@ void WriteExecutionOptions(const ExecutionOptions& options, WireWriter* out) {
   if (options.resource_limits) WriteResources(*options.resource_limits, out);
   WriteResources(options.exclude_resources, out);
   out->I64(options.object_store_bytes);
+  out->I64(options.memory_limit_bytes);
   out->U8(static_cast<std::uint8_t>(options.budget_policy));
   out->F64(options.reservation_ratio);
   out->Bool(options.preserve_order);
@@ -271,6 +272,7 @@ ExecutionOptions ReadExecutionOptions(WireReader* in) {
   if (in->Bool()) options.resource_limits = ReadResources(in);
   options.exclude_resources = ReadResources(in);
   options.object_store_bytes = in->I64();
+  options.memory_limit_bytes = in->I64();
   options.budget_policy = static_cast<BudgetPolicy>(in->U8());
   options.reservation_ratio = in->F64();
   options.preserve_order = in->Bool();
@@ -287,6 +289,8 @@ ExecutionOptions ReadExecutionOptions(WireReader* in) {
 void WriteTraits(const BackendTraits& traits, WireWriter* out) {
   WriteResources(traits.total, out);
   out->I64(traits.object_store_bytes);
+  out->I64(traits.memory_bytes);
+  out->I64(traits.memory_free_bytes);
   out->Bool(traits.parks_waiting_tasks);
 }
 
@@ -294,6 +298,8 @@ BackendTraits ReadTraits(WireReader* in) {
   BackendTraits traits;
   traits.total = ReadResources(in);
   traits.object_store_bytes = in->I64();
+  traits.memory_bytes = in->I64();
+  traits.memory_free_bytes = in->I64();
   traits.parks_waiting_tasks = in->Bool();
   return traits;
 }

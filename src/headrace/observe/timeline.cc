@@ -45,8 +45,7 @@ Timeline::Timeline(const EventLog& log, int slices)
     : begin_(log.begin()),
       end_(log.end()),
       num_slices_(slices),
-      budget_bytes_(log.options.object_store_bytes > 0 ? log.options.object_store_bytes
-                                                       : log.traits.object_store_bytes),
+      budget_bytes_(BlockBudget(log.options, log.traits)),
       slices_(log.plan.operators.size(),
               std::vector<TimelineSlice>(static_cast<std::size_t>(slices))),
       last_(begin_) {

@@ -204,6 +204,10 @@ void Trace::OnEvent(Instant at, const Event& event, const Scheduler& scheduler) 
             Mark(kRunProcess, "capacity changed", at, Text("total", e.total.ToString()));
           },
           [&](const event::StopRequested&) { Mark(kRunProcess, "stop requested", at, ""); },
+          [&](const event::MemoryMeasured& e) {
+            Count(kRunProcess, "memory", at,
+                  Number("free", e.free_bytes) + "," + Number("heaps", e.heap_bytes));
+          },
           [](const auto&) {},
       },
       event);

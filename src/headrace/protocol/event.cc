@@ -50,6 +50,8 @@ std::string_view Text(FailureKind kind) {
       return "cancelled";
     case FailureKind::kSystem:
       return "system";
+    case FailureKind::kOverMemory:
+      return "over_memory";
   }
   return "unknown";
 }
@@ -64,6 +66,8 @@ std::string Text(const std::optional<Failure>& failure) {
 }
 
 std::string Credit(std::int64_t bytes) { return " credit=" + std::to_string(bytes); }
+
+std::string Heap(std::int64_t bytes) { return bytes == 0 ? "" : " heap=" + std::to_string(bytes); }
 
 std::string Output(std::int32_t output) { return "output " + std::to_string(output); }
 
@@ -90,7 +94,7 @@ std::string Text(const TaskOrder& order) {
   if (order.actor) text += " actor " + Text(*order.actor);
   text += Credit(order.credit_bytes);
   if (order.skip_outputs > 0) text += " skip=" + std::to_string(order.skip_outputs);
-  return text;
+  return text + Heap(order.heap_bytes);
 }
 
 // ---- Wire form of ids and small values.
@@ -186,10 +190,14 @@ struct WriteBody {
     WriteOptionalFailure(e.failure, out);
     WriteTaskStats(e.stats, out);
   }
-  void operator()(const event::ActorReady& e) const { WriteActorId(e.actor, out); }
+  void operator()(const event::ActorReady& e) const {
+    WriteActorId(e.actor, out);
+    out->I64(e.heap_bytes);
+  }
   void operator()(const event::ActorLost& e) const {
     WriteActorId(e.actor, out);
     WriteFailure(e.failure, out);
+    out->I64(e.heap_bytes);
   }
   void operator()(const event::OutputWanted& e) const {
     out->I32(e.output);
@@ -207,6 +215,15 @@ struct WriteBody {
   void operator()(const event::CapacityChanged& e) const { WriteResources(e.total, out); }
   void operator()(const event::TimePassed&) const {}
   void operator()(const event::StopRequested&) const {}
+  void operator()(const event::MemoryMeasured& e) const {
+    out->I64(e.free_bytes);
+    out->I64(e.heap_bytes);
+    out->U64(e.tasks.size());
+    for (const auto& [task, heap_bytes] : e.tasks) {
+      WriteTaskId(task, out);
+      out->I64(heap_bytes);
+    }
+  }
 };
 
 template <class T>
@@ -241,7 +258,10 @@ event::TaskEnded ReadBody(WireReader* in) {
 
 template <>
 event::ActorReady ReadBody(WireReader* in) {
-  return {ReadActorId(in)};
+  event::ActorReady e;
+  e.actor = ReadActorId(in);
+  e.heap_bytes = in->I64();
+  return e;
 }
 
 template <>
@@ -249,6 +269,7 @@ event::ActorLost ReadBody(WireReader* in) {
   event::ActorLost e;
   e.actor = ReadActorId(in);
   e.failure = ReadFailure(in);
+  e.heap_bytes = in->I64();
   return e;
 }
 
@@ -292,6 +313,19 @@ event::StopRequested ReadBody(WireReader*) {
   return {};
 }
 
+template <>
+event::MemoryMeasured ReadBody(WireReader* in) {
+  event::MemoryMeasured e;
+  e.free_bytes = in->I64();
+  e.heap_bytes = in->I64();
+  e.tasks.resize(in->Count());
+  for (auto& [task, heap_bytes] : e.tasks) {
+    task = ReadTaskId(in);
+    heap_bytes = in->I64();
+  }
+  return e;
+}
+
 // Reads the alternative of number `tag`.
 template <std::size_t I = 0>
 Result<Event> ReadTagged(std::size_t tag, WireReader* in) {
@@ -333,9 +367,11 @@ std::string ToString(const Event& event) {
             return "park " + e.task.ToString() + Credit(e.credit_bytes);
           },
           [](const event::TaskEnded& e) { return "end " + e.task.ToString() + Text(e.failure); },
-          [](const event::ActorReady& e) { return "actor ready " + Text(e.actor); },
+          [](const event::ActorReady& e) {
+            return "actor ready " + Text(e.actor) + Heap(e.heap_bytes);
+          },
           [](const event::ActorLost& e) {
-            return "actor lost " + Text(e.actor) + " " + Text(e.failure);
+            return "actor lost " + Text(e.actor) + " " + Text(e.failure) + Heap(e.heap_bytes);
           },
           [](const event::OutputWanted& e) {
             return "want " + Output(e.output) + " bundles=" + std::to_string(e.bundles);
@@ -349,6 +385,13 @@ std::string ToString(const Event& event) {
           [](const event::CapacityChanged& e) { return "capacity " + e.total.ToString(); },
           [](const event::TimePassed&) { return std::string("time"); },
           [](const event::StopRequested&) { return std::string("stop"); },
+          [](const event::MemoryMeasured& e) {
+            std::string text = "memory free=" + std::to_string(e.free_bytes) + Heap(e.heap_bytes);
+            for (const auto& [task, heap_bytes] : e.tasks) {
+              text += ", " + task.ToString() + Heap(heap_bytes);
+            }
+            return text;
+          },
       },
       event);
 }
@@ -366,7 +409,7 @@ std::string ToString(const Action& action) {
           [](const action::StartActor& a) {
             return "start actor " + Text(a.actor) + " " +
                    (a.order.program == nullptr ? "?" : a.order.program->name) + " cost " +
-                   a.order.cost.ToString();
+                   a.order.cost.ToString() + Heap(a.order.heap_bytes);
           },
           [](const action::StopActor& a) { return "stop actor " + Text(a.actor); },
           [](const action::ReleaseObjects& a) { return "release " + TextList(a.objects); },

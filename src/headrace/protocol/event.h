@@ -25,6 +25,12 @@
 // granted, so no block is too large to pass. A task without credit parks: it gives its cpu back,
 // keeps its state, and goes on after GrantCredit. Credit is a running total over the task's
 // life, so a grant that crosses a TaskParked on the way is not lost or counted twice.
+//
+// Memory. Where a limit is set for the whole job (ExecutionOptions.memory_limit), a task or an
+// actor in a process of its own is ordered with `heap_bytes`, its allowance: what that process may
+// hold besides blocks. The backend measures, says so by MemoryMeasured, and where the job would
+// pass its limit it stops a process that is past its allowance: what was in it ends with
+// kOverMemory.
 
 namespace headrace {
 
@@ -47,6 +53,7 @@ struct TaskOrder {
   std::optional<ActorId> actor;    // Unset: any worker of the program's lane.
   std::int64_t credit_bytes = 0;   // Initial credit.
   std::uint32_t skip_outputs = 0;  // A retry: outputs [0, n) were taken; do not yield them.
+  std::int64_t heap_bytes = 0;     // What its process may hold; see Memory below. 0: unlimited.
 };
 
 /// Everything that a backend needs to start one actor. The actor's instance is that of the
@@ -54,6 +61,7 @@ struct TaskOrder {
 struct ActorOrder {
   std::shared_ptr<const TaskProgram> program;
   Resources cost;
+  std::int64_t heap_bytes = 0;  // As in TaskOrder.
 };
 
 enum class FailureKind : std::uint8_t {
@@ -61,7 +69,9 @@ enum class FailureKind : std::uint8_t {
   kDataError,   // Input or output could not be read, converted or written.
   kWorkerLost,  // The process died. Retried by default.
   kCancelled,
-  kSystem,  // The engine's own: out of disk, out of memory, plan cannot run.
+  kSystem,      // The engine's own: out of disk, out of memory, plan cannot run.
+  kOverMemory,  // Its process was stopped, as the job would have passed its memory limit. The
+                // task's peak_heap_bytes say what it held; 0: it was not this task's doing.
 };
 
 /// Why a task, an actor or a run failed, ready to be shown.
@@ -84,9 +94,10 @@ struct TaskStats {
   std::int64_t cpu_nanos = 0;
   std::int64_t function_nanos = 0;  // Inside the user's functions.
   std::int64_t rows_in = 0;
-  std::int64_t peak_heap_bytes = 0;  // Of the worker process during the task; 0 in the thread lane.
-  std::int64_t errored_rows = 0;     // Left out because a function failed on them.
-  std::int64_t letter_rows = 0;      // Of these, those that were kept as dead letters.
+  std::int64_t peak_heap_bytes = 0;    // Of the worker process during the task, see Memory above;
+                                       // 0: unknown, as in the thread lane.
+  std::int64_t errored_rows = 0;       // Left out because a function failed on them.
+  std::int64_t letter_rows = 0;        // Of these, those that were kept as dead letters.
   std::vector<std::string> letters{};  // Where: records of the functions, for the driver.
 };
 
@@ -111,11 +122,14 @@ struct TaskEnded {
 };
 struct ActorReady {
   ActorId actor;
+  std::int64_t heap_bytes = 0;  // Of its process; 0: unknown.
 };
-/// The actor could not start or died. Its tasks end with kWorkerLost, before or after this.
+/// The actor could not start or died. Its tasks end with kWorkerLost or kOverMemory, before or
+/// after this.
 struct ActorLost {
   ActorId actor;
   Failure failure;
+  std::int64_t heap_bytes = 0;  // That it was stopped for, with kOverMemory.
 };
 /// The consumer of an output will take `bundles` more.
 struct OutputWanted {
@@ -137,6 +151,16 @@ struct ObjectsSpilled {
 struct CapacityChanged {
   Resources total;
 };
+/// What the processes of the job hold, measured now and then where a limit is set.
+struct MemoryMeasured {
+  struct TaskHeap {
+    TaskId task;
+    std::int64_t heap_bytes = 0;
+  };
+  std::int64_t free_bytes = 0;  // What this run may take beyond what it holds. Below 0: too much.
+  std::int64_t heap_bytes = 0;  // Of this run's workers that have tasks, and of its actors.
+  std::vector<TaskHeap> tasks;  // Those past their allowance.
+};
 /// Nothing happened, but NextDeadline() is reached.
 struct TimePassed {};
 /// The consumer wants no more: cancel, release, finish.
@@ -147,7 +171,7 @@ struct StopRequested {};
 using Event = std::variant<event::BlockYielded, event::TaskParked, event::TaskEnded,
                            event::ActorReady, event::ActorLost, event::OutputWanted,
                            event::OutputConsumed, event::ObjectsSpilled, event::CapacityChanged,
-                           event::TimePassed, event::StopRequested>;
+                           event::TimePassed, event::StopRequested, event::MemoryMeasured>;
 
 namespace action {
 

@@ -38,14 +38,15 @@ std::vector<Event> Samples() {
       event::TaskParked{kTask, 1000},
       event::TaskEnded{kTask, std::nullopt, {1, 2, 3, 4, 5, 6, 7, {"a"}}},
       event::TaskEnded{kRetry, SampleFailure(), {}},
-      event::ActorReady{{{3}, 7}},
-      event::ActorLost{{{3}, 7}, SampleFailure()},
+      event::ActorReady{{{3}, 7}, 1 << 20},
+      event::ActorLost{{{3}, 7}, SampleFailure(), 5},
       event::OutputWanted{1, 2},
       event::OutputConsumed{0, 4096},
       event::CapacityChanged{
           {.cpu_milli = 1500, .gpu_milli = 1, .memory_bytes = 2, .custom_milli = {{"TPU", 2000}}}},
       event::TimePassed{},
-      event::StopRequested{}};
+      event::StopRequested{},
+      event::MemoryMeasured{-5, 100, {{kTask, 60}, {kRetry, 40}}}};
 }
 
 std::string Bytes(const Event& event) {
@@ -188,13 +189,14 @@ TEST(EventTest, TranscriptLines) {
             "park 1#4 credit=1000\n"
             "end 1#4\n"
             "end 2#17.1 failed user_error: no key\n"
-            "actor ready 3@7\n"
-            "actor lost 3@7 user_error: no key\n"
+            "actor ready 3@7 heap=1048576\n"
+            "actor lost 3@7 user_error: no key heap=5\n"
             "want output 1 bundles=2\n"
             "consumed output 0 bytes=4096\n"
             "capacity cpu=1.5 gpu=0.001 memory=2 TPU=2\n"
             "time\n"
-            "stop\n");
+            "stop\n"
+            "memory free=-5 heap=100, 1#4 heap=60, 2#17.1 heap=40\n");
 }
 
 TEST(EventTest, ActionLines) {

@@ -15,6 +15,12 @@
 
 namespace headrace {
 
+/// What a limit of memory leaves.
+struct MemoryRoom {
+  std::int64_t all_bytes = 0;   // Of the limit, less what the engine itself holds.
+  std::int64_t free_bytes = 0;  // Less what other runs hold now, too.
+};
+
 /// Where the work of one execution happens. Forms: local (threads and worker processes of this
 /// machine), inline (the calling thread, for debugging), sim (virtual time and faults, for
 /// tests), bridge (a cluster: Ray Core).
@@ -59,6 +65,19 @@ class Backend {
 
   /// Gives up one reference to each of `objects`.
   virtual void Release(std::span<const ObjectId> objects) = 0;
+
+  // ---- Memory.
+
+  /// Keeps what the processes of the job hold below `limit_bytes` from now on: reports
+  /// event::MemoryMeasured, and stops processes past their allowance (see protocol/event.h).
+  /// Returns what there is then; NotImplemented where the processes are out of its reach.
+  virtual Result<MemoryRoom> LimitMemory(std::int64_t /*limit_bytes*/) {
+    return Status::NotImplemented(
+        "memory_limit: the ", name(),
+        " backend does not measure what processes hold. "
+        "resource_limits.object_store_memory bounds blocks there, and memory= of an operator says "
+        "what each of its tasks or actors needs");
+  }
 
   // ---- Time: the only clock, and the only place where the driver waits.
 

@@ -181,5 +181,24 @@ TEST(CheckFeasibleTest, PoolLargerThanTheMachineWorksWithLess) {
   EXPECT_FALSE(CheckFeasible(plan, {.cpu_milli = 500}).ok());
 }
 
+TEST(CheckFeasibleTest, SaysWhatAMemoryLimitLeaves) {
+  const Resources total{.cpu_milli = 2000, .memory_bytes = 8'000'000'000};
+  const auto plan = Lowered(MapClass(
+      Read(), "C", {Resources{.cpu_milli = 1000, .memory_bytes = 600'000'000}, ActorPool{}}));
+  ExecutionOptions options;
+  options.memory_limit_bytes = 700'000'000;
+  const Status status = CheckFeasible(plan, total, options, 500'000'000);
+  EXPECT_TRUE(status.IsInvalid());
+  EXPECT_EQ(status.message(),
+            "MapBatches(C) cannot run: each actor needs 601.0 MB (600.0 MB asked for by memory=, "
+            "1.0 MB for a block), but memory_limit is 700.0 MB, of which the engine itself leaves "
+            "500.0 MB: ask for less memory=, or raise memory_limit");
+  EXPECT_TRUE(CheckFeasible(plan, total, options, 602'000'000).ok());
+  EXPECT_TRUE(CheckFeasible(plan, total, {}, 0).ok());
+  const Status none = CheckFeasible(plan, total, options, -30'000'000);
+  EXPECT_NE(none.message().find("which the engine itself exceeds by 30.0 MB"), std::string::npos)
+      << none.message();
+}
+
 }  // namespace
 }  // namespace headrace

@@ -154,7 +154,10 @@ struct ExecutionOptions {
   Resources exclude_resources;               // Left to others.
   std::int64_t object_store_bytes = 0;       // Budget for blocks. 0: the backend's default.
   BudgetPolicy budget_policy = BudgetPolicy::kByNeed;
-  double reservation_ratio = 0.5;  // Share of the budget divided over the operators.
+  std::int64_t memory_limit_bytes = 0;  // Of all that the job's processes hold: blocks, heaps
+                                        // of workers, the engine itself; see
+                                        // control/account/job_memory.h. 0: no limit.
+  double reservation_ratio = 0.5;       // Share of the budget divided over the operators.
   bool preserve_order = false;
   bool verbose_progress = false;
   std::int64_t target_min_block_bytes = 1 << 20;
@@ -168,9 +171,18 @@ struct ExecutionOptions {
   std::vector<PolicyFactory> policies;  // Of the user: what may hold work back.
 };
 
+/// Prints an amount of memory for messages: "12.5 MB", of a million bytes each.
+std::string Megabytes(std::int64_t bytes);
+
+/// What a worker process holds when it does nothing, about: what one task of a function needs at
+/// least.
+inline constexpr std::int64_t kWorkerBytes = 48 << 20;
+
 /// Checks, before anything starts, that every operator can run at least one task, or one actor, in
-/// `total`; the error says which operator, what it asks and what there is. A pool whose minimum
-/// does not fit is no error: it works with as many actors as fit.
-Status CheckFeasible(const PhysicalPlan& plan, const Resources& total);
+/// `total` and, where the job has a memory limit, in the `free_bytes` that the engine itself leaves
+/// of it; the error says which operator, what it asks, what there is, and what setting helps. A
+/// pool whose minimum does not fit is no error: it works with as many actors as fit.
+Status CheckFeasible(const PhysicalPlan& plan, const Resources& total,
+                     const ExecutionOptions& options = {}, std::int64_t free_bytes = 0);
 
 }  // namespace headrace

@@ -32,6 +32,11 @@ class ActorPoolState {
   State state(std::uint32_t ordinal) const {
     return ordinal < actors_.size() ? actors_[ordinal].state : State::kGone;
   }
+  /// The actor was stopped for its memory: what else it had to do was not at fault.
+  void SetOverMemory(std::uint32_t ordinal) { actors_[ordinal].over_memory = true; }
+  bool over_memory(std::uint32_t ordinal) const { return actors_[ordinal].over_memory; }
+  std::int32_t tasks(std::uint32_t ordinal) const { return actors_[ordinal].tasks; }
+
   bool known(std::uint32_t ordinal) const { return ordinal < actors_.size(); }
 
   /// Returns the ready actor with the fewest tasks and room for one more, the oldest of equals,
@@ -58,11 +63,13 @@ class ActorPoolState {
   std::int32_t start_failures = 0;  // Since an actor was ready.
   std::int32_t start_errors = 0;    // Of these the last ones that were no lost worker.
   std::int32_t losses = 0;          // Since a task ended well or an idle actor was stopped.
+  std::int32_t memory_losses = 0;   // Stopped for their memory while nothing ran, since a task did.
 
  private:
   struct Actor {
     State state = State::kStarting;
     std::int32_t tasks = 0;
+    bool over_memory = false;
   };
   std::int64_t RoomOf(const Actor& actor) const {
     return actor.state == State::kReady ? spec_.max_tasks_in_flight - actor.tasks : 0;

@@ -36,7 +36,7 @@ void SchedulerImpl::ScalePool(OperatorRun& run) {
         run.op->queued_blocks() + static_cast<std::int64_t>(run.retries.size());
     const bool pressed = run.parked.empty() && run.has_work() && waiting > slots;
     if (!(wanted || pressed) || !LeavesRoom(run)) return;
-    if (!Fits(cost)) {
+    if (!Fits(cost) || MissingForActor(run) > 0) {
       actor_waits_ = true;
       return;
     }
@@ -65,13 +65,21 @@ bool SchedulerImpl::LeavesRoom(const OperatorRun& growing) const {
 void SchedulerImpl::StartActor(OperatorRun& run) {
   const std::uint32_t ordinal = run.pool->Add();
   used_ += run.task_spec->cost;
-  Push(action::StartActor{{run.id, ordinal}, {run.task_spec->program, run.task_spec->cost}});
+  std::int64_t allowance = 0;
+  if (run.has_heap) {
+    if (run.pool->num_live() == 1) run.actor_heap_bytes = memory_.Expected(run.id, HeapGuess(run));
+    allowance = Allowance(run.actor_heap_bytes);
+    memory_.Charge(run.actor_heap_bytes);
+  }
+  Push(action::StartActor{{run.id, ordinal},
+                          {run.task_spec->program, run.task_spec->cost, allowance}});
 }
 
 void SchedulerImpl::StopActor(OperatorRun& run, std::uint32_t ordinal) {
   // It lived until it was not needed, so the losses before it were not in a row.
   if (run.pool->SetGone(ordinal) == ActorPoolState::State::kReady) run.pool->losses = 0;
   used_ -= run.task_spec->cost;
+  memory_.Release(run.actor_heap_bytes);
   Push(action::StopActor{{run.id, ordinal}});
 }
 
@@ -91,6 +99,7 @@ void SchedulerImpl::On(event::ActorReady& e) {
   ActorPoolState& pool = *run(e.actor.op).pool;
   if (!pool.SetReady(e.actor.ordinal)) return;
   pool.start_failures = pool.start_errors = 0;
+  LearnHeap(run(e.actor.op), e.heap_bytes);
 }
 
 void SchedulerImpl::On(event::ActorLost& e) {
@@ -100,7 +109,10 @@ void SchedulerImpl::On(event::ActorLost& e) {
   const ActorPoolState::State before = pool.SetGone(e.actor.ordinal);
   if (before == ActorPoolState::State::kGone) return;
   used_ -= run.task_spec->cost;
+  memory_.Release(run.actor_heap_bytes);
+  const bool over_memory = e.failure.kind == FailureKind::kOverMemory;
   if (run.closed || stopping_) return;
+  if (over_memory) return NoteActorStopped(run, e.actor.ordinal, e.heap_bytes);
   if (before == ActorPoolState::State::kStarting) {
     ++pool.start_failures;
     const bool by_error = e.failure.kind != FailureKind::kWorkerLost;

@@ -68,25 +68,29 @@ SchedulerImpl::Candidate SchedulerImpl::MayStart(const OperatorRun& run, bool ah
         used_.cpu_milli + run.task_cost.cpu_milli <= total_.cpu_milli * (1 + run.ahead_factor);
     if (reason != WaitReason::kNone && !may_queue) return {reason};
   }
+  if (MustDrain(run)) return {WaitReason::kNoMemory};
+  const std::int64_t heap = NextHeap(run, ahead);
+  if (memory_.limited() && memory_.room() <= heap) return {WaitReason::kNoMemory};
   std::int64_t expected = ExpectedBytes(run, 0);
-  const std::int64_t room = reservation_.StartRoom(run.id);
+  std::int64_t room = reservation_.StartRoom(run.id);
+  if (memory_.limited()) room = std::min(room, memory_.room() - heap);
   // Of an operator's first task nothing is known: it makes do with the room that there is.
   if (run.tasks.empty() && run.stats.output_blocks == 0) expected = std::min(expected, room);
   if (room < expected || room == 0) return {CreditReason(run)};
   // The user's policies come last: so they are asked about what could start, and no more.
-  if (policies_.empty()) return {WaitReason::kNone, expected};
+  if (policies_.empty()) return {WaitReason::kNone, expected, heap};
   RefreshView();
   for (const auto& policy : policies_) {
     const WaitReason reason = policy->MayStart(run.id, View());
     if (reason != WaitReason::kNone) return {reason};
   }
   const std::int64_t credit = ByPolicies(run, expected);
-  return {credit < 1 ? WaitReason::kPolicy : WaitReason::kNone, credit};
+  return {credit < 1 ? WaitReason::kPolicy : WaitReason::kNone, credit, heap};
 }
 
 /// Returns the operator to start a task of, or null: the one with the least output that waits or
 /// is on its way. So long tasks do not take all cpus from those that empty their queue.
-OperatorRun* SchedulerImpl::Choose(bool ahead, std::int64_t* credit_bytes) {
+OperatorRun* SchedulerImpl::Choose(bool ahead, Candidate* chosen) {
   OperatorRun* best = nullptr;
   std::int64_t best_queued = 0;
   for (std::size_t i = runs_.size(); i-- > 0;) {  // Downstream first: ties go there.
@@ -100,7 +104,7 @@ OperatorRun* SchedulerImpl::Choose(bool ahead, std::int64_t* credit_bytes) {
     if (best != nullptr && queued >= best_queued) continue;
     best = &run;
     best_queued = queued;
-    *credit_bytes = candidate.credit_bytes;
+    *chosen = candidate;
   }
   return best;
 }
@@ -115,59 +119,51 @@ bool SchedulerImpl::MaySendAhead() const {
 }
 
 bool SchedulerImpl::StartOne() {
-  std::int64_t credit_bytes = 0;
-  OperatorRun* chosen = Choose(/*ahead=*/false, &credit_bytes);
-  if (chosen == nullptr && MaySendAhead()) chosen = Choose(/*ahead=*/true, &credit_bytes);
+  Candidate candidate;
+  OperatorRun* chosen = Choose(/*ahead=*/false, &candidate);
+  if (chosen == nullptr && MaySendAhead()) chosen = Choose(/*ahead=*/true, &candidate);
   if (chosen == nullptr) return false;
-  Start(*chosen, credit_bytes);
+  Start(*chosen, candidate.credit_bytes, candidate.heap_bytes);
   return true;
 }
 
-void SchedulerImpl::Start(OperatorRun& run, std::int64_t credit_bytes) {
-  TaskRecord* task;
+/// Returns a task to be tried again, or else a new one.
+TaskRecord& SchedulerImpl::TakeTask(OperatorRun& run) {
   if (!run.retries.empty()) {
-    const std::uint64_t ordinal = *run.retries.begin();
-    run.retries.erase(run.retries.begin());
-    task = run.tasks.Find(ordinal);
+    const std::uint64_t ordinal = NextRetry(run);
+    run.retries.erase(ordinal);
     ++run.stats.tasks_retried;
-  } else {
-    task = &run.tasks.Add(run.id);
-    task->work = run.op->TakeWork();
-    if (run.left_of != nullptr) AddSides(run, &task->work);
-    for (const RefBundle::Item& item : task->work.held.items) {
-      ledger_.Move(item.owner, Place::kInputQueue, Place::kTaskInput, item.info.num_bytes);
-    }
-    if (run.stats.tasks_started++ == 0) run.first_start = now_.value_or(Instant{});
+    return *run.tasks.Find(ordinal);
   }
+  TaskRecord& task = run.tasks.Add(run.id);
+  task.work = run.op->TakeWork();
+  if (run.left_of != nullptr) AddSides(run, &task.work);
+  for (const RefBundle::Item& item : task.work.held.items) {
+    ledger_.Move(item.owner, Place::kInputQueue, Place::kTaskInput, item.info.num_bytes);
+  }
+  if (run.stats.tasks_started++ == 0) run.first_start = now_.value_or(Instant{});
+  return task;
+}
+
+void SchedulerImpl::Start(OperatorRun& run, std::int64_t credit_bytes, std::int64_t heap_bytes) {
+  // What is sent ahead is charged nothing, but may hold no more than others.
+  const std::int64_t allowance =
+      run.pool || !run.has_heap ? 0 : Allowance(std::max(heap_bytes, NextHeap(run, false)));
+  TaskRecord* task = &TakeTask(run);
+  if (task->alone) StopIdleActorsBut(run);
   task->state = TaskRecord::State::kRunning;
   task->granted_bytes = credit_bytes;
   task->yielded_bytes = 0;
   task->running_nanos = 0;
   task->since = now_.value_or(Instant{});
+  ChargeHeap(*task, heap_bytes);
   ledger_.Charge(run.id, Place::kCredit, credit_bytes);
   ++num_active_;
   ++loads_[run.index()].tasks_running;
 
-  action::StartTask start{.task = task->id, .order = {}};
+  action::StartTask start{.task = task->id, .order = OrderOf(run, *task)};
   TaskOrder& order = start.order;
-  order.program = task->work.program;
-  const ProposedTask& work = task->work;
-  order.inputs.reserve(work.held.items.size() + work.shared.size() + work.side_inputs.size());
-  if (work.shared_first) order.inputs = work.shared;
-  for (const RefBundle::Item& item : work.held.items) order.inputs.push_back(item.object.id());
-  if (!work.shared_first) {
-    order.inputs.insert(order.inputs.end(), work.shared.begin(), work.shared.end());
-  }
-  order.inputs.insert(order.inputs.end(), work.side_inputs.begin(), work.side_inputs.end());
-  order.ranges = work.ranges;
-  if (!order.ranges.empty()) order.ranges.resize(order.inputs.size());
-  order.left_inputs = work.left_inputs;
-  order.sides = work.sides;
-  order.keys = work.keys;
-  if (task->work.units != nullptr) order.units = *task->work.units;
-  order.position = task->work.position;
-  order.credit_bytes = credit_bytes;
-  order.skip_outputs = task->outputs_taken;
+  order.heap_bytes = allowance;
   if (run.pool) {
     task->actor = run.pool->FindFree();
     HEADRACE_CHECK(task->actor >= 0);
@@ -181,13 +177,37 @@ void SchedulerImpl::Start(OperatorRun& run, std::int64_t credit_bytes) {
   Push(std::move(start));
 }
 
+/// Returns the order of a task but for where it runs.
+TaskOrder SchedulerImpl::OrderOf(const OperatorRun& run, const TaskRecord& task) const {
+  TaskOrder order;
+  const ProposedTask& work = task.work;
+  order.program = work.program;
+  order.inputs.reserve(work.held.items.size() + work.shared.size() + work.side_inputs.size());
+  if (work.shared_first) order.inputs = work.shared;
+  for (const RefBundle::Item& item : work.held.items) order.inputs.push_back(item.object.id());
+  if (!work.shared_first) {
+    order.inputs.insert(order.inputs.end(), work.shared.begin(), work.shared.end());
+  }
+  order.inputs.insert(order.inputs.end(), work.side_inputs.begin(), work.side_inputs.end());
+  order.ranges = work.ranges;
+  if (!order.ranges.empty()) order.ranges.resize(order.inputs.size());
+  order.left_inputs = work.left_inputs;
+  order.sides = work.sides;
+  order.keys = work.keys;
+  if (work.units != nullptr) order.units = *work.units;
+  order.position = work.position;
+  order.credit_bytes = task.granted_bytes;
+  order.skip_outputs = task.outputs_taken;
+  return order;
+}
+
 void SchedulerImpl::GrantParked() {
   for (std::size_t i = runs_.size(); i-- > 0;) {
     OperatorRun& run = runs_[i];
     while (!run.parked.empty() && !run.closed && !run.retry_first()) {
       TaskRecord& task = *run.tasks.Find(*run.parked.begin());
       const std::int64_t expected = ExpectedBytes(run, task.outputs_taken);
-      if (reservation_.GrantRoom(run.id) < expected) break;
+      if (GrantRoom(run) < expected) break;
       if (traits_.parks_waiting_tasks && !run.pool && !Fits(run.task_cost)) break;
       const std::int64_t bytes = ByPolicies(run, expected);
       if (bytes < 1) break;

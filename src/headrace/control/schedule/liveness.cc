@@ -45,15 +45,20 @@ bool Liveness::StartForced(OperatorRun& run) {
     const std::int32_t suspect = run.pool->FindSuspect();
     if (suspect >= 0) s_.StopActor(run, static_cast<std::uint32_t>(suspect));
     if (!s_.Fits(run.task_spec->cost)) return FreeResources(run);
+    if (s_.MissingForActor(run) > 0 && StopIdle(run)) return true;
     s_.StartActor(run);
     return false;
   }
+  if (s_.memory_.limited() && s_.memory_.room() < s_.NextHeap(run, false) && StopIdle(run)) {
+    return true;
+  }
   ++s_.overrides_;
-  s_.Start(run, 1);
+  s_.Start(run, 1, s_.NextHeap(run, false));
   return false;
 }
 
-bool Liveness::FreeResources(const OperatorRun& needy) {
+/// Stops an actor of another operator that has nothing to do.
+bool Liveness::StopIdle(const OperatorRun& needy) {
   for (OperatorRun& run : s_.runs_) {
     if (!run.pool || &run == &needy) continue;
     const std::int32_t idle = run.pool->FindIdle();
@@ -61,6 +66,11 @@ bool Liveness::FreeResources(const OperatorRun& needy) {
     s_.StopActor(run, static_cast<std::uint32_t>(idle));
     return true;
   }
+  return false;
+}
+
+bool Liveness::FreeResources(const OperatorRun& needy) {
+  if (StopIdle(needy)) return true;
   for (std::size_t i = s_.runs_.size(); i-- > 0;) {
     OperatorRun& run = s_.runs_[i];
     const bool holds = run.pool.has_value() || !s_.traits_.parks_waiting_tasks;

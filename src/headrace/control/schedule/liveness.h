@@ -18,7 +18,8 @@ struct OperatorRun;
 /// whose outputs others wait behind comes before them.
 ///
 /// Where that operator lacks cpu, gpu or memory, what holds them is freed: an actor without tasks
-/// is stopped; else a waiting task that holds some goes on until it ends.
+/// is stopped; else a waiting task that holds some goes on until it ends. A task that does not fit
+/// into the memory limit beside the blocks that there are starts all the same: it is alone.
 class Liveness {
  public:
   explicit Liveness(SchedulerImpl* scheduler) : s_(*scheduler) {}
@@ -31,6 +32,7 @@ class Liveness {
   bool Advance(OperatorRun& run);
   bool StartForced(OperatorRun& run);
   bool FreeResources(const OperatorRun& needy);
+  bool StopIdle(const OperatorRun& needy);
 
   SchedulerImpl& s_;
 };

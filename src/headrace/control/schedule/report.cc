@@ -36,12 +36,14 @@ void SchedulerImpl::CheckInvariants() const {
     return book[static_cast<std::size_t>(op.value * kNumPlaces + static_cast<int>(place))];
   };
   Resources used;
+  std::int64_t heap = 0;
   std::int64_t active = 0;
   std::int64_t parked = 0;
   for (const OperatorRun& run : runs_) {
     run.op->AddTo(&book);
     if (run.pool) {
       for (std::int32_t i = 0; i < run.pool->num_live(); ++i) used += run.task_spec->cost;
+      heap += run.actor_heap_bytes * run.pool->num_live();
     }
     run.tasks.ForEach([&](const TaskRecord& task) {
       entry(run.id, Place::kCredit) += task.open_credit();
@@ -50,6 +52,7 @@ void SchedulerImpl::CheckInvariants() const {
       }
       const bool is_parked = task.state == TaskRecord::State::kParked;
       const bool is_running = task.state == TaskRecord::State::kRunning;
+      heap += task.heap_bytes;
       active += is_running ? 1 : 0;
       parked += is_parked ? 1 : 0;
       if (is_running || (is_parked && !traits_.parks_waiting_tasks)) used += run.task_cost;
@@ -64,6 +67,7 @@ void SchedulerImpl::CheckInvariants() const {
     }
   }
   HEADRACE_CHECK(used == used_);
+  HEADRACE_CHECK(heap == memory_.charged());
   HEADRACE_CHECK(active == num_active_);
   HEADRACE_CHECK(parked == num_parked_);
 }

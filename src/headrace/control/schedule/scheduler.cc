@@ -138,11 +138,22 @@ std::vector<std::optional<std::int32_t>> CapsOf(const PhysicalPlan& plan) {
   return caps;
 }
 
-std::int64_t BudgetOf(const ExecutionOptions& options, const BackendTraits& traits) {
-  return options.object_store_bytes > 0 ? options.object_store_bytes : traits.object_store_bytes;
+}  // namespace
+
+std::int64_t BlockBudget(const ExecutionOptions& options, const BackendTraits& traits) {
+  const std::int64_t budget =
+      options.object_store_bytes > 0 ? options.object_store_bytes : traits.object_store_bytes;
+  if (options.memory_limit_bytes <= 0) return budget;
+  const std::int64_t most = std::max(traits.memory_free_bytes / 2, traits.memory_bytes / 8);
+  return std::min(budget, std::max<std::int64_t>(1, most));
 }
 
-}  // namespace
+std::int64_t ExchangeBudget(const ExecutionOptions& options, const BackendTraits& traits) {
+  const std::int64_t budget =
+      options.object_store_bytes > 0 ? options.object_store_bytes : traits.object_store_bytes;
+  return options.memory_limit_bytes <= 0 ? budget
+                                         : std::min(budget, options.memory_limit_bytes / 4);
+}
 
 // ---- SchedulerImpl ----------------------------------------------------------------------------
 
@@ -154,7 +165,8 @@ SchedulerImpl::SchedulerImpl(PhysicalPlan plan, ExecutionOptions options, Backen
       errored_blocks_max_(plan_.max_errored_blocks != 0 ? plan_.max_errored_blocks
                                                         : options_.max_errored_blocks),
       ledger_(static_cast<int>(plan_.operators.size())),
-      reservation_(&ledger_, BudgetOf(options_, traits_), options_.reservation_ratio,
+      memory_(&ledger_, options_.memory_limit_bytes > 0, traits_.memory_free_bytes),
+      reservation_(&ledger_, BlockBudget(options_, traits_), options_.reservation_ratio,
                    DivisionOf(options_), ConsumersOf(plan_)),
       caps_(CapsOf(plan_)),
       policies_(std::move(policies)),
@@ -162,7 +174,7 @@ SchedulerImpl::SchedulerImpl(PhysicalPlan plan, ExecutionOptions options, Backen
       total_(Limited(traits_.total, options_.resource_limits)) {
   const std::vector<bool> ordered = OrderedOutputs(plan_);
   const ExchangePlace place{std::max<std::int64_t>(1, total_.cpu_milli / 1000),
-                            reservation_.budget_bytes()};
+                            ExchangeBudget(options_, traits_)};
   runs_.resize(plan_.operators.size());
   for (std::size_t i = 0; i < runs_.size(); ++i) {
     OperatorRun& run = runs_[i];
@@ -187,6 +199,7 @@ SchedulerImpl::SchedulerImpl(PhysicalPlan plan, ExecutionOptions options, Backen
       run.max_attempts = run.exchange->max_attempts;
       if (run.runs_tasks) loads_[i].cost = run.task_cost = run.exchange->cost;
     }
+    if (memory_.limited()) FindHeap(run);
     if (run.task_spec == nullptr) continue;
     run.runs_tasks = true;
     loads_[i].cost = run.task_spec->cost;
@@ -315,7 +328,8 @@ Result<std::unique_ptr<Scheduler>> Scheduler::Make(
     PhysicalPlan plan, ExecutionOptions options, BackendTraits traits,
     std::vector<std::unique_ptr<BackpressurePolicy>> policies) {
   ARROW_RETURN_NOT_OK(CheckShape(plan));
-  ARROW_RETURN_NOT_OK(CheckFeasible(plan, Limited(traits.total, options.resource_limits)));
+  ARROW_RETURN_NOT_OK(CheckFeasible(plan, Limited(traits.total, options.resource_limits), options,
+                                    traits.memory_bytes));
   auto impl = std::make_unique<SchedulerImpl>(std::move(plan), std::move(options),
                                               std::move(traits), std::move(policies));
   impl->Begin();
@@ -329,6 +343,7 @@ bool Scheduler::finished() const { return impl_->finished(); }
 std::vector<OperatorState> Scheduler::Snapshot() const { return impl_->Snapshot(); }
 std::int64_t Scheduler::charged_bytes() const { return impl_->ledger().charged(); }
 std::int64_t Scheduler::peak_charged_bytes() const { return impl_->ledger().peak_charged(); }
+std::int64_t Scheduler::charged_heap_bytes() const { return impl_->memory().charged(); }
 std::int64_t Scheduler::liveness_overrides() const { return impl_->overrides(); }
 void Scheduler::CheckInvariants() const { impl_->CheckInvariants(); }
 

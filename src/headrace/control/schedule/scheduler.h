@@ -29,7 +29,16 @@ struct BackendTraits {
   Resources total;                      // What there is, less what the options exclude.
   std::int64_t object_store_bytes = 0;  // The budget for blocks.
   bool parks_waiting_tasks = true;      // A task without credit gives its cpu back.
+  std::int64_t memory_bytes = 0;        // Where the job has a memory limit: what the engine leaves
+  std::int64_t memory_free_bytes = 0;   // of it to runs, and of that, other runs.
 };
+
+/// Returns the budget for blocks: at most half of what is free below a memory limit, so that the
+/// other half is for heaps; where others hold most of it, an eighth of what there will be.
+std::int64_t BlockBudget(const ExecutionOptions& options, const BackendTraits& traits);
+/// Returns the budget that exchanges plan with: from settings alone, so that the same plan makes
+/// the same partitions each time.
+std::int64_t ExchangeBudget(const ExecutionOptions& options, const BackendTraits& traits);
 
 /// The least, the most and the sum of some amounts.
 struct Spread {
@@ -101,6 +110,9 @@ class Scheduler {
   /// Bytes charged in the ledger, against the budget; the most there ever were.
   std::int64_t charged_bytes() const;
   std::int64_t peak_charged_bytes() const;
+
+  /// Bytes of heap charged to tasks and actors; 0 without a memory limit.
+  std::int64_t charged_heap_bytes() const;
 
   /// How often credit was granted beyond the budget, one block each time, because nothing else
   /// could run.

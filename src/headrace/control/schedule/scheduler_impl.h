@@ -10,6 +10,7 @@
 
 #include "headrace/block/bundle.h"
 #include "headrace/control/account/demand.h"
+#include "headrace/control/account/job_memory.h"
 #include "headrace/control/account/ledger.h"
 #include "headrace/control/account/policy.h"
 #include "headrace/control/account/reservation.h"
@@ -25,6 +26,7 @@
 //   demand.cc     what tasks take, the credit that they get, what divides the budget
 //   tasks.cc      what happened to tasks: yielded, parked, ended, lost
 //   actors.cc     sizes of actor pools, lost actors
+//   memory.cc     heaps of tasks and actors, where the job has a memory limit
 //   spill.cc      which blocks go to disk, and when
 //   side_joins.cc joins whose right side goes to the tasks that make the left one
 //   flow.cc       blocks between operators, the consumer, ends and closings
@@ -66,6 +68,8 @@ struct OperatorRun {
   std::int64_t samples = 0;           // That went into them.
   std::int64_t block_bytes_mean = 0;  // Of late.
   std::int64_t ahead_factor = 0;      // Tasks to send ahead for each that a cpu runs; 0: not short.
+  bool has_heap = false;              // Its tasks or actors have processes, and the job a limit.
+  std::int64_t actor_heap_bytes = 0;  // Charged for each live actor.
 
   bool has_work() const { return !retries.empty() || op->HasWork(); }
   /// Whether a lost task goes before those that wait for credit: what they yield would only wait
@@ -93,6 +97,7 @@ class SchedulerImpl {
   std::vector<OperatorState> Snapshot() const;
   void CheckInvariants() const;
   const Ledger& ledger() const { return ledger_; }
+  const JobMemory& memory() const { return memory_; }
   std::int64_t overrides() const { return overrides_; }
 
  private:
@@ -110,6 +115,7 @@ class SchedulerImpl {
   void On(event::CapacityChanged& e);
   void On(event::TimePassed& e) {}
   void On(event::StopRequested& e);
+  void On(event::MemoryMeasured& e);
   void AdvanceTime(Instant now);
   void Decide();
   void CheckPolicies();
@@ -119,16 +125,19 @@ class SchedulerImpl {
   struct Candidate {
     WaitReason reason = WaitReason::kNoInput;  // kNone: may start.
     std::int64_t credit_bytes = 0;
+    std::int64_t heap_bytes = 0;
   };
   Candidate MayStart(const OperatorRun& run, bool ahead) const;
   WaitReason CreditReason(const OperatorRun& run) const;
   std::int64_t ByPolicies(const OperatorRun& run, std::int64_t offered) const;
   void RefreshView() const;
   AccountView View() const { return {loads_, reservation_.budget_bytes(), ledger_.charged()}; }
-  OperatorRun* Choose(bool ahead, std::int64_t* credit_bytes);
+  OperatorRun* Choose(bool ahead, Candidate* chosen);
   bool MaySendAhead() const;
   bool StartOne();
-  void Start(OperatorRun& run, std::int64_t credit_bytes);
+  void Start(OperatorRun& run, std::int64_t credit_bytes, std::int64_t heap_bytes);
+  TaskRecord& TakeTask(OperatorRun& run);
+  TaskOrder OrderOf(const OperatorRun& run, const TaskRecord& task) const;
   void GrantParked();
   void Grant(OperatorRun& run, TaskRecord& task, std::int64_t bytes);
   bool Fits(const Resources& cost) const { return (used_ + cost).FitsIn(total_); }
@@ -143,6 +152,24 @@ class SchedulerImpl {
                  std::int64_t output_bytes);
   void RefreshNeeds();
 
+  // memory.cc
+  void FindHeap(OperatorRun& run);
+  std::int64_t StartRoom(const OperatorRun& run) const;
+  std::int64_t GrantRoom(const OperatorRun& run) const;
+  std::int64_t HeapGuess(const OperatorRun& run) const;
+  std::int64_t NextHeap(const OperatorRun& run, bool ahead) const;
+  std::uint64_t NextRetry(const OperatorRun& run) const;
+  bool MustDrain(const OperatorRun& run) const;
+  void ChargeHeap(TaskRecord& task, std::int64_t bytes);
+  void SetActorHeap(OperatorRun& run, std::int64_t bytes);
+  void StopIdleActorsBut(const OperatorRun& run);
+  void LearnHeap(OperatorRun& run, std::int64_t peak_bytes);
+  std::int64_t Allowance(std::int64_t bytes) const;
+  std::int64_t MissingForActor(const OperatorRun& run) const;
+  void NoteActorStopped(OperatorRun& run, std::uint32_t actor, std::int64_t heap_bytes);
+  bool RetryAfterStop(OperatorRun& run, TaskRecord& task, std::int64_t peak_bytes);
+  Failure OverLimit(const OperatorRun& run, std::int64_t peak_bytes, const char* noun) const;
+
   // side_joins.cc
   void FindSideJoins();
   bool AwaitsChoice(const OperatorRun& run) const;
@@ -156,7 +183,7 @@ class SchedulerImpl {
   void LeaveSlot(OperatorRun& run, TaskRecord& task, bool worker_lost);
   void Retry(OperatorRun& run, TaskRecord& task);
   void EndForGood(OperatorRun& run, TaskRecord& task);
-  void HandleFailure(OperatorRun& run, TaskRecord& task, const Failure& failure);
+  void HandleFailure(OperatorRun& run, TaskRecord& task, const event::TaskEnded& e);
 
   // actors.cc
   void ScalePools();
@@ -194,6 +221,7 @@ class SchedulerImpl {
 
   RefLedger refs_;  // Outlives the operators' references.
   Ledger ledger_;
+  JobMemory memory_;
   Reservation reservation_;
   ConcurrencyCapPolicy caps_;
   std::vector<std::unique_ptr<BackpressurePolicy>> policies_;  // The user's.
@@ -207,7 +235,9 @@ class SchedulerImpl {
   bool needs_stale_ = true;       // What is measured, or who may run, has changed.
   bool has_short_tasks_ = false;  // Some operator has an ahead_factor.
   bool actor_waits_ = false;      // A pool would start an actor but for resources.
-  std::int64_t num_active_ = 0;   // Tasks in kRunning.
+  std::set<std::pair<std::size_t, std::uint64_t>> alone_;  // Retries that are to run alone:
+                                                           // operator, ordinal.
+  std::int64_t num_active_ = 0;                            // Tasks in kRunning.
   std::int64_t num_parked_ = 0;
 
   std::int64_t wanted_ = 0;  // Blocks that the consumer still asks for.

@@ -33,9 +33,11 @@ bool SchedulerImpl::IsSpilling() const {
 void SchedulerImpl::OrderSpills() {
   if (exchanges_.empty()) return;
   const bool starved = std::any_of(runs_.begin(), runs_.end(), [this](const OperatorRun& run) {
+    if (run.waits_for == WaitReason::kNoMemory && memory_.limited()) {
+      return memory_.room() < NextHeap(run, false) + ExpectedBytes(run, 0);
+    }
     if (run.waits_for != WaitReason::kNoCredit) return false;
-    const std::int64_t room =
-        run.parked.empty() ? reservation_.StartRoom(run.id) : reservation_.GrantRoom(run.id);
+    const std::int64_t room = run.parked.empty() ? StartRoom(run) : GrantRoom(run);
     return room < ExpectedBytes(run, 0);  // Else a parked task waits for something else.
   });
   if (!starved) return;

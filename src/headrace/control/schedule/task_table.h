@@ -19,6 +19,11 @@ struct TaskRecord {
   TaskId id;
   State state = State::kRunning;
   bool cancelled = false;
+  bool alone = false;               // Runs, and is to run, without neighbours; see memory.cc.
+  std::int32_t workers_lost = 0;    // Of attempts.
+  std::int32_t memory_stops = 0;    // Attempts that were stopped for what they held.
+  std::int64_t heap_bytes = 0;      // Charged for this attempt.
+  std::int64_t heap_bytes_min = 0;  // To be charged for the next one.
   std::uint32_t outputs_taken = 0;  // In all attempts.
   std::int32_t actor = -1;          // Ordinal of the actor it runs in; -1: none.
   std::int64_t granted_bytes = 0;   // Credit of this attempt: a running total.
@@ -57,8 +62,11 @@ class TaskTable {
 
   /// Returns the task, or null if there is none of that ordinal or it was removed.
   TaskRecord* Find(std::uint64_t ordinal) {
-    if (ordinal < first_ || ordinal - first_ >= slots_.size()) return nullptr;
-    const std::uint32_t slot = slots_[ordinal - first_];
+    const std::uint32_t slot = SlotOf(ordinal);
+    return slot == kGone ? nullptr : &records_[slot];
+  }
+  const TaskRecord* Find(std::uint64_t ordinal) const {
+    const std::uint32_t slot = SlotOf(ordinal);
     return slot == kGone ? nullptr : &records_[slot];
   }
 
@@ -90,6 +98,10 @@ class TaskTable {
 
  private:
   static constexpr std::uint32_t kGone = UINT32_MAX;
+  std::uint32_t SlotOf(std::uint64_t ordinal) const {
+    const bool known = ordinal >= first_ && ordinal - first_ < slots_.size();
+    return known ? slots_[ordinal - first_] : kGone;
+  }
   std::deque<TaskRecord> records_;
   std::vector<std::uint32_t> free_;
   std::deque<std::uint32_t> slots_;  // Of ordinals first_, first_ + 1, ...

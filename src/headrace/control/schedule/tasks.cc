@@ -61,7 +61,7 @@ void SchedulerImpl::TopUp(OperatorRun& run, TaskRecord& task) {
   }
   const std::int64_t blocks = BlocksPerTask(run);
   if (blocks > 0 && task.outputs_taken >= blocks) return;
-  if (reservation_.GrantRoom(run.id) < missing) return;
+  if (GrantRoom(run) < missing) return;
   const std::int64_t bytes = ByPolicies(run, missing);
   if (bytes >= 1) Grant(run, task, bytes);
 }
@@ -86,17 +86,28 @@ void SchedulerImpl::On(event::TaskEnded& e) {
   TaskRecord* task = FindTask(e.task);
   if (task == nullptr) return;
   OperatorRun& run = this->run(e.task.op);
+  const bool for_actor =
+      task->actor >= 0 && run.pool->over_memory(static_cast<std::uint32_t>(task->actor));
+  if (for_actor && e.failure && e.failure->kind == FailureKind::kWorkerLost) {
+    e.failure->kind = FailureKind::kOverMemory;
+    e.stats.peak_heap_bytes = 0;
+  }
   Account(run, *task, e);
-  LeaveSlot(run, *task, e.failure && e.failure->kind == FailureKind::kWorkerLost);
+  LeaveSlot(run, *task,
+            e.failure && (e.failure->kind == FailureKind::kWorkerLost ||
+                          e.failure->kind == FailureKind::kOverMemory));
+  if (!e.failure || e.failure->kind != FailureKind::kOverMemory) {
+    LearnHeap(run, e.stats.peak_heap_bytes);
+  }
   if (e.failure && !run.closed && !stopping_) {
-    HandleFailure(run, *task, *e.failure);
+    HandleFailure(run, *task, e);
     return;
   }
   if (!e.failure) {
     ++run.stats.tasks_done;
     ++loads_[run.index()].tasks_done;
     run.blocks_of_done_tasks += task->outputs_taken;
-    if (run.pool) run.pool->losses = 0;
+    if (run.pool) run.pool->losses = run.pool->memory_losses = 0;
   }
   EndForGood(run, *task);
 }
@@ -134,6 +145,7 @@ void SchedulerImpl::MeasureAhead(OperatorRun& run) {
 /// Gives back what an attempt held: its credit, its resources, its place in an actor.
 void SchedulerImpl::LeaveSlot(OperatorRun& run, TaskRecord& task, bool worker_lost) {
   ledger_.Release(run.id, Place::kCredit, task.open_credit());
+  ChargeHeap(task, 0);
   task.granted_bytes = task.yielded_bytes = 0;
   OperatorLoad& load = loads_[run.index()];
   bool holds_cost = !run.pool;
@@ -155,16 +167,24 @@ void SchedulerImpl::LeaveSlot(OperatorRun& run, TaskRecord& task, bool worker_lo
   }
 }
 
-void SchedulerImpl::HandleFailure(OperatorRun& run, TaskRecord& task, const Failure& failure) {
+/// Lets the task wait for its next attempt.
+void SchedulerImpl::Retry(OperatorRun& run, TaskRecord& task) {
+  ++task.id.attempt;
+  task.state = TaskRecord::State::kRetry;
+  run.retries.insert(task.id.ordinal);
+}
+
+void SchedulerImpl::HandleFailure(OperatorRun& run, TaskRecord& task, const event::TaskEnded& e) {
   ++run.stats.tasks_failed;
+  const Failure& failure = *e.failure;
   switch (failure.kind) {
-    case FailureKind::kWorkerLost: {
-      if (static_cast<std::int32_t>(task.id.attempt) + 1 >= run.max_attempts) break;
-      ++task.id.attempt;
-      task.state = TaskRecord::State::kRetry;
-      run.retries.insert(task.id.ordinal);
-      return;
-    }
+    case FailureKind::kWorkerLost:
+      if (++task.workers_lost >= run.max_attempts) break;
+      return Retry(run, task);
+    case FailureKind::kOverMemory:
+      if (RetryAfterStop(run, task, e.stats.peak_heap_bytes)) return;
+      FailRun(run, OverLimit(run, e.stats.peak_heap_bytes, "a task"), &task);
+      return EndForGood(run, task);
     case FailureKind::kUserError:
     case FailureKind::kDataError:
       ++errored_blocks_;
@@ -188,6 +208,7 @@ void SchedulerImpl::EndForGood(OperatorRun& run, TaskRecord& task) {
   if (!task.work.sides.empty()) {
     for (ExchangeBlocks* join : run.sides) join->ReturnSide();
   }
+  if (task.alone) alone_.erase({run.index(), ordinal});
   run.tasks.Remove(ordinal);
   run.op->OnTaskEnd(ordinal);
   Flush(run);

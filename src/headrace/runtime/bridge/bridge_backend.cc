@@ -15,7 +15,7 @@
 namespace headrace {
 namespace {
 
-Failure SystemFailure(const Status& status) {
+Failure BridgeFailure(const Status& status) {
   return Failure::FromStatus(FailureKind::kSystem, status);
 }
 
@@ -86,7 +86,7 @@ void BridgeBackend::StartTask(TaskId task, const TaskOrder& order) {
     EndTask(key, ActorGone(), {}, &events);
   } else {
     const Status status = TryStartTask(key, task, order);
-    if (!status.ok()) EndTask(key, SystemFailure(status), {}, &events);
+    if (!status.ok()) EndTask(key, BridgeFailure(status), {}, &events);
   }
   PostAll(std::move(events));
 }
@@ -149,7 +149,7 @@ void BridgeBackend::StartActor(ActorId actor, const ActorOrder& order) {
   }
   if (status.ok()) return;
   std::vector<Event> events;
-  LoseActor(key, SystemFailure(status), &events);
+  LoseActor(key, BridgeFailure(status), &events);
   PostAll(std::move(events));
 }
 
@@ -246,7 +246,7 @@ void BridgeBackend::Translate(BridgeEvent event, std::vector<Event>* events) {
     }
     if (event.failure) return LoseActor(event.key, *std::move(event.failure), events);
     auto failure = DecodeFailure(event.bytes);
-    return LoseActor(event.key, failure.ok() ? *failure : SystemFailure(failure.status()), events);
+    return LoseActor(event.key, failure.ok() ? *failure : BridgeFailure(failure.status()), events);
   }
   auto task = tasks_.find(event.key);
   if (task == tasks_.end()) {
@@ -259,13 +259,13 @@ void BridgeBackend::Translate(BridgeEvent event, std::vector<Event>* events) {
       if (yielded.ok()) return events->push_back(*std::move(yielded));
       store_->bridge().Release({event.object});
       static_cast<void>(job_->Cancel(event.key));
-      return EndTask(event.key, SystemFailure(yielded.status()), {}, events);
+      return EndTask(event.key, BridgeFailure(yielded.status()), {}, events);
     }
     case Kind::kParked:
       return events->push_back(event::TaskParked{task->second, event.credit_bytes});
     case Kind::kTaskEnded: {
       auto report = DecodeReport(event.bytes);
-      if (!report.ok()) return EndTask(event.key, SystemFailure(report.status()), {}, events);
+      if (!report.ok()) return EndTask(event.key, BridgeFailure(report.status()), {}, events);
       return EndTask(event.key, std::move(report->failure), report->stats, events);
     }
     default:
@@ -300,10 +300,10 @@ void BridgeBackend::LoseActor(BridgeKey key, Failure failure, std::vector<Event>
 void BridgeBackend::LoseAll(const Status& status, std::vector<Event>* events) {
   std::vector<BridgeKey> keys;
   for (const auto& [key, task] : tasks_) keys.push_back(key);
-  for (const BridgeKey key : keys) EndTask(key, SystemFailure(status), {}, events);
+  for (const BridgeKey key : keys) EndTask(key, BridgeFailure(status), {}, events);
   keys.clear();
   for (const auto& [key, actor] : actors_) keys.push_back(key);
-  for (const BridgeKey key : keys) LoseActor(key, SystemFailure(status), events);
+  for (const BridgeKey key : keys) LoseActor(key, BridgeFailure(status), events);
 }
 
 // ---- The source -----------------------------------------------------------------------------

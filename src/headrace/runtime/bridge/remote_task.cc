@@ -75,7 +75,7 @@ class RemoteTask::Impl {
   std::vector<std::shared_ptr<arrow::Table>> inputs_;
   FunctionRuntime* const functions_;
   TaskRun run_;
-  HeapMeter heap_;
+  HeapMeter heap_{/*beyond_first=*/false};
   std::int64_t peak_heap_bytes_ = 0;
 };
 

@@ -6,6 +6,7 @@
 
 #include "headrace/data/transform/function.h"
 #include "headrace/protocol/program.h"
+#include "headrace/runtime/local/memory_watch.h"
 #include "headrace/runtime/local/task_run.h"
 #include "headrace/runtime/store/local_store.h"
 
@@ -22,14 +23,23 @@ struct InlineBackend::Task {
 };
 
 InlineBackend::InlineBackend(std::shared_ptr<LocalRuntime> runtime,
-                             std::shared_ptr<LocalStore> store, FunctionRuntime* functions)
+                             std::shared_ptr<LocalStore> store, FunctionRuntime* functions,
+                             MemoryWatch* memory)
     : runtime_(std::move(runtime)),
       port_(std::make_shared<EventPort>(std::move(store))),
       functions_(functions),
+      memory_(memory),
       start_nanos_(SteadyNanos()) {}
 
 // Between two calls of Wait() nothing runs, so there is nothing to be waited for.
-InlineBackend::~InlineBackend() = default;
+InlineBackend::~InlineBackend() {
+  if (limited_) memory_->Leave(port_.get());
+}
+
+Result<MemoryRoom> InlineBackend::LimitMemory(std::int64_t limit_bytes) {
+  limited_ = true;
+  return memory_->Join(port_, limit_bytes);
+}
 
 void InlineBackend::StartTask(TaskId task, const TaskOrder& order) {
   tasks_.emplace(task, std::make_unique<Task>(task, order));

@@ -12,6 +12,7 @@
 namespace headrace {
 
 class FunctionRuntime;
+class MemoryWatch;
 
 /// A backend that does everything in the thread that calls Wait(), one output of one task at a
 /// time, so that a debugger stops in the user's function. All actors share one instance.
@@ -19,7 +20,7 @@ class InlineBackend : public Backend {
  public:
   /// `functions` may be null: C++ functions only. It must outlive this.
   InlineBackend(std::shared_ptr<LocalRuntime> runtime, std::shared_ptr<LocalStore> store,
-                FunctionRuntime* functions);
+                FunctionRuntime* functions, MemoryWatch* memory);
   ~InlineBackend() override;
 
   std::string_view name() const override { return "inline"; }
@@ -35,6 +36,8 @@ class InlineBackend : public Backend {
   void Retain(std::span<const ObjectId> objects) override { port_->Retain(objects); }
   void Release(std::span<const ObjectId> objects) override { port_->Release(objects); }
   void SpillObjects(std::vector<ObjectId> objects) override { port_->Spill(objects); }
+  /// There are no processes to be stopped: it measures.
+  Result<MemoryRoom> LimitMemory(std::int64_t limit_bytes) override;
 
   Instant Now() const override { return {SteadyNanos() - start_nanos_}; }
   Resources capacity() const override { return runtime_->options().total; }
@@ -57,6 +60,8 @@ class InlineBackend : public Backend {
   const std::shared_ptr<LocalRuntime> runtime_;
   const std::shared_ptr<EventPort> port_;
   FunctionRuntime* const functions_;
+  MemoryWatch* const memory_;
+  bool limited_ = false;
   const std::int64_t start_nanos_;
   std::unordered_map<TaskId, std::unique_ptr<Task>> tasks_;
   std::deque<TaskId> ready_;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "headrace/protocol/program.h"
+#include "headrace/runtime/local/memory_watch.h"
 #include "headrace/runtime/local/worker_pool.h"
 #include "headrace/runtime/store/local_store.h"
 
@@ -16,11 +17,12 @@ constexpr std::size_t kStartedMax = 16;  // So many tasks may wait for those sta
 }  // namespace
 
 LocalBackend::LocalBackend(std::shared_ptr<LocalRuntime> runtime, std::shared_ptr<LocalStore> store,
-                           ThreadLane* lane, WorkerPool* workers)
+                           ThreadLane* lane, WorkerPool* workers, MemoryWatch* memory)
     : runtime_(std::move(runtime)),
       port_(std::make_shared<EventPort>(std::move(store))),
       lane_(lane),
       workers_(workers),
+      memory_(memory),
       start_nanos_(SteadyNanos()) {}
 
 LocalBackend::~LocalBackend() {
@@ -36,6 +38,7 @@ LocalBackend::~LocalBackend() {
     events.clear();
     Wait(kNever, &events);
   }
+  if (limited_) memory_->Leave(port_.get());
   port_->ReleaseAll();
   workers_->Flush();
 }
@@ -113,6 +116,11 @@ Result<Block> LocalBackend::Get(ObjectId object) { return port_->store().Get(obj
 
 void LocalBackend::SpillObjects(std::vector<ObjectId> objects) {
   lane_->Submit([port = port_, objects = std::move(objects)] { port->Spill(objects); });
+}
+
+Result<MemoryRoom> LocalBackend::LimitMemory(std::int64_t limit_bytes) {
+  limited_ = true;
+  return memory_->Join(port_, limit_bytes);
 }
 
 void LocalBackend::Flush() {

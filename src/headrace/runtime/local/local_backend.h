@@ -13,14 +13,15 @@
 
 namespace headrace {
 
+class MemoryWatch;
 class WorkerPool;
 
 /// The backend of one execution on this machine: hands tasks to the lane of their program.
 class LocalBackend : public Backend {
  public:
-  /// `runtime` owns `store`, `lane` and `workers`.
+  /// `runtime` owns all others.
   LocalBackend(std::shared_ptr<LocalRuntime> runtime, std::shared_ptr<LocalStore> store,
-               ThreadLane* lane, WorkerPool* workers);
+               ThreadLane* lane, WorkerPool* workers, MemoryWatch* memory);
   ~LocalBackend() override;
 
   std::string_view name() const override { return "local"; }
@@ -36,6 +37,7 @@ class LocalBackend : public Backend {
   void Retain(std::span<const ObjectId> objects) override { port_->Retain(objects); }
   void Release(std::span<const ObjectId> objects) override { port_->Release(objects); }
   void SpillObjects(std::vector<ObjectId> objects) override;
+  Result<MemoryRoom> LimitMemory(std::int64_t limit_bytes) override;
 
   Instant Now() const override { return {SteadyNanos() - start_nanos_}; }
   Resources capacity() const override { return runtime_->options().total; }
@@ -61,6 +63,8 @@ class LocalBackend : public Backend {
   const std::shared_ptr<EventPort> port_;
   ThreadLane* const lane_;
   WorkerPool* const workers_;
+  MemoryWatch* const memory_;
+  bool limited_ = false;
   const std::int64_t start_nanos_;
   std::unordered_map<TaskId, std::variant<ThreadTask, WorkerTaskKey>> tasks_;
   std::vector<ThreadTask> started_;     // But not given to the lane.

@@ -8,6 +8,7 @@
 
 #include "headrace/runtime/local/inline_backend.h"
 #include "headrace/runtime/local/local_backend.h"
+#include "headrace/runtime/local/memory_watch.h"
 #include "headrace/runtime/local/thread_lane.h"
 #include "headrace/runtime/local/worker_pool.h"
 #include "headrace/runtime/store/fork_guard.h"
@@ -40,28 +41,32 @@ class Runtime : public LocalRuntime, public std::enable_shared_from_this<Runtime
         store_(std::make_shared<LocalStore>(
             LocalStoreOptions{options_.object_store_bytes, options_.spill_directory})),
         lane_(std::make_unique<ThreadLane>(WholeCpus(options_.total))),
-        workers_(std::make_unique<WorkerPool>(options_.workers, WholeCpus(options_.total),
-                                              lane_.get())) {}
+        workers_(
+            std::make_unique<WorkerPool>(options_.workers, WholeCpus(options_.total), lane_.get())),
+        memory_(std::make_unique<MemoryWatch>(workers_.get())) {}
 
   ~Runtime() override {
     if (!usable()) {
       // The parent's threads and sockets: leave them all alone.
+      [[maybe_unused]] auto* memory = memory_.release();
       [[maybe_unused]] auto* workers = workers_.release();
       [[maybe_unused]] auto* lane = lane_.release();
       [[maybe_unused]] auto* store = new std::shared_ptr<LocalStore>(std::move(store_));
       return;
     }
     lane_.reset();  // Its last jobs may still use the pool.
+    memory_.reset();
     workers_.reset();
     if (auto arena = Arena::ForProcess(); arena.ok()) (*arena)->ReleaseUnused();
   }
 
   std::unique_ptr<Backend> NewBackend() override {
-    return std::make_unique<LocalBackend>(shared_from_this(), store_, lane_.get(), workers_.get());
+    return std::make_unique<LocalBackend>(shared_from_this(), store_, lane_.get(), workers_.get(),
+                                          memory_.get());
   }
 
   std::unique_ptr<Backend> NewInlineBackend(FunctionRuntime* functions) override {
-    return std::make_unique<InlineBackend>(shared_from_this(), store_, functions);
+    return std::make_unique<InlineBackend>(shared_from_this(), store_, functions, memory_.get());
   }
 
   void WarmUp() override {
@@ -83,6 +88,7 @@ class Runtime : public LocalRuntime, public std::enable_shared_from_this<Runtime
   std::shared_ptr<LocalStore> store_;
   std::unique_ptr<ThreadLane> lane_;
   std::unique_ptr<WorkerPool> workers_;
+  std::unique_ptr<MemoryWatch> memory_;
 };
 
 }  // namespace

@@ -20,9 +20,9 @@
 #include "headrace/base/check.h"
 #include "headrace/data/transform/function.h"
 #include "headrace/runtime/local/local_runtime.h"
-#include "headrace/runtime/local/process_memory.h"
 #include "headrace/runtime/local/released_pins.h"
 #include "headrace/runtime/local/task_run.h"
+#include "headrace/runtime/local/worker_heap.h"
 #include "headrace/runtime/local/worker_link.h"
 #include "headrace/runtime/steady_nanos.h"
 #include "headrace/runtime/store/arena.h"
@@ -54,8 +54,8 @@ struct Task {
   std::vector<SharedTable> blocks;
   std::vector<RowRange> ranges;  // Of the blocks.
   TaskRun run;
-  bool parked = false;  // Guarded by the worker's mutex.
-  std::int64_t peak_heap_bytes = 0;
+  bool parked = false;               // Guarded by the worker's mutex.
+  std::int64_t peak_heap_bytes = 0;  // Of the attempt, while it ran.
 };
 using TaskPtr = std::shared_ptr<Task>;
 using TableList = std::vector<std::shared_ptr<arrow::Table>>;
@@ -67,7 +67,8 @@ class WorkerProcess {
         functions_(functions),
         arena_(std::move(arena)),
         wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-        released_(std::make_shared<ReleasedPins>(wake_)) {}
+        released_(std::make_shared<ReleasedPins>(wake_)),
+        heap_(arena_) {}
 
   int Run();
 
@@ -104,7 +105,8 @@ class WorkerProcess {
   const std::shared_ptr<Arena> arena_;
   const int wake_;
   const std::shared_ptr<ReleasedPins> released_;
-  HeapMeter heap_;
+
+  WorkerHeap heap_;
 
   // The reader's alone.
   FrameReceiver in_;
@@ -120,7 +122,11 @@ class WorkerProcess {
   TaskPtr running_;                 // Or null.
   std::vector<TaskPtr> cancelled_;  // Ended by the reader; to be destroyed by the main thread.
   std::deque<ProgramPtr> actors_;   // To be started.
-  std::unordered_map<std::uint64_t, std::shared_ptr<arrow::Table>> blocks_;  // Yielded ones.
+  struct BlockOut {
+    std::shared_ptr<arrow::Table> table;
+    std::int64_t num_bytes = 0;
+  };
+  std::unordered_map<std::uint64_t, BlockOut> blocks_;  // Yielded ones.
   std::uint64_t next_block_ = 1;
   // Blocks that nobody reads any more. Memory of Python's among them needs Python's lock, which a
   // running function may hold for long: so the main thread frees them, between two outputs.
@@ -188,6 +194,7 @@ void WorkerProcess::Read() {
       [[maybe_unused]] const ssize_t size = ::read(wake_, &value, sizeof value);
     }
     if (polled[0].revents != 0 && !ReadFrames()) break;
+    if (busy_.load()) heap_.NotePeak();
     // Once the main thread is idle it sends nothing more by itself. Who woke us will not do it
     // again, so that must wait for its turn.
     const std::int64_t now = SteadyNanos();
@@ -288,6 +295,9 @@ Status WorkerProcess::Handle(const Frame& frame) {
       changed_.notify_all();
       return Status::OK();
     }
+    case Message::kKeepFree:
+      heap_.SetKeepFree(in.I64());
+      return in.Finish();
     default:
       return Status::Invalid("message of kind ", static_cast<int>(frame.kind));
   }
@@ -371,7 +381,9 @@ Status WorkerProcess::OnDrop(WireReader& in) {
   std::lock_guard lock(mutex_);
   for (std::uint64_t i = 0; i < count; ++i) {
     auto node = blocks_.extract(in.U64());
-    if (!node.empty()) dropped_.push_back(std::move(node.mapped()));
+    if (node.empty()) continue;
+    heap_.AddBlockBytes(-node.mapped().num_bytes);
+    dropped_.push_back(std::move(node.mapped().table));
   }
   if (!busy_.load()) freed.swap(dropped_);
   return in.Finish();
@@ -423,6 +435,7 @@ int WorkerProcess::Run() {
         Flush();
       }
       FreeDropped();
+      heap_.GiveBack();
       lock.lock();
       const auto woken = [this] { return stopping_ || !ready_.empty() || !actors_.empty(); };
       if (stopping_ && ready_.empty() && actors_.empty()) break;
@@ -461,9 +474,10 @@ void WorkerProcess::RunTask(const TaskPtr& task) {
     if (!status.ok()) return End(*task, task->run.FailureFrom(status));
   }
   if (task->run.cancelled()) return End(*task, TaskRun::Cancelled());
+  heap_.ForgetPeak();  // What came before was another task's.
   while (true) {
     TaskRun::Pulled pulled = task->run.Pull();
-    task->peak_heap_bytes = std::max(task->peak_heap_bytes, heap_.Measure());
+    task->peak_heap_bytes = std::max(task->peak_heap_bytes, heap_.TakePeak());
     if (!pulled.output.has_value()) return End(*task, std::move(pulled.failure));
     const std::int64_t num_bytes = pulled.output->info.num_bytes;
     const Status status = Yield(*task, pulled);
@@ -488,7 +502,8 @@ Status WorkerProcess::Yield(Task& task, TaskRun::Pulled& pulled) {
   {
     std::lock_guard lock(mutex_);
     block = next_block_++;
-    blocks_.emplace(block, std::move(table));
+    heap_.AddBlockBytes(pulled.output->info.num_bytes);
+    blocks_.emplace(block, BlockOut{std::move(table), pulled.output->info.num_bytes});
   }
   WireWriter payload;
   payload.U64(task.key);
@@ -543,7 +558,10 @@ void WorkerProcess::EmitEnd(std::uint64_t key, std::optional<Failure> failure,
 void WorkerProcess::StartActor(const ProgramPtr& program) {
   const Status status = MakeInstances(*program, functions_);
   WireWriter payload;
-  if (status.ok()) return Emit(Message::kActorReady, payload);
+  if (status.ok()) {
+    payload.I64(heap_.Held());
+    return Emit(Message::kActorReady, payload);
+  }
   WriteFailure(FailureOf(status), &payload);
   Emit(Message::kActorFailed, payload);
 }

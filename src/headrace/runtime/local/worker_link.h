@@ -24,7 +24,7 @@
 namespace headrace {
 
 /// Differs between libraries that do not understand each other.
-inline constexpr std::uint32_t kWorkerWireVersion = 3;
+inline constexpr std::uint32_t kWorkerWireVersion = 4;
 
 enum class Message : std::uint8_t {
   // Driver → worker.
@@ -39,13 +39,14 @@ enum class Message : std::uint8_t {
   kDrop,           // blocks that nobody reads any more
   kStartActor,     // program
   kStop,
+  kKeepFree,  // bytes of free memory to be kept at most
   // Worker → driver.
-  kGreeting,  // wire version, pid, arena size; + descriptor
-  kYielded,   // task, index, block, layout, info
-  kParked,    // task, credit
-  kEnded,     // task, failure or none, stats
-  kReleased,  // pins of inputs that nobody reads any more
-  kActorReady,
+  kGreeting,     // wire version, pid, arena size; + descriptor
+  kYielded,      // task, index, block, layout, info
+  kParked,       // task, credit
+  kEnded,        // task, failure or none, stats
+  kReleased,     // pins of inputs that nobody reads any more
+  kActorReady,   // its heap
   kActorFailed,  // failure
   // Both ways.
   kSchema,  // number, EncodeSchema()

@@ -240,6 +240,7 @@ Result<Worker*> WorkerPool::Spawn() {
   Status status =
       worker->out.AddWithDescriptor(Message::kHello, hello.bytes(), arena->descriptor());
   worker->arenas = {arena->id(), worker->key};
+  SendKeepFree(*worker);
   if (status.ok() && !template_.Request(sockets[1]).ok()) {
     OnTemplate();  // It has died, and nobody has noticed yet.
     Wake();
@@ -459,6 +460,7 @@ std::uint64_t WorkerPool::StartActor(std::shared_ptr<EventPort> port, ActorId id
   }
   Worker& worker = **spawned;
   worker.is_actor = true;
+  worker.heap_bytes = order.heap_bytes;
   worker.actor = WorkerActor{std::move(port), id};
   WireWriter payload;
   payload.U64(order.program->id);

@@ -61,6 +61,19 @@ class WorkerPool {
   /// The process ids of the template and of the workers that run.
   std::vector<std::int64_t> pids() const;
 
+  // For the memory watch: worker_pool_memory.cc.
+
+  /// Returns all workers; and the template's process id, -1 if it does not run.
+  std::vector<WorkerUse> Uses(std::int64_t* template_pid) const;
+  /// Takes in what `worker` holds beyond what it says itself.
+  void NoteUnseen(std::uint64_t worker, std::int64_t bytes);
+  /// Says how much free memory each worker may keep for its next task.
+  void SetKeepFree(std::int64_t bytes);
+  /// Ends a worker that has no task; returns false if it has one.
+  bool StopIdle(std::uint64_t worker);
+  /// Kills a worker that holds `heap_bytes`; its tasks end with kOverMemory.
+  void StopOverMemory(std::uint64_t worker, std::int64_t heap_bytes);
+
  private:
   struct KnownProgram {
     std::weak_ptr<const TaskProgram> program;
@@ -85,6 +98,11 @@ class WorkerPool {
   void EndTask(std::uint64_t key, std::optional<Failure> failure, const TaskStats& stats);
   void CancelSent(WorkerTask& task, std::uint64_t key);
   void Stop(Worker& worker);
+
+  // worker_pool_memory.cc
+  void SendKeepFree(Worker& worker);
+  void EndStopped(Worker& worker, const Failure& failure);
+  void FreeRest(const Worker& worker);
 
   // worker_pool_io.cc: from worker to events.
   void Serve();  // Without mutex_.
@@ -126,7 +144,8 @@ class WorkerPool {
   std::set<std::uint64_t> unsent_;       // Workers with frames to be sent.
   std::unordered_map<std::uint64_t, KnownProgram> programs_;
   SchemaCache schema_cache_;
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> taken_drops_;
+  std::vector<DropQueue::Drop> taken_drops_;
+  std::int64_t keep_free_bytes_ = -1;  // -1: as much as they like.
   bool stopping_ = false;
 
   std::thread thread_;

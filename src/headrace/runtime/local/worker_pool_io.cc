@@ -32,17 +32,17 @@ constexpr std::int64_t kAverageWeight = 4;
 
 DropQueue::DropQueue(int wake) : generation_(ForkGeneration()), wake_(wake) {}
 
-void DropQueue::Add(std::uint64_t worker, std::uint64_t block) {
+void DropQueue::Add(const Drop& drop) {
   if (ForkGeneration() != generation_) return;  // The parent process still reads the block.
   std::lock_guard lock(mutex_);
   if (wake_ < 0) return;
-  drops_.emplace_back(worker, block);
+  drops_.push_back(drop);
   if (drops_.size() > 1) return;
   const std::uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = ::write(wake_, &one, sizeof one);
 }
 
-void DropQueue::Take(std::vector<std::pair<std::uint64_t, std::uint64_t>>* drops) {
+void DropQueue::Take(std::vector<Drop>* drops) {
   std::lock_guard lock(mutex_);
   drops->insert(drops->end(), drops_.begin(), drops_.end());
   drops_.clear();
@@ -111,7 +111,7 @@ std::int64_t WorkerPool::CheckDeadlines(std::int64_t now) {
       continue;
     }
     next = std::min(next, kill_at);
-    if (!worker->is_actor && worker->tasks.empty() && worker->blocks == 0 && !worker->stopping) {
+    if (!worker->is_actor && worker->tasks.empty() && worker->blocks.empty() && !worker->stopping) {
       const std::int64_t idle_until = worker->idle_since + kIdleNanos;
       if (idle_until <= now) Stop(*worker);
       next = std::min(next, std::max(idle_until, now + 1'000'000));
@@ -156,15 +156,19 @@ void WorkerPool::SendDrops() {
   std::sort(taken_drops_.begin(), taken_drops_.end());
   for (std::size_t begin = 0; begin < taken_drops_.size();) {
     std::size_t end = begin;
-    while (end < taken_drops_.size() && taken_drops_[end].first == taken_drops_[begin].first) ++end;
-    auto it = workers_.find(taken_drops_[begin].first);
+    const std::uint64_t key = taken_drops_[begin].worker;
+    while (end < taken_drops_.size() && taken_drops_[end].worker == key) ++end;
+    auto it = workers_.find(key);
     if (it != workers_.end() && it->second->socket >= 0) {
       WireWriter payload;
       payload.U64(end - begin);
-      for (std::size_t i = begin; i < end; ++i) payload.U64(taken_drops_[i].second);
+      for (std::size_t i = begin; i < end; ++i) {
+        payload.U64(taken_drops_[i].block);
+        it->second->block_bytes -= taken_drops_[i].num_bytes;
+        it->second->blocks.erase(taken_drops_[i].block);
+      }
       it->second->out.Add(Message::kDrop, payload.bytes());
-      it->second->blocks -= static_cast<std::int64_t>(end - begin);
-      unsent_.insert(it->first);
+      unsent_.insert(key);
     }
     begin = end;
   }
@@ -209,7 +213,8 @@ Status WorkerPool::Handle(Worker& worker, const Frame& frame) {
     }
     case Message::kActorReady:
       if (worker.actor.has_value()) {
-        worker.actor->port->Push(event::ActorReady{worker.actor->id});
+        const std::int64_t heap_bytes = in.I64() + worker.unseen_bytes;
+        worker.actor->port->Push(event::ActorReady{worker.actor->id, heap_bytes});
       }
       return Status::OK();
     case Message::kActorFailed:
@@ -244,9 +249,11 @@ Status WorkerPool::OnYielded(Worker& worker, WireReader& in) {
   if (info.schema == nullptr || worker.arena == nullptr) {
     return Status::Invalid("a worker sent a block before its schema or its arena");
   }
-  ++worker.blocks;
+  worker.blocks.emplace(block, RemoteBlock{layout, info.schema});
+  worker.block_bytes += info.num_bytes;
+  const DropQueue::Drop drop{worker.key, block, info.num_bytes};
   SharedTable table{worker.arena, std::move(layout), info.schema,
-                    std::make_shared<const RemoteHold>(drops_, worker.key, block)};
+                    std::make_shared<const RemoteHold>(drops_, drop)};
   auto it = tasks_.find(key);
   if (it == tasks_.end()) return Status::OK();  // It was ended here; the hold drops the block.
   WorkerTask& task = it->second;
@@ -280,7 +287,8 @@ Status WorkerPool::OnEnded(Worker& worker, WireReader& in) {
   const std::uint64_t key = in.U64();
   std::optional<Failure> failure;
   if (in.Bool()) failure = ReadFailure(&in);
-  const TaskStats stats = ReadTaskStats(&in);
+  TaskStats stats = ReadTaskStats(&in);
+  if (stats.peak_heap_bytes > 0) stats.peak_heap_bytes += worker.unseen_bytes;
   ARROW_RETURN_NOT_OK(in.Finish());
   auto it = tasks_.find(key);
   if (it == tasks_.end()) return Status::OK();
@@ -372,6 +380,7 @@ void WorkerPool::Bury(std::uint64_t key) {
   const std::unique_ptr<Worker> worker = std::move(it->second);
   workers_.erase(it);
   unsent_.erase(key);
+  FreeRest(*worker);
   std::string how = template_.last_error().empty() ? "was lost" : template_.last_error();
   if (worker->exit_status.has_value()) how = DescribeWaitStatus(*worker->exit_status);
   const std::string who =
@@ -384,11 +393,17 @@ void WorkerPool::Bury(std::uint64_t key) {
     failure = Failure::FromStatus(
         FailureKind::kSystem, Status::IOError("a worker process ", how, " before it was ready"));
   }
+  const std::int64_t stopped_bytes = worker->stopped_heap_bytes;
+  if (stopped_bytes > 0) failure.kind = FailureKind::kOverMemory;
   if (worker->actor.has_value()) {
-    worker->actor->port->Push(event::ActorLost{worker->actor->id, failure});
+    worker->actor->port->Push(event::ActorLost{worker->actor->id, failure, stopped_bytes});
   }
   const std::set<std::uint64_t> tasks = worker->tasks;
-  for (std::uint64_t task : tasks) EndTask(task, failure, {});
+  if (stopped_bytes > 0) {
+    EndStopped(*worker, failure);
+  } else {
+    for (std::uint64_t task : tasks) EndTask(task, failure, {});
+  }
   WireWriter payload;
   payload.U64(key);
   for (const auto& [other_key, other] : workers_) {

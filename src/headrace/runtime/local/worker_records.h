@@ -52,37 +52,48 @@ struct WorkerTask {
 class DropQueue {
  public:
   /// `wake` is an eventfd, written when the queue was empty.
+  struct Drop {
+    std::uint64_t worker = 0;
+    std::uint64_t block = 0;
+    std::int64_t num_bytes = 0;
+    friend auto operator<=>(const Drop&, const Drop&) = default;
+  };
   explicit DropQueue(int wake);
-  void Add(std::uint64_t worker, std::uint64_t block);
+  void Add(const Drop& drop);
   /// Appends to `drops` what came since the last call.
-  void Take(std::vector<std::pair<std::uint64_t, std::uint64_t>>* drops);
+  void Take(std::vector<Drop>* drops);
   /// Says that nobody listens any more.
   void Close();
 
  private:
   const std::uint64_t generation_;
   std::mutex mutex_;
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> drops_;
+  std::vector<Drop> drops_;
   int wake_;
 };
 
 /// The SharedTable::hold of a block in a worker's arena.
 struct RemoteHold {
-  RemoteHold(std::shared_ptr<DropQueue> queue, std::uint64_t worker, std::uint64_t block)
-      : queue(std::move(queue)), worker(worker), block(block) {}
+  RemoteHold(std::shared_ptr<DropQueue> queue, const DropQueue::Drop& drop)
+      : queue(std::move(queue)), drop(drop) {}
   RemoteHold(const RemoteHold&) = delete;
   RemoteHold& operator=(const RemoteHold&) = delete;
-  ~RemoteHold() { queue->Add(worker, block); }
+  ~RemoteHold() { queue->Add(drop); }
 
   const std::shared_ptr<DropQueue> queue;
-  const std::uint64_t worker;
-  const std::uint64_t block;
+  const DropQueue::Drop drop;
 };
 
 /// The actor that a worker is for.
 struct WorkerActor {
   std::shared_ptr<EventPort> port;
   ActorId id;
+};
+
+/// A block in a worker's arena that this process holds.
+struct RemoteBlock {
+  std::shared_ptr<const std::string> layout;
+  std::shared_ptr<arrow::Schema> schema;
 };
 
 /// A worker process.
@@ -101,9 +112,10 @@ struct Worker {
   std::unordered_set<std::uint64_t> programs;  // Known to it.
   std::unordered_set<std::uint64_t> arenas;    // Known to it.
   std::set<std::uint64_t> tasks;
-  std::int64_t active = 0;     // Tasks sent and not parked.
-  std::int64_t cancelled = 0;  // Tasks that have a deadline.
-  std::int64_t blocks = 0;     // In its arena, held by this process.
+  std::int64_t active = 0;                                // Tasks sent and not parked.
+  std::int64_t cancelled = 0;                             // Tasks that have a deadline.
+  std::unordered_map<std::uint64_t, RemoteBlock> blocks;  // By the number that it gave them.
+  std::int64_t block_bytes = 0;                           // Of these.
   // Inputs of its tasks, by the number that it names them with.
   std::unordered_map<std::uint64_t, std::shared_ptr<const void>> pins;
   std::optional<WorkerActor> actor;
@@ -114,6 +126,23 @@ struct Worker {
   std::int64_t bury_at = kNoDeadline;  // Lost: when we stop waiting for its exit status.
   std::optional<std::int64_t> exit_status;
   bool orphaned = false;  // A template that had worked before died, and it with it.
+
+  std::int64_t heap_bytes = 0;          // Of an actor: what it may hold. 0: unlimited.
+  std::int64_t unseen_bytes = 0;        // What it holds beyond what it says itself.
+  std::int64_t stopped_heap_bytes = 0;  // What it held when it was killed for that.
+};
+
+/// What the memory watch sees of a worker.
+struct WorkerUse {
+  std::uint64_t key = 0;
+  std::int64_t pid = -1;  // -1: it has not greeted, or has ended.
+  std::shared_ptr<ArenaView> arena;
+  std::int64_t block_bytes = 0;     // In its arena, held by this process.
+  std::int64_t allowance = 0;       // What it may hold besides these. 0: unlimited.
+  std::shared_ptr<EventPort> port;  // Of the run that it works for; null: none.
+  std::optional<TaskId> task;       // That it runs now.
+  bool idle = false;                // It could be ended.
+  bool dying = false;               // It was lost, and its exit status is not known yet.
 };
 
 }  // namespace headrace

@@ -1,6 +1,7 @@
 #include "headrace/runtime/sim/sim_backend.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "headrace/base/check.h"
 #include "headrace/protocol/program.h"
@@ -41,7 +42,7 @@ void SimBackend::StartTask(TaskId id, const TaskOrder& order) {
     ++inputs_in_use_[input];
   }
   if (order.credit_bytes < 1) Violated("task without credit: " + id.ToString());
-  Task task{.order = order, .outputs = {}, .since = now_};
+  Task task{.id = id, .order = order, .outputs = {}, .since = now_};
   task.credit_bytes = order.credit_bytes;
   const auto* cut = order.program == nullptr || order.program->steps.empty()
                         ? nullptr
@@ -96,6 +97,7 @@ void SimBackend::StartActor(ActorId id, const ActorOrder& order) {
   if (actors_.contains(id)) Violated("actor started twice");
   Use(order.cost, "actor");
   actors_[id].cost = order.cost;
+  actors_[id].allowance = order.heap_bytes;
   Schedule(now_ + Draw(options_.actor_start_max), ActorStep{id});
 }
 
@@ -105,6 +107,7 @@ void SimBackend::StopActor(ActorId id) {
   at->second.stopped = true;
   if (!at->second.tasks.empty()) return Violated("actor stopped while it has tasks");
   used_ -= at->second.cost;
+  heap_bytes_ -= at->second.heap_bytes;
   actors_.erase(at);
 }
 
@@ -129,6 +132,7 @@ BlockHandle SimBackend::MakeObject(std::int64_t num_rows, std::int64_t num_bytes
                                    Position position) {
   const ObjectId id{++next_object_};
   objects_[id] = {1, num_rows, num_bytes};
+  object_bytes_ += num_bytes;
   largest_block_bytes_ = std::max(largest_block_bytes_, num_bytes);
   BlockHandle handle{id, {}};
   handle.info.num_rows = num_rows;
@@ -158,6 +162,7 @@ void SimBackend::Release(std::span<const ObjectId> objects) {
     if (++releases_ == options_.lose_release) continue;
     if (--at->second.references > 0) continue;
     if (inputs_in_use_.contains(id)) Violated("released the input of a running task");
+    if (!at->second.spilled) object_bytes_ -= at->second.num_bytes;
     objects_.erase(at);
   }
 }
@@ -179,7 +184,7 @@ void SimBackend::RunSpill(std::vector<ObjectId> objects, std::vector<Event>* eve
   for (const ObjectId id : objects) {
     auto at = objects_.find(id);
     if (at == objects_.end() || rng_.Chance(options_.spill_refused_chance)) continue;
-    at->second.spilled = true;
+    if (!std::exchange(at->second.spilled, true)) object_bytes_ -= at->second.num_bytes;
     ++spilled_objects_;
     done.spilled.push_back(id);
   }
@@ -214,6 +219,7 @@ void SimBackend::Wait(Instant deadline, std::vector<Event>* events) {
       Happening happening = queue_.top().happening;
       queue_.pop();
       Happen(std::move(happening), events);
+      if (options_.memory_limit_bytes > 0) CheckMemory(events);
     }
   }
 }
@@ -286,6 +292,13 @@ void SimBackend::RunStep(TaskId id, std::vector<Event>* events) {
     if (task.order.actor) return LoseActor(*task.order.actor, FailureKind::kWorkerLost, events);
     return EndTask(id, FailureOf(FailureKind::kWorkerLost), events);
   }
+  if (task.heap_bytes == 0) {
+    task.heap_bytes = HeapOf(task);
+    heap_bytes_ += task.heap_bytes;
+    largest_heap_bytes_ = std::max(largest_heap_bytes_, task.heap_bytes);
+    // It holds that while it makes the first block.
+    if (task.heap_bytes > 0) return Schedule(now_ + Draw(options_.block_time_max), TaskStep{id});
+  }
   const auto count = static_cast<std::uint32_t>(task.outputs.blocks.size());
   while (task.next < std::min(task.order.skip_outputs, count)) ++task.next;
   if (task.next < count) Yield(id, task, events);
@@ -323,7 +336,8 @@ void SimBackend::Yield(TaskId id, Task& task, std::vector<Event>* events) {
   Report(event::BlockYielded{id, index + 1, std::move(twice)}, events);
 }
 
-void SimBackend::EndTask(TaskId id, std::optional<Failure> failure, std::vector<Event>* events) {
+void SimBackend::EndTask(TaskId id, std::optional<Failure> failure, std::vector<Event>* events,
+                         std::int64_t stopped_heap_bytes) {
   auto at = tasks_.find(id);
   HEADRACE_CHECK(at != tasks_.end());
   Task& task = at->second;
@@ -331,16 +345,25 @@ void SimBackend::EndTask(TaskId id, std::optional<Failure> failure, std::vector<
     auto use = inputs_in_use_.find(input);
     if (--use->second == 0) inputs_in_use_.erase(use);
   }
+  std::int64_t held = task.heap_bytes;
   const bool holds_cost = !task.order.actor && !(task.parked && options_.parks_waiting_tasks);
   if (holds_cost) used_ -= task.order.cost;
   if (!task.parked) --tasks_running_;
   if (task.order.actor) {
     auto actor = actors_.find(*task.order.actor);
-    if (actor != actors_.end()) actor->second.tasks.erase(id);
+    if (actor != actors_.end()) {
+      held = HeapOf(actor->first, actor->second);
+      actor->second.tasks.erase(id);
+    }
   }
+  heap_bytes_ -= task.heap_bytes;
   event::TaskEnded end{.task = id, .failure = std::move(failure), .stats = {}};
   end.stats.wall_nanos = task.wall_nanos + (task.parked ? 0 : (now_ - task.since).nanos);
   end.stats.cpu_nanos = end.stats.wall_nanos / 2;
+  end.stats.peak_heap_bytes = held;
+  if (end.failure && end.failure->kind == FailureKind::kOverMemory) {
+    end.stats.peak_heap_bytes = stopped_heap_bytes;
+  }
   tasks_.erase(at);
   if (++ends_ != options_.drop_task_ended) Report(std::move(end), events);
 }
@@ -366,20 +389,33 @@ void SimBackend::RunStep(ActorId id, std::vector<Event>* events) {
   }
   failures = 0;
   at->second.ready = true;
+  if (options_.memory_limit_bytes > 0) {
+    at->second.heap_bytes = at->second.allowance == 0 ? 0 : options_.model.HeapOf(id.op, {});
+    heap_bytes_ += at->second.heap_bytes;
+    largest_heap_bytes_ = std::max(largest_heap_bytes_, at->second.heap_bytes);
+  }
   if (rng_.Chance(options_.actor_dies_idle_chance)) {
     Schedule(now_ + Draw(Duration::Millis(200)), ActorStep{id});
   }
-  Report(event::ActorReady{id}, events);
+  Report(event::ActorReady{id, at->second.heap_bytes}, events);
 }
 
 void SimBackend::LoseActor(ActorId id, FailureKind kind, std::vector<Event>* events) {
   const std::set<TaskId> tasks = actors_.at(id).tasks;
+  const bool over_memory = kind == FailureKind::kOverMemory;
+  std::int64_t stopped = over_memory ? HeapOf(id, actors_.at(id)) : 0;
+  const event::ActorLost lost{id, FailureOf(kind), stopped};
   used_ -= actors_.at(id).cost;
+  heap_bytes_ -= actors_.at(id).heap_bytes;
   actors_.erase(id);
   const bool actor_first = rng_.Chance(0.5);
-  if (actor_first) Report(event::ActorLost{id, FailureOf(kind)}, events);
-  for (const TaskId& task : tasks) EndTask(task, FailureOf(FailureKind::kWorkerLost), events);
-  if (!actor_first) Report(event::ActorLost{id, FailureOf(kind)}, events);
+  if (actor_first) Report(lost, events);
+  for (const TaskId& task : tasks) {
+    const bool ran = !tasks_.at(task).parked && tasks_.at(task).heap_bytes > 0;
+    EndTask(task, FailureOf(over_memory ? kind : FailureKind::kWorkerLost), events,
+            ran ? std::exchange(stopped, 0) : 0);
+  }
+  if (!actor_first) Report(lost, events);
 }
 
 }  // namespace headrace

@@ -20,6 +20,7 @@ struct SimOptions {
   std::uint64_t seed = 0;
   Resources capacity{.cpu_milli = 4000};
   std::int64_t object_store_bytes = 64 << 20;
+  std::int64_t memory_limit_bytes = 0;  // Of blocks and heaps together. 0: none.
   bool parks_waiting_tasks = true;
   std::int64_t queue_factor = 0;  // Orders beyond the cpus that are right, for each cpu.
   SimModel model;
@@ -54,6 +55,7 @@ struct SimOptions {
   std::int64_t double_block = 0;  // The same block twice, the second under the next index.
   std::int64_t lose_release = 0;
   std::int64_t ignore_grant = 0;
+  bool ignore_allowances = false;  // Nobody is ever stopped for its memory.
 };
 
 /// A backend in virtual time: Wait() jumps to the next event. Runs no program; a task's outputs
@@ -62,6 +64,9 @@ struct SimOptions {
 /// Holds the scheduler to the contract: every reference is counted, inputs must be live while
 /// their task runs, resources must not be overbooked, ids must be new, credit must not go back.
 /// What breaks it is noted in violations().
+///
+/// With a memory limit, it measures and stops as a real one does: at once, so that what is held is
+/// never more than one task's heap, or one block, above the limit.
 ///
 /// Threads: one.
 class SimBackend final : public Backend {
@@ -99,6 +104,13 @@ class SimBackend final : public Backend {
 
   std::int64_t live_objects() const { return static_cast<std::int64_t>(objects_.size()); }
   std::int64_t largest_block_bytes() const { return largest_block_bytes_; }
+  /// Bytes of blocks in memory, of tasks and of actors: now and at most; and the largest heap.
+  std::int64_t held_bytes() const;
+  std::int64_t peak_held_bytes() const { return peak_held_bytes_; }
+  std::int64_t largest_heap_bytes() const { return largest_heap_bytes_; }
+  std::int64_t memory_stops() const { return memory_stops_; }
+  /// True if nothing else ran when the last one was stopped.
+  bool last_stop_was_alone() const { return last_stop_was_alone_; }
   std::int64_t spilled_objects() const { return spilled_objects_; }
   std::int64_t tasks_running_max() const { return tasks_running_max_; }
   const std::vector<std::string>& violations() const { return violations_; }
@@ -111,6 +123,7 @@ class SimBackend final : public Backend {
     bool spilled = false;
   };
   struct Task {
+    TaskId id;
     TaskOrder order;
     SimModel::Outputs outputs;
     std::uint32_t next = 0;  // Output to make next.
@@ -120,9 +133,12 @@ class SimBackend final : public Backend {
     bool cancelled = false;
     Instant since;                // Its start, or when it went on after it parked.
     std::int64_t wall_nanos = 0;  // Before that; not parked.
+    std::int64_t heap_bytes = 0;  // Once it runs.
   };
   struct Actor {
     Resources cost;
+    std::int64_t allowance = 0;
+    std::int64_t heap_bytes = 0;  // Without its tasks'; once it is ready.
     bool ready = false;
     bool stopped = false;
     std::set<TaskId> tasks;
@@ -156,8 +172,17 @@ class SimBackend final : public Backend {
   void RunSpill(std::vector<ObjectId> objects, std::vector<Event>* events);
   void Yield(TaskId id, Task& task, std::vector<Event>* events);
   void Report(Event event, std::vector<Event>* events);
-  void EndTask(TaskId id, std::optional<Failure> failure, std::vector<Event>* events);
+  void EndTask(TaskId id, std::optional<Failure> failure, std::vector<Event>* events,
+               std::int64_t stopped_heap_bytes = 0);
   void LoseActor(ActorId id, FailureKind kind, std::vector<Event>* events);
+
+  // sim_memory.cc
+  std::int64_t HeapOf(const Task& task) const;
+  std::int64_t HeapOf(ActorId id, const Actor& actor) const;
+  void CheckMemory(std::vector<Event>* events);
+  bool StopOne(std::vector<Event>* events);
+  void TellMemory(std::vector<Event>* events);
+
   bool LosesWorker(TaskId id, const Task& task);
   void AddNoise(const Event& event, std::vector<Event>* events);
   void Use(const Resources& cost, const char* by);
@@ -178,6 +203,13 @@ class SimBackend final : public Backend {
   Resources used_;
   std::int64_t largest_block_bytes_ = 0;
   std::int64_t spilled_objects_ = 0;
+  std::int64_t object_bytes_ = 0;  // In memory.
+  std::int64_t heap_bytes_ = 0;    // Of tasks and actors.
+  std::int64_t peak_held_bytes_ = 0;
+  std::int64_t largest_heap_bytes_ = 0;
+  std::int64_t memory_stops_ = 0;
+  bool last_stop_was_alone_ = false;
+  std::int64_t told_free_bytes_ = 0;
   std::int64_t tasks_running_ = 0;
   std::int64_t tasks_running_max_ = 0;
   std::int64_t ends_ = 0;

@@ -38,6 +38,22 @@ std::shared_ptr<const BlockIndex> SimModel::IndexOf(const TaskProgram& program,
   return index;
 }
 
+std::int64_t SimModel::HeapOf(OperatorId op, const Position& position) const {
+  if (const auto at = fixed_heaps.find(op.value); at != fixed_heaps.end()) {
+    const std::size_t last = at->second.size() - 1;
+    return at->second[position.path.empty() ? last : std::min<std::size_t>(position.path[0], last)];
+  }
+  if (heap_bytes_max == 0) return 0;
+  Rng usual(seed + static_cast<std::uint64_t>(op.value) * 104729 + 1);
+  const auto most =
+      1 + static_cast<std::int64_t>(usual.Below(static_cast<std::uint64_t>(heap_bytes_max)));
+  Rng rng(position.Seed(seed + static_cast<std::uint64_t>(op.value) * 7907 + 5));
+  const auto heap =
+      static_cast<std::int64_t>((0.7 + 0.3 * rng.Uniform()) * static_cast<double>(most));
+  return rng.Chance(heap_outlier_chance) ? heap * (2 + static_cast<std::int64_t>(rng.Below(5)))
+                                         : heap;
+}
+
 SimModel::Outputs SimModel::OutputsOf(OperatorId op, const Position& position,
                                       std::int64_t rows_in) const {
   if (const auto at = fixed.find(op.value); at != fixed.end()) return at->second;

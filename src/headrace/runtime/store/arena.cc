@@ -51,11 +51,27 @@ ArenaView::~ArenaView() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
+void ArenaView::KeepOnly(std::vector<Span> spans) const {
+  std::sort(spans.begin(), spans.end(),
+            [](const Span& a, const Span& b) { return a.offset < b.offset; });
+  spans.push_back({size_, 0});
+  std::int64_t kept_to = 0;
+  for (const Span& span : spans) {
+    const std::int64_t begin =
+        (kept_to + SpanAllocator::kPage - 1) / SpanAllocator::kPage * SpanAllocator::kPage;
+    const std::int64_t end = span.offset / SpanAllocator::kPage * SpanAllocator::kPage;
+    if (end > begin) {
+      ::fallocate(descriptor_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, begin, end - begin);
+    }
+    kept_to = std::max(kept_to, span.offset + span.size);
+  }
+}
+
 // ---- Arena ----------------------------------------------------------------------------------
 
 Arena::Arena(const ArenaOptions& options)
-    : keep_free_bytes_(options.keep_free_bytes),
-      generation_(ForkGeneration()),
+    : generation_(ForkGeneration()),
+      keep_free_bytes_(options.keep_free_bytes),
       allocator_(options.size),
       pool_(this) {}
 
@@ -128,6 +144,15 @@ std::int64_t Arena::resident_bytes() const {
   return allocator_.used_bytes() + allocator_.warm_bytes();
 }
 
+void Arena::SetKeepFree(std::int64_t bytes) {
+  {
+    std::lock_guard lock(mutex_);
+    keep_free_bytes_ = bytes;
+    if (allocator_.warm_bytes() <= bytes) return;
+  }
+  Trim(bytes);
+}
+
 void Arena::Trim(std::int64_t keep) {
   std::vector<Span> spans;
   {
@@ -193,13 +218,15 @@ void Arena::Pool::Free(std::uint8_t* buffer, std::int64_t size, std::int64_t ali
   if (size == 0 || arena_->frozen()) return;
   if (alignment > SpanAllocator::kAlignment) size = std::max(size, SpanAllocator::kMaxSmall + 1);
   bool trim;
+  std::int64_t keep;
   {
     std::lock_guard lock(arena_->mutex_);
     arena_->allocator_.Free(buffer - arena_->data_, size);
-    trim = arena_->allocator_.warm_bytes() > arena_->keep_free_bytes_ && !arena_->trimming_;
+    keep = arena_->keep_free_bytes_;
+    trim = arena_->allocator_.warm_bytes() > keep && !arena_->trimming_;
   }
   stats_.DidFreeBytes(size);
-  if (trim) arena_->Trim(arena_->keep_free_bytes_ / 2);
+  if (trim) arena_->Trim(keep / 2);
 }
 
 }  // namespace headrace

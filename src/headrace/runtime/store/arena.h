@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "headrace/base/status.h"
 #include "headrace/runtime/store/span_allocator.h"
@@ -42,6 +43,9 @@ class ArenaView : public ArenaMapping {
   static Result<std::shared_ptr<ArenaView>> Map(std::uint64_t id, int descriptor,
                                                 std::int64_t size);
   ~ArenaView() override;
+
+  /// Gives all memory but `spans` back to the system. Requires: its owner has ended.
+  void KeepOnly(std::vector<Span> spans) const;
 };
 
 struct ArenaOptions {
@@ -73,6 +77,9 @@ class Arena : public ArenaMapping {
   /// Bytes of shared memory that exist: used ones and free ones that were kept.
   std::int64_t resident_bytes() const;
 
+  /// From now on, free memory above this goes back to the system.
+  void SetKeepFree(std::int64_t bytes);
+
   /// Gives all free memory back to the system.
   void ReleaseUnused() { Trim(0); }
 
@@ -103,11 +110,11 @@ class Arena : public ArenaMapping {
   bool frozen() const;
   void Trim(std::int64_t keep);
 
-  const std::int64_t keep_free_bytes_;
   const std::uint64_t generation_;
   mutable std::mutex mutex_;
-  SpanAllocator allocator_;  // Guarded by mutex_.
-  bool trimming_ = false;    // Guarded by mutex_.
+  std::int64_t keep_free_bytes_;  // Guarded by mutex_.
+  SpanAllocator allocator_;       // Guarded by mutex_.
+  bool trimming_ = false;         // Guarded by mutex_.
   Pool pool_;
 };
 

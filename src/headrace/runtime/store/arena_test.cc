@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -154,6 +155,35 @@ TEST(ArenaTest, AViewSeesWhatWasWritten) {
   EXPECT_EQ(view->id(), 3u);
   EXPECT_EQ(std::memcmp(view->data() + (data - arena->data()), data, 100'000), 0);
   arena->pool()->Free(data, 100'000);
+}
+
+TEST(ArenaTest, AViewKeepsWhatIsNamedAndFreesTheRest) {
+  auto arena = Arena::Make({.size = 1 << 30}).ValueOrDie();
+  const auto view = ArenaView::Map(3, ::dup(arena->descriptor()), arena->size()).ValueOrDie();
+  std::vector<Held> kept;
+  std::vector<Span> spans;
+  for (int i = 0; i < 20; ++i) {
+    Held held{nullptr, 100'000 + i, static_cast<std::uint8_t>(i + 1)};
+    ASSERT_TRUE(arena->pool()->Allocate(held.size, 64, &held.data).ok());
+    Fill(held);
+    if (i % 4 != 1) continue;
+    kept.push_back(held);
+    spans.push_back({held.data - arena->data(), held.size});
+  }
+  const auto bytes = [&view] {
+    struct stat status {};
+    ::fstat(view->descriptor(), &status);
+    return status.st_blocks * 512;
+  };
+  EXPECT_GE(bytes(), 20 * 100'000);
+  view->KeepOnly(spans);
+  EXPECT_LE(bytes(), 5 * 110'000);
+  for (const Held& held : kept) {
+    EXPECT_TRUE(Intact(held));
+    EXPECT_EQ(std::memcmp(view->data() + (held.data - arena->data()), held.data, held.size), 0);
+  }
+  view->KeepOnly({});
+  EXPECT_EQ(bytes(), 0);
 }
 
 TEST(ArenaTest, AForkedChildLeavesTheParentsMemoryAlone) {

@@ -11,7 +11,9 @@
 #include <arrow/ipc/writer.h>
 #include <arrow/table.h>
 #include <arrow/type.h>
+#include <arrow/util/bitmap_ops.h>
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <utility>
@@ -42,6 +44,15 @@ bool ArrayLiesIn(const ArrayData& data, const ArenaMapping& arena) {
   return data.dictionary == nullptr || ArrayLiesIn(*data.dictionary, arena);
 }
 
+void AddArraySpans(const ArrayData& data, const ArenaMapping& arena, std::vector<Span>* spans) {
+  for (const BufferPtr& buffer : data.buffers) {
+    if (buffer == nullptr || buffer->size() == 0 || !arena.Contains(buffer->data())) continue;
+    spans->push_back({buffer->data() - arena.data(), buffer->size()});
+  }
+  for (const DataPtr& child : data.child_data) AddArraySpans(*child, arena, spans);
+  if (data.dictionary != nullptr) AddArraySpans(*data.dictionary, arena, spans);
+}
+
 const arrow::DataType& StorageOf(const arrow::DataType& type) {
   const arrow::DataType* storage = &type;
   while (storage->id() == arrow::Type::EXTENSION) {
@@ -52,8 +63,7 @@ const arrow::DataType& StorageOf(const arrow::DataType& type) {
 
 // ---- Copying into an arena ------------------------------------------------------------------
 
-/// Copies arrays of one table. A copy begins at the array's offset modulo 8, so that bitmaps can
-/// be copied by bytes.
+/// Copies arrays of one table: the rows in use and nothing beside them, which could be large.
 class ArenaCopier {
  public:
   explicit ArenaCopier(Arena& arena) : arena_(arena) {}
@@ -61,9 +71,8 @@ class ArenaCopier {
   Result<DataPtr> Copy(const DataPtr& in) {
     if (ArrayLiesIn(*in, arena_)) return in;
     const arrow::DataType& type = StorageOf(*in->type);
-    const std::int64_t offset = in->offset % 8;
-    const Rows rows{in->offset - offset, in->length + offset};
-    auto out = std::make_shared<ArrayData>(in->type, in->length, in->null_count.load(), offset);
+    const Rows rows{in->offset, in->length};
+    auto out = std::make_shared<ArrayData>(in->type, in->length, in->null_count.load());
     switch (type.id()) {
       case arrow::Type::NA:
         out->buffers = {nullptr};
@@ -134,7 +143,14 @@ class ArenaCopier {
   }
 
   Result<BufferPtr> CopyBits(const BufferPtr& buffer, Rows rows) {
-    return CopyRange(buffer, rows.begin / 8, rows.begin / 8 + (rows.count + 7) / 8);
+    if (buffer == nullptr || rows.begin % 8 == 0) {
+      return CopyRange(buffer, rows.begin / 8, rows.begin / 8 + (rows.count + 7) / 8);
+    }
+    const std::int64_t count =
+        std::clamp<std::int64_t>(8 * buffer->size() - rows.begin, 0, rows.count);
+    ARROW_ASSIGN_OR_RAISE(
+        auto bits, arrow::internal::CopyBitmap(arena_.pool(), buffer->data(), rows.begin, count));
+    return BufferPtr(std::move(bits));
   }
 
   Status CopyValidity(const ArrayData& in, Rows rows, ArrayData* out) {
@@ -383,6 +399,12 @@ Result<std::shared_ptr<arrow::Table>> DecodeLayout(const SharedTable& shared) {
 Result<std::string> EncodeSchema(const arrow::Schema& schema) {
   ARROW_ASSIGN_OR_RAISE(auto buffer, arrow::ipc::SerializeSchema(schema));
   return buffer->ToString();
+}
+
+void AddSpans(const arrow::Table& table, const ArenaMapping& arena, std::vector<Span>* spans) {
+  for (const auto& column : table.columns()) {
+    for (const auto& chunk : column->chunks()) AddArraySpans(*chunk->data(), arena, spans);
+  }
 }
 
 Result<std::shared_ptr<arrow::Schema>> DecodeSchema(std::string_view bytes) {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "headrace/base/status.h"
 #include "headrace/runtime/store/arena.h"
@@ -43,6 +44,9 @@ Result<std::string> EncodeLayout(const arrow::Table& table, const ArenaMapping& 
 /// Returns the table, which reads the arena's memory in place. Each buffer keeps the arena mapped
 /// and `hold` alive. Checks that every buffer is within the arena; what is in it is trusted.
 Result<std::shared_ptr<arrow::Table>> DecodeLayout(const SharedTable& shared);
+
+/// Adds the places in `arena` that `table` reads.
+void AddSpans(const arrow::Table& table, const ArenaMapping& arena, std::vector<Span>* spans);
 
 /// A schema as Arrow IPC bytes, and back.
 Result<std::string> EncodeSchema(const arrow::Schema& schema);

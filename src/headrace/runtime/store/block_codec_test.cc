@@ -124,6 +124,23 @@ TEST(BlockCodecTest, OfASliceOnlyItsRowsAreCopied) {
   EXPECT_TRUE(moved->Equals(*table->Slice(50'000, 100)));
 }
 
+TEST(BlockCodecTest, ALargeRowBeforeASliceIsNotCopied) {
+  arrow::BinaryBuilder builder;
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_TRUE(builder.Append(i == 2 ? std::string(8 << 20, 'x') : "small").ok());
+  }
+  const auto values = builder.Finish().ValueOrDie();
+  const auto rows = arrow::Table::Make(arrow::schema({field("v", values->type())}), {values});
+  for (int begin = 3; begin < 10; ++begin) {
+    auto arena = MakeArena();
+    const auto slice = rows->Slice(begin, 1);
+    const auto moved = MoveToArena(slice, *arena).ValueOrDie();
+    EXPECT_TRUE(moved->Equals(*slice));
+    EXPECT_TRUE(moved->ValidateFull().ok());
+    EXPECT_LT(arena->used_bytes(), 1 << 20) << begin;
+  }
+}
+
 TEST(BlockCodecTest, ATableWithoutColumnsKeepsItsRows) {
   auto arena = MakeArena();
   auto table = arrow::Table::Make(arrow::schema(arrow::FieldVector{}),
