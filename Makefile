@@ -37,6 +37,7 @@ help:
 	@echo "make sanitize                    the same under ASan+UBSan and under TSan"
 	@echo "make sim [SEED=n] [CASES=n]      the scheduler against random plans, machines and faults"
 	@echo "make python-test [ARGS=...]      pytest tests/compat tests/python"
+	@echo "make test-ray [ARGS=...]         the Python API on a Ray cluster of three nodes on this machine"
 	@echo "make package-test                install the C++ library, build and run a stranger's program"
 	@echo "make golden                      rewrite the golden transcripts; then read the diff"
 	@echo "make format                      clang-format and ruff format, in place"
@@ -69,6 +70,11 @@ $(VENV)/.headrace: $(PACKAGE_SOURCES) | $(BIN)/python
 .venv-ray/.ready: tools/requirements/peer.txt tools/requirements/demo.txt
 	@$(STEP) "virtual environment of ray.data" $(PYTHON) -m venv .venv-ray
 	@$(STEP) "packages of ray.data" .venv-ray/bin/python $(PIP) -r tools/requirements/peer.txt
+	@touch $@
+
+.venv-ray/.test: .venv-ray/.ready tools/requirements/ray.txt $(PACKAGE_SOURCES)
+	@$(STEP) "packages of the Ray tests" .venv-ray/bin/python $(PIP) -r tools/requirements/ray.txt
+	@$(STEP) "pip install . beside Ray" .venv-ray/bin/python $(PIP) .
 	@touch $@
 
 .venv-bench/.ready: tools/requirements/bench.txt
@@ -179,6 +185,13 @@ golden: cpp-build
 .PHONY: python-test
 python-test: $(VENV)/.test $(VENV)/.headrace
 	@$(STEP) "pytest tests/compat tests/python" $(BIN)/python -m pytest -q tests/compat tests/python $(ARGS)
+
+# Ray's own tests, then those of the local backend, but for what is of this machine only.
+.PHONY: test-ray
+test-ray: .venv-ray/.test
+	@$(STEP) "pytest tests/ray" .venv-ray/bin/python -m pytest -q tests/ray $(ARGS)
+	@$(STEP) "tests/python on Ray" env PYTHONPATH=tests/ray .venv-ray/bin/python -m pytest -q \
+		-p ray_cluster $(RAY_SUITE) $(ARGS)
 
 .PHONY: package-test
 package-test: cpp-build $(VENV)/.headrace

@@ -101,6 +101,15 @@ def test_rows_without_columns_are_counted() -> None:
     assert dataset().select_columns([]).materialize().count() == ROWS
 
 
+def test_types_that_ray_does_not_know() -> None:
+    texts = pa.array(["", "ä", None, "zebra" * 9], pa.string_view())
+    lists = pa.array([[1], [], None, [2, 3]], pa.list_view(pa.int64()))
+    table = pa.table({"text": texts, "nested": pa.StructArray.from_arrays([lists], ["list"])})
+    kept = headrace.from_arrow([table, table.slice(1, 2)]).repartition(2).materialize()
+    rows = table.to_pylist()
+    assert kept.take_all() == rows + rows[1:3]
+
+
 def test_an_early_end_leaves_nothing_running() -> None:
     iterator = iter(dataset().map_batches(double).iter_batches(batch_size=10))
     next(iterator)
@@ -153,6 +162,12 @@ def test_what_no_node_has_is_refused() -> None:
         dataset().map_batches(double, num_cpus=2).take_all()
 
 
+def test_what_would_place_an_operator_is_refused() -> None:
+    dataset().map_batches(double, scheduling_strategy="SPREAD")
+    with pytest.raises(NotImplementedError, match="runtime_env"):
+        dataset().map_batches(double, runtime_env={"pip": ["numpy"]})
+
+
 def test_inline_mode_is_refused(settings: Any) -> None:
     settings.inline_mode = True
     with pytest.raises(NotImplementedError, match="inline_mode"):
@@ -187,6 +202,11 @@ def test_importing_headrace_does_not_import_ray() -> None:
 def test_no_cluster_at_the_address() -> None:
     said = run_python("import headrace; headrace.init(address='127.0.0.1:1')")
     assert "ConnectionError: there is no Ray cluster at '127.0.0.1:1'" in said
+
+
+def test_a_ray_client_is_refused() -> None:
+    said = run_python("import headrace; headrace.init(address='ray://127.0.0.1:1')")
+    assert said.startswith("NotImplementedError: the driver must be a process of the cluster")
 
 
 def test_without_ray() -> None:
