@@ -186,7 +186,13 @@ golden: cpp-build
 python-test: $(VENV)/.test $(VENV)/.headrace
 	@$(STEP) "pytest tests/compat tests/python" $(BIN)/python -m pytest -q tests/compat tests/python $(ARGS)
 
-# Ray's own tests, then those of the local backend, but for what is of this machine only.
+# Ray's own tests, then those of the local backend that are not of its processes; without the inline
+# mode, and without a test that takes a stream's order, which workers far away do not keep, as given.
+RAY_SUITE := $(wildcard tests/python/test_api_*.py tests/python/test_exchange_*.py) \
+	tests/python/test_join_sides.py tests/python/test_mix.py tests/python/test_worker_functions.py \
+	--deselect tests/python/test_api_dataset.py::test_inline_mode_calls_the_function_in_this_thread \
+	--deselect tests/python/test_api_formats.py::test_jax_batches_are_cast_and_padded
+
 .PHONY: test-ray
 test-ray: .venv-ray/.test
 	@$(STEP) "pytest tests/ray" .venv-ray/bin/python -m pytest -q tests/ray $(ARGS)

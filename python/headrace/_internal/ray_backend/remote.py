@@ -154,7 +154,8 @@ def unpack(block: Any) -> pa.Table:
 
 def _is_strange(kind: pa.DataType) -> bool:
     if isinstance(kind, pa.BaseExtensionType):
-        return _is_strange(kind.storage_type)
+        known = isinstance(kind, (pa.ExtensionType, pa.FixedShapeTensorType))
+        return not known or _is_strange(kind.storage_type)
     if pa.types.is_dictionary(kind):
         return _is_strange(kind.value_type)
     if any(is_kind(kind) for is_kind in _STRANGE):
