@@ -1,29 +1,27 @@
-"""A Ray cluster of three nodes with one CPU each, on this machine. Without Ray, no test runs."""
+"""The tests of this folder run on a Ray cluster of this machine; without Ray they are skipped."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-NODES = 3
-OBJECT_STORE_BYTES = 120 * 1024 * 1024
+pytest.importorskip("ray")
+pytest.importorskip("headrace")
+
+import ray_cluster
 
 
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Any]:
-    """The cluster, with this process connected to it through Headrace."""
-    pytest.importorskip("ray")
-    from ray.cluster_utils import Cluster
-
+@pytest.fixture(scope="session", autouse=True)
+def cluster() -> Iterator[object]:
+    """The cluster, with Headrace on it."""
     import headrace
 
-    made = Cluster()
-    for _ in range(NODES):
-        made.add_node(num_cpus=1, object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False)
-    made.wait_for_nodes()
-    headrace.init(backend="ray", address=made.address, log_to_driver=False)
+    made = ray_cluster.cluster()
+    if headrace._core.backend() != "ray":
+        headrace.init(backend="ray")
     yield made
     headrace.shutdown()
-    made.shutdown()
+    if "HEADRACE_BACKEND" not in os.environ:  # Else the plugin ends it.
+        ray_cluster.shut_down()
