@@ -183,8 +183,8 @@ def report(name: str, answers: dict[str, list[dict[str, Any]]]) -> str:
 
 def main() -> None:
     if sys.argv[1:2] == ["--one"]:
-        path, engine, source, output, n, memory = sys.argv[2:]
-        return run_one(path, engine, source, output, int(n), memory == "1")
+        workload, engine, source, output, n, memory = sys.argv[2:]
+        return run_one(workload, engine, source, output, int(n), memory == "1")
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--scale", type=float, default=0.04, help="factor on every size")
     parser.add_argument("--runs", type=int, default=3, help="timed runs of each engine")
