@@ -45,6 +45,7 @@ help:
 	@echo "make clang-tidy                  static analysis of all sources (slow)"
 	@echo "make bench [SCALE=x] [ARGS=...]  all workloads beside the peers; writes bench/RESULTS.md"
 	@echo "make tpch [ARGS=...]             TPC-H beside the peers; writes bench/tpch/RESULTS.md"
+	@echo "make bench-ray [ARGS=...]        beside ray.data on one Ray cluster; prints a table"
 	@echo "make wheel                       build a wheel into dist/"
 
 # ---- Environments ----------------------------------------------------------------------------
@@ -219,6 +220,10 @@ bench: $(VENV)/.test $(VENV)/.headrace .venv-bench/.ready bench-cpp
 .PHONY: tpch
 tpch: $(VENV)/.test $(VENV)/.headrace .venv-bench/.ready
 	@$(STEP) "tpch" $(BIN)/python bench/tpch/run.py --peers .venv-bench/bin/python $(ARGS)
+
+.PHONY: bench-ray
+bench-ray: .venv-ray/.test
+	@.venv-ray/bin/python bench/ray_cluster.py $(ARGS)
 
 bench-cpp: $(VENV)/.test
 	@tools/system_packages.sh bench
