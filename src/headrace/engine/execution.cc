@@ -25,6 +25,7 @@ BackendTraits TraitsOf(const Backend& backend, const ExecutionOptions& options) 
   traits.object_store_bytes =
       options.object_store_bytes > 0 ? options.object_store_bytes : backend.object_store_bytes();
   traits.parks_waiting_tasks = backend.parks_waiting_tasks();
+  traits.task_bytes = backend.task_bytes();
   return traits;
 }
 

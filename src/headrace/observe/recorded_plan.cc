@@ -288,6 +288,7 @@ void WriteTraits(const BackendTraits& traits, WireWriter* out) {
   WriteResources(traits.total, out);
   out->I64(traits.object_store_bytes);
   out->Bool(traits.parks_waiting_tasks);
+  out->I64(traits.task_bytes);
 }
 
 BackendTraits ReadTraits(WireReader* in) {
@@ -295,6 +296,7 @@ BackendTraits ReadTraits(WireReader* in) {
   traits.total = ReadResources(in);
   traits.object_store_bytes = in->I64();
   traits.parks_waiting_tasks = in->Bool();
+  traits.task_bytes = in->I64();
   return traits;
 }
 

@@ -29,6 +29,7 @@ struct BackendTraits {
   Resources total;                      // What there is, less what the options exclude.
   std::int64_t object_store_bytes = 0;  // The budget for blocks.
   bool parks_waiting_tasks = true;      // A task without credit gives its cpu back.
+  std::int64_t task_bytes = 0;          // With fewer, a task costs more to start than to run.
 };
 
 /// The least, the most and the sum of some amounts.
