@@ -17,7 +17,7 @@ import ray
 import headrace
 from headrace.exceptions import UserCodeException
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 ROWS = 400
 
