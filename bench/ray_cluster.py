@@ -203,6 +203,8 @@ def main() -> None:
         answers: dict[str, list[dict[str, Any]]] = {engine: [] for engine in ENGINES}
         for turn in range(options.runs + 1):
             for engine in ENGINES:
+                if answers[engine] and "failure" in answers[engine][-1]:
+                    continue
                 answer = take_turn(path, engine, options, memory=turn == 0)
                 answers[engine].append(answer)
                 said = answer.get("failure") or f"{answer['seconds']:.2f} s"
