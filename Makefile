@@ -37,7 +37,7 @@ help:
 	@echo "make sanitize                    the same under ASan+UBSan and under TSan"
 	@echo "make sim [SEED=n] [CASES=n]      the scheduler against random plans, machines and faults"
 	@echo "make python-test [ARGS=...]      pytest tests/compat tests/python"
-	@echo "make test-ray [ARGS=...]         pytest tests/ray: the Ray backend on a cluster of three nodes"
+	@echo "make test-ray [ARGS=...]         the Python API on a Ray cluster of three nodes on this machine"
 	@echo "make package-test                install the C++ library, build and run a stranger's program"
 	@echo "make golden                      rewrite the golden transcripts; then read the diff"
 	@echo "make format                      clang-format and ruff format, in place"
@@ -45,6 +45,7 @@ help:
 	@echo "make clang-tidy                  static analysis of all sources (slow)"
 	@echo "make bench [SCALE=x] [ARGS=...]  all workloads beside the peers; writes bench/RESULTS.md"
 	@echo "make tpch [ARGS=...]             TPC-H beside the peers; writes bench/tpch/RESULTS.md"
+	@echo "make bench-ray [ARGS=...]        beside ray.data on one Ray cluster; prints a table"
 	@echo "make wheel                       build a wheel into dist/"
 
 # ---- Environments ----------------------------------------------------------------------------
@@ -72,13 +73,9 @@ $(VENV)/.headrace: $(PACKAGE_SOURCES) | $(BIN)/python
 	@$(STEP) "packages of ray.data" .venv-ray/bin/python $(PIP) -r tools/requirements/peer.txt
 	@touch $@
 
-.venv-test-ray/.ready: tools/requirements/ray.txt
-	@$(STEP) "virtual environment of the Ray backend" $(PYTHON) -m venv .venv-test-ray
-	@$(STEP) "packages of the Ray backend" .venv-test-ray/bin/python $(PIP) -r tools/requirements/ray.txt
-	@touch $@
-
-.venv-test-ray/.headrace: $(PACKAGE_SOURCES) | .venv-test-ray/.ready
-	@$(STEP) "pip install . for the Ray backend" .venv-test-ray/bin/python $(PIP) .
+.venv-ray/.test: .venv-ray/.ready tools/requirements/ray.txt $(PACKAGE_SOURCES)
+	@$(STEP) "packages of the Ray tests" .venv-ray/bin/python $(PIP) -r tools/requirements/ray.txt
+	@$(STEP) "pip install . beside Ray" .venv-ray/bin/python $(PIP) .
 	@touch $@
 
 .venv-bench/.ready: tools/requirements/bench.txt
@@ -190,10 +187,18 @@ golden: cpp-build
 python-test: $(VENV)/.test $(VENV)/.headrace
 	@$(STEP) "pytest tests/compat tests/python" $(BIN)/python -m pytest -q tests/compat tests/python $(ARGS)
 
-# Not a part of `make test`: it installs Ray.
+# Ray's own tests, then those of the local backend that are not of its processes; without the inline
+# mode, and without a test that takes a stream's order, which workers far away do not keep, as given.
+RAY_SUITE := $(wildcard tests/python/test_api_*.py tests/python/test_exchange_*.py) \
+	tests/python/test_join_sides.py tests/python/test_mix.py tests/python/test_worker_functions.py \
+	--deselect tests/python/test_api_dataset.py::test_inline_mode_calls_the_function_in_this_thread \
+	--deselect tests/python/test_api_formats.py::test_jax_batches_are_cast_and_padded
+
 .PHONY: test-ray
-test-ray: .venv-test-ray/.headrace
-	@$(STEP) "pytest tests/ray" .venv-test-ray/bin/python -m pytest -q tests/ray $(ARGS)
+test-ray: .venv-ray/.test
+	@$(STEP) "pytest tests/ray" .venv-ray/bin/python -m pytest -q tests/ray $(ARGS)
+	@$(STEP) "tests/python on Ray" env PYTHONPATH=tests/ray .venv-ray/bin/python -m pytest -q \
+		-p ray_cluster $(RAY_SUITE) $(ARGS)
 
 .PHONY: package-test
 package-test: cpp-build $(VENV)/.headrace
@@ -216,6 +221,10 @@ bench: $(VENV)/.test $(VENV)/.headrace .venv-bench/.ready bench-cpp
 tpch: $(VENV)/.test $(VENV)/.headrace .venv-bench/.ready
 	@$(STEP) "tpch" $(BIN)/python bench/tpch/run.py --peers .venv-bench/bin/python $(ARGS)
 
+.PHONY: bench-ray
+bench-ray: .venv-ray/.test
+	@.venv-ray/bin/python bench/ray_cluster.py $(ARGS)
+
 bench-cpp: $(VENV)/.test
 	@tools/system_packages.sh bench
 	@$(STEP) "configure bench" cmake -S . -B build/bench $(CMAKE_ARGS) -DCMAKE_BUILD_TYPE=Release \
@@ -229,4 +238,4 @@ wheel: | $(BIN)/python
 
 .PHONY: clean
 clean:
-	rm -rf .venv .venv-ray .venv-test-ray .venv-bench build dist bench/data .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-ray .venv-bench build dist bench/data .mypy_cache .ruff_cache .pytest_cache

@@ -60,19 +60,17 @@ def prepare(engine: str) -> Any:
     return data
 
 
-def main() -> None:
-    path, engine, source, output, n = sys.argv[1:6]
+def execute(
+    path: str, engine: str, data: Any, source: str, output: str, n: int
+) -> tuple[dict[str, Any], float]:
+    """Runs a workload; returns its answer and the seconds of the section `run`."""
     workload = tomllib.loads(Path(path).read_text())
     section = section_of(workload, engine)
     if section is None:
         raise SystemExit(f"{path} has no code for {engine}")
-    imported = time.perf_counter()
-    data = prepare(engine)
-    imported = time.perf_counter() - imported
-
     # The functions of the workload live in __main__, as in a user's script.
     scope = sys.modules["__main__"].__dict__
-    scope.update(data=data, source=source, output=output, n=int(n))
+    scope.update(data=data, source=source, output=output, n=n)
     scope.update(cpus=len(os.sched_getaffinity(0)), result={}, Path=Path)
     exec(compile(workload.get("setup", ""), path, "exec"), scope)
     exec(compile(section.get("setup", ""), path, "exec"), scope)
@@ -86,7 +84,16 @@ def main() -> None:
 
     exec(compile(workload.get("check", ""), path, "exec"), scope)
     exec(compile(section.get("check", ""), path, "exec"), scope)
-    answer = {"seconds": seconds, "import_seconds": imported, "result": scope["result"]}
+    return scope["result"], seconds
+
+
+def main() -> None:
+    path, engine, source, output, n = sys.argv[1:6]
+    imported = time.perf_counter()
+    data = prepare(engine)
+    imported = time.perf_counter() - imported
+    result, seconds = execute(path, engine, data, source, output, int(n))
+    answer = {"seconds": seconds, "import_seconds": imported, "result": result}
     print(MARKER + json.dumps(answer), flush=True)
 
 

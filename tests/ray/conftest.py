@@ -1,29 +1,29 @@
-"""A Ray cluster of three nodes with one CPU each, on this machine. Without Ray, no test runs."""
+"""The tests of this folder run on a Ray cluster of this machine; without Ray there are none."""
 
 from __future__ import annotations
 
+import importlib
+import os
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
+import ray_cluster
 
-NODES = 3
-OBJECT_STORE_BYTES = 120 * 1024 * 1024
+try:
+    importlib.import_module("ray.cluster_utils")  # Of "ray" alone, this folder has the name.
+except ImportError:
+    collect_ignore_glob = ["test_*.py"]
 
 
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Any]:
-    """The cluster, with this process connected to it through Headrace."""
-    pytest.importorskip("ray")
-    from ray.cluster_utils import Cluster
-
+@pytest.fixture(scope="session", autouse=True)
+def cluster() -> Iterator[object]:
+    """The cluster, with Headrace on it."""
     import headrace
 
-    made = Cluster()
-    for _ in range(NODES):
-        made.add_node(num_cpus=1, object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False)
-    made.wait_for_nodes()
-    headrace.init(backend="ray", address=made.address, log_to_driver=False)
+    made = ray_cluster.cluster()
+    if headrace._core.backend() != "ray":
+        headrace.init(backend="ray")
     yield made
     headrace.shutdown()
-    made.shutdown()
+    if "HEADRACE_BACKEND" not in os.environ:  # Else the plugin ends it.
+        ray_cluster.shut_down()

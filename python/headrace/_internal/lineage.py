@@ -10,6 +10,8 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+from headrace._internal.runtime import check_placing
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -18,6 +20,8 @@ def recorded(verb: _F) -> _F:
 
     @functools.wraps(verb)
     def call(*args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            check_placing(kwargs)
         result = verb(*args, **kwargs)
         if getattr(result, "_recipe", True) is None:
             result._recipe = (call, args, kwargs)

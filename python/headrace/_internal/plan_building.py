@@ -264,6 +264,7 @@ def make_placement(
 
     Raises:
         ValueError: negative amounts, or remote arguments that nothing knows.
+        NotImplementedError: remote arguments that a cluster would have to obey and does not.
     """
     remote = dict(ray_remote_args or {})
     num_cpus = remote.pop("num_cpus", None) if num_cpus is None else num_cpus

@@ -9,6 +9,9 @@ from headrace import _core
 
 _BACKENDS = ("local", "ray")
 
+# Arguments of verbs that say where, or in what, a worker of a cluster runs. Nothing on one machine.
+_PLACING = frozenset({"accelerator_type", "fallback_strategy", "label_selector", "runtime_env"})
+
 # Of the next session: what init() said of its backend. None: nothing.
 _state: dict[str, Any] = {"initialized": False, "backend": None, "address": None, "options": {}}
 
@@ -131,6 +134,22 @@ def check_backend(asked: str | None) -> None:
         raise RuntimeError(
             f"DataContext.backend is {asked!r}, but headrace runs on the backend {running!r} in "
             "this process: call headrace.shutdown() first, which frees its blocks"
+        )
+
+
+def check_placing(arguments: dict[str, Any]) -> None:
+    """Raises NotImplementedError for arguments of a verb that a cluster would have to obey."""
+    if chosen_backend() != "ray":
+        return
+    given = {**(arguments.get("ray_remote_args") or {}), **arguments}
+    asked = {name for name in _PLACING if given.get(name) is not None}
+    if given.get("scheduling_strategy") not in (None, "DEFAULT", "SPREAD"):
+        asked.add("scheduling_strategy")
+    if asked:
+        raise NotImplementedError(
+            f"the ray backend cannot obey {sorted(asked)} of single operators; num_cpus, num_gpus, "
+            "memory and resources say what a task needs, and headrace.init(runtime_env=...) is for "
+            "all workers"
         )
 
 

@@ -25,6 +25,7 @@ Result<BackendTraits> TraitsOf(Backend& backend, const ExecutionOptions& options
   traits.object_store_bytes =
       options.object_store_bytes > 0 ? options.object_store_bytes : backend.object_store_bytes();
   traits.parks_waiting_tasks = backend.parks_waiting_tasks();
+  traits.task_bytes = backend.task_bytes();
   if (options.memory_limit_bytes > 0) {
     ARROW_ASSIGN_OR_RAISE(const MemoryRoom room, backend.LimitMemory(options.memory_limit_bytes));
     traits.memory_bytes = room.all_bytes;

@@ -292,6 +292,7 @@ void WriteTraits(const BackendTraits& traits, WireWriter* out) {
   out->I64(traits.memory_bytes);
   out->I64(traits.memory_free_bytes);
   out->Bool(traits.parks_waiting_tasks);
+  out->I64(traits.task_bytes);
 }
 
 BackendTraits ReadTraits(WireReader* in) {
@@ -301,6 +302,7 @@ BackendTraits ReadTraits(WireReader* in) {
   traits.memory_bytes = in->I64();
   traits.memory_free_bytes = in->I64();
   traits.parks_waiting_tasks = in->Bool();
+  traits.task_bytes = in->I64();
   return traits;
 }
 

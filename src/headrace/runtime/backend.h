@@ -86,6 +86,9 @@ class Backend {
   virtual std::int64_t object_store_bytes() const = 0;
   virtual bool parks_waiting_tasks() const = 0;
 
+  /// Bytes of input below which a task costs more to start than to run.
+  virtual std::int64_t task_bytes() const { return 0; }
+
   /// True if all work happens in the thread that calls Wait(): then no other thread may drive it.
   virtual bool runs_in_caller() const { return false; }
 

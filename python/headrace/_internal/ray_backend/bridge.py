@@ -65,11 +65,11 @@ class Bridge:
 
     def put(self, table: pa.Table) -> int:
         self.check_open()
-        return self.hold(ray.put(remote.own_rows(table)))
+        return self.hold(ray.put(remote.pack(table)))
 
     def get(self, number: int) -> pa.Table:
         self.check_open()
-        return ray.get(self._objects[number])
+        return remote.unpack(ray.get(self._objects[number]))
 
     def release(self, numbers: list[int]) -> None:
         for number in numbers:

@@ -23,10 +23,6 @@ SIZE = struct.Struct("<q")
 
 # Drivers of one Ray job share its workers: trainers, trials of a tuner. So many are remembered.
 _DRIVERS_KEPT = 8
-# A slice that leaves more than this of its buffers unused is copied out of them before it travels.
-_UNUSED_SHARE = 0.25
-_UNUSED_BYTES = 64 * 1024
-
 Versions = dict[str, str]
 
 
@@ -122,14 +118,14 @@ def run(
     report of the task. What the user's function raises is in the report."""
     state = _driver(driver)
     loaded = _program(state, program, record)
-    task = _core.RemoteTask(state.worker, loaded, order, list(blocks))
+    task = _core.RemoteTask(state.worker, loaded, order, [unpack(block) for block in blocks])
     del blocks
     while True:
         table, num_bytes, info = task.next()
         if table is None:
             yield info
             return
-        yield own_rows(table)
+        yield pack(table)
         del table
         yield SIZE.pack(num_bytes) + info
 
@@ -140,17 +136,40 @@ def start_actor(driver: str, program: int, record: Any) -> bytes:
     return state.worker.start_actor(_program(state, program, record))
 
 
-def own_rows(table: pa.Table) -> pa.Table:
-    """Returns `table`, or a copy of its rows where it is a small part of its buffers: pickling
-    writes buffers as a whole."""
-    used = table.nbytes
-    unused = table.get_total_buffer_size() - used
-    if unused <= max(_UNUSED_BYTES, used * _UNUSED_SHARE):
+def pack(table: pa.Table) -> Any:
+    """Returns what goes into Ray's store for `table`: itself, or its Arrow stream where Ray, which
+    has its own way with tables, does not know a type. Both are read without a copy."""
+    if not any(map(_is_strange, table.schema.types)):
         return table
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    return pa.ipc.open_stream(sink.getvalue()).read_all()
+    return sink.getvalue()
+
+
+def unpack(block: Any) -> pa.Table:
+    """Returns the table of what `pack` gave."""
+    return block if isinstance(block, pa.Table) else pa.ipc.open_stream(block).read_all()
+
+
+def _is_strange(kind: pa.DataType) -> bool:
+    if isinstance(kind, pa.BaseExtensionType):
+        known = isinstance(kind, (pa.ExtensionType, pa.FixedShapeTensorType))
+        return not known or _is_strange(kind.storage_type)
+    if pa.types.is_dictionary(kind):
+        return _is_strange(kind.value_type)
+    if any(is_kind(kind) for is_kind in _STRANGE):
+        return True
+    return any(_is_strange(kind.field(i).type) for i in range(kind.num_fields))
+
+
+_STRANGE = (
+    pa.types.is_string_view,
+    pa.types.is_binary_view,
+    pa.types.is_list_view,
+    pa.types.is_large_list_view,
+    pa.types.is_run_end_encoded,
+)
 
 
 def make_record(setup: bytes, program: bytes) -> bytes:

@@ -138,12 +138,15 @@ std::int64_t PartitionBytes(const ExchangeOperator& spec, std::int64_t total_byt
                             const ExchangePlace& place) {
   const bool shuffles =
       !spec.program->steps.empty() && std::holds_alternative<ShuffleStep>(spec.program->steps[0]);
+  std::int64_t least = kPartitionMinBytes;
   std::int64_t most = std::min(kPartitionMaxBytes, spec.target_partition_bytes);
   if (!shuffles) {
-    most = std::min(most, place.budget_bytes / (4 * std::max<std::int64_t>(place.cpus, 1)));
+    const std::int64_t cpus = std::max<std::int64_t>(place.cpus, 1);
+    least = std::max(least, std::min(place.task_bytes, total_bytes / (2 * cpus)));
+    most = std::min(most, place.budget_bytes / (4 * cpus));
   }
   most = std::max(most, kPartitionFloorBytes);
-  return std::clamp(total_bytes / kPartitionsWanted, std::min(kPartitionMinBytes, most), most);
+  return std::clamp(total_bytes / kPartitionsWanted, std::min(least, most), most);
 }
 
 Result<std::unique_ptr<ExchangePlan>> MakeExchangePlan(const ExchangeOperator& spec,

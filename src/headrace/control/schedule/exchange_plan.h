@@ -15,8 +15,9 @@
 //
 // Partitions are made as large as keeps 64 of them, but 1 MiB at least and 32 MiB at most, which
 // is what a task holds beside its output; and no larger than a quarter of each cpu's share of the
-// budget. All that is below 1 MiB is one partition. A shuffle looks at the data alone, so that its
-// result depends on neither cpus nor budget.
+// budget. All that is below 1 MiB is one partition. Where tasks are dear there are fewer: none
+// below what makes one worth its start, but two for each cpu. A shuffle looks at the data alone, so
+// that its result does not depend on the place.
 //
 // Skew. Equal keys of a sort are shared out by runs. Rows of one bucket stay together, but where a
 // join's bucket is over twice the size of a partition, its larger side is shared out if the join
@@ -28,6 +29,7 @@ namespace headrace {
 struct ExchangePlace {
   std::int64_t cpus = 1;
   std::int64_t budget_bytes = INT64_MAX;
+  std::int64_t task_bytes = 0;  // With fewer, a task costs more to start than to run.
 };
 
 /// Rows of one block, by its index in the plan: the blocks of input 0, then those of input 1.

@@ -207,8 +207,14 @@ TEST(ExchangePlan, NumberOfPartitionsFollowsTheSizes) {
   EXPECT_EQ(tasks(1 << 22, roomy), 64U);   // 1 GiB.
   EXPECT_EQ(tasks(1 << 25, roomy), 256U);  // 8 GiB, in 32 MiB.
   EXPECT_EQ(tasks(1 << 18, {4, 4 << 20}), 256U);
+  // Dear tasks: 8 MiB each, but two for each cpu, and 1 MiB all the same.
+  const std::int64_t dear = 8 << 20;
+  EXPECT_EQ(tasks(1 << 18, {1, std::int64_t{1} << 40, dear}), 8U);
+  EXPECT_EQ(tasks(1 << 18, {16, std::int64_t{1} << 40, dear}), 32U);
+  EXPECT_EQ(tasks(1 << 14, {16, std::int64_t{1} << 40, dear}), 4U);
+  EXPECT_EQ(tasks(1 << 25, {4, std::int64_t{1} << 40, dear}), 256U);
   // A shuffle must not depend on the place.
-  EXPECT_EQ(tasks(1 << 18, {4, 4 << 20}, {ShuffleStep{}}), 64U);
+  EXPECT_EQ(tasks(1 << 18, {4, 4 << 20, dear}, {ShuffleStep{}}), 64U);
 }
 
 TEST(ExchangePlan, ASkewedBucketOfAJoinIsSharedOut) {

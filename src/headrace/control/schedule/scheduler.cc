@@ -174,7 +174,7 @@ SchedulerImpl::SchedulerImpl(PhysicalPlan plan, ExecutionOptions options, Backen
       total_(Limited(traits_.total, options_.resource_limits)) {
   const std::vector<bool> ordered = OrderedOutputs(plan_);
   const ExchangePlace place{std::max<std::int64_t>(1, total_.cpu_milli / 1000),
-                            ExchangeBudget(options_, traits_)};
+                            ExchangeBudget(options_, traits_), traits_.task_bytes};
   runs_.resize(plan_.operators.size());
   for (std::size_t i = 0; i < runs_.size(); ++i) {
     OperatorRun& run = runs_[i];

@@ -31,6 +31,7 @@ struct BackendTraits {
   bool parks_waiting_tasks = true;      // A task without credit gives its cpu back.
   std::int64_t memory_bytes = 0;        // Where the job has a memory limit: what the engine leaves
   std::int64_t memory_free_bytes = 0;   // of it to runs, and of that, other runs.
+  std::int64_t task_bytes = 0;          // With fewer, a task costs more to start than to run.
 };
 
 /// Returns the budget for blocks: at most half of what is free below a memory limit, so that the
