@@ -100,3 +100,14 @@ def test_casts_are_those_of_arrow(rows: list[int | None], up: int, precision: in
     (got,) = ds.iter_batches(batch_size=None, batch_format="pyarrow")
     assert got["c"].to_pylist() == wanted.to_pylist()
     assert got["c"].type == wanted.type
+
+
+@pytest.mark.parametrize("precision", [18, 38])
+def test_the_mean_is_that_of_the_doubles(precision: int) -> None:
+    """Those that a double holds exactly, and one that it does not."""
+    values = [Decimal(v) for v in ("0.10", "-7.30", "90071992547409.93", "12345.67")]
+    ds = headrace.from_arrow(pa.table({"a": pa.array(values, pa.decimal128(precision, 2))}))
+    expected = 0.0
+    for value in values:
+        expected += pa.scalar(value).cast(pa.float64()).as_py()
+    assert ds.mean("a") == expected / len(values)

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import headrace
+from headrace.aggregate import Max
 from headrace.expressions import Expr, col, lit
 
 _FEW = settings(
@@ -24,7 +25,7 @@ _FEW = settings(
 )
 
 _TEXTS = st.sampled_from(
-    [None, "", "a", "b", "é", "sixteen bytes ok", "seventeen letters", "A" * 90]
+    [None, "", "a", "b", "é", "sixteen bytes ok", "seventeen letters", "A" * 5000]
 )
 
 
@@ -36,7 +37,9 @@ def _files(draw: st.DrawFn, text: pa.DataType | None = None) -> list[tuple[pa.Ta
         rows = draw(st.integers(0, 24))
         repeat = draw(st.sampled_from([1, 1, 7]))
         columns = [draw(st.lists(_TEXTS, min_size=rows, max_size=rows)) * repeat for _ in "st"]
-        kind = text or draw(st.sampled_from([pa.string(), pa.string(), pa.binary()]))
+        kind = text or draw(
+            st.sampled_from([pa.string(), pa.string(), pa.binary(), pa.large_string()])
+        )
         text = kind
         if pa.types.is_binary(kind):
             columns = [[v if v is None else v.encode() for v in column] for column in columns]
@@ -48,7 +51,8 @@ def _files(draw: st.DrawFn, text: pa.DataType | None = None) -> list[tuple[pa.Ta
             }
         )
         options = {
-            "row_group_size": draw(st.integers(1, 60)),
+            # Each group of rows is a task of its own, each time that the files are read.
+            "row_group_size": max(1, -(-rows * repeat // draw(st.integers(1, 6)))),
             "use_dictionary": draw(st.sampled_from([True, True, ["s"], False])),
             # Small ones make the writer give up on the dictionary within a column chunk.
             "dictionary_pagesize_limit": draw(st.sampled_from([2**20, 2**20, 40])),
@@ -105,6 +109,11 @@ _PREDICATES: list[tuple[Expr, Callable[[Any, Any, int], Any]]] = [
         lambda s, t, i: (s is not None and s == "b") or (t is not None and t < "b"),
     ),
     (col("s").str.len() + col("i") > 9, lambda s, t, i: s is not None and len(s) + i > 9),
+    (lit("a") < col("s"), lambda s, t, i: s is not None and s > "a"),
+    (~(col("s") != "b"), lambda s, t, i: s is not None and s == "b"),
+    ((col("s") == "") & col("s").is_not_null(), lambda s, t, i: s == ""),
+    ((col("s") == "a") | (col("i") > 1), lambda s, t, i: i > 1 or s == "a"),
+    (col("s").str.starts_with("A"), lambda s, t, i: s is not None and s.startswith("A")),
     (lit("a") < lit("b"), lambda s, t, i: True),
 ]
 
@@ -162,6 +171,21 @@ def test_dictionaries_of_the_user_stay(tmp_path: pathlib.Path) -> None:
     assert ds.schema().base_schema.remove_metadata().types == table.schema.types
     kept = ds.filter(expr=col("s") == "q")
     assert _table(kept, table.schema).to_pylist() == table.to_pylist()
+    counts = ds.groupby("d").count()
+    assert counts.schema().base_schema.field("d").type == table.schema.field("d").type
+    assert {row["d"]: row["count()"] for row in counts.take_all()} == {"x": 2, "y": 1, None: 1}
+
+
+def test_a_key_that_is_also_an_argument(tmp_path: pathlib.Path) -> None:
+    table = pa.table({"s": ["b", "a", None, "b"], "t": ["x", "y", "z", None]})
+    pq.write_table(table, tmp_path / "one.parquet", row_group_size=2)
+    ds = headrace.read_parquet(str(tmp_path))
+    rows = ds.groupby("s").aggregate(Max("s", alias_name="m"), Max("t", alias_name="u")).take_all()
+    assert {row["s"]: (row["m"], row["u"]) for row in rows} == {
+        "a": ("a", "y"),
+        "b": ("b", "x"),
+        None: (None, "z"),
+    }
 
 
 def test_a_value_that_no_row_has_raises_nothing(tmp_path: pathlib.Path) -> None:
@@ -169,3 +193,13 @@ def test_a_value_that_no_row_has_raises_nothing(tmp_path: pathlib.Path) -> None:
     pq.write_table(pa.table({"s": numbers, "i": range(23)}), tmp_path / "one.parquet")
     ds = headrace.read_parquet(str(tmp_path)).filter(expr=col("i") > 2)
     assert ds.filter(expr=col("s").cast(pa.int64()) == 1).count() == 20
+
+
+def test_a_value_that_only_the_dictionary_has_raises_nothing(tmp_path: pathlib.Path) -> None:
+    """A writer may keep values that no row has."""
+    words = pa.DictionaryArray.from_arrays(pa.array([0, 1, 0, 1] * 4), ["1", "2", "three"])
+    pq.write_table(pa.table({"s": words}), tmp_path / "one.parquet", store_schema=False)
+    ds = headrace.read_parquet(str(tmp_path))
+    number = col("s").cast(pa.int64())
+    assert ds.with_column("i", number).filter(expr=col("i") == 2).count() == 8
+    assert ds.filter(expr=number == 2).count() == 8

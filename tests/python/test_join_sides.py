@@ -106,6 +106,63 @@ def test_a_side_without_rows(folder: pathlib.Path, kind: str, empty: str) -> Non
     assert made.schema().names[:3] == ["id", "good", "shop"]
 
 
+_RIGHT_KINDS = {"inner": "", "right_outer": "RIGHT", "right_semi": "SEMI", "right_anti": "ANTI"}
+
+
+@pytest.mark.parametrize("kind", sorted(_RIGHT_KINDS))
+@pytest.mark.parametrize("least", [0, 59_000, 60_000])
+def test_the_left_side_is_held_where_filters_make_it_small(
+    folder: pathlib.Path, kind: str, least: int
+) -> None:
+    """It is larger than the right one, but for its filters; in the end it may have no rows."""
+    sales = _read(folder, "sales").filter(
+        expr=(col("shop") == "s1") & (col("good") == 7) & (col("id") >= least)
+    )
+    goods = _read(folder, "goods")
+    made = sales.join(goods, kind, 0, ("good",))
+    side = "goods" if kind in ("right_semi", "right_anti") else "chosen"
+    columns = {"inner": "c.*, price", "right_outer": "c.id, c.shop, g.good, g.price"}.get(
+        kind, "g.*"
+    )
+    tables = "chosen c {} JOIN goods g" if side == "chosen" else "goods g {} JOIN chosen c"
+    text = f"""
+        WITH chosen AS (SELECT * FROM sales WHERE shop = 's1' AND good = 7 AND id >= {least})
+        SELECT {columns} FROM {tables.format(_RIGHT_KINDS[kind])} ON c.good = g.good"""
+    expected = _expected(folder, text)
+    assert row_set(in_order(made)) == row_set(expected)
+    if expected:
+        assert list(made.take(1)[0]) == list(expected[0])
+    having = _operators(made)
+    assert sum(having(f"ReadParquet->Join{end}") for end in ("", "->Project")) == 1
+
+
+@pytest.mark.parametrize("kind", sorted(_RIGHT_KINDS))
+@pytest.mark.parametrize("keys", [("good",), ("id",), ("good", "id")])
+def test_columns_are_the_same_whichever_side_is_held(
+    folder: pathlib.Path, kind: str, keys: tuple[str, ...]
+) -> None:
+    """Names on both sides, and keys that are columns of the other side. Order keeps the sides."""
+
+    def made(in_order_of_left: bool) -> pa.Table:
+        options = headrace.DataContext.get_current().execution_options
+        options.preserve_order = in_order_of_left
+        sales = _read(folder, "sales").filter(
+            expr=(col("id") < 400)
+            & (col("id") > -1)
+            & (col("shop") == "s3")
+            & col("shop").is_in(["s3"])
+        )
+        sales = sales.with_column("price", col("id") * 2)
+        goods = _read(folder, "goods").rename_columns({"good": "id"})
+        goods = goods.with_column("good", col("id") % 50).with_column("shop", col("price"))
+        joined = sales.join(goods, kind, 0, keys, keys[::-1], left_suffix="_l", right_suffix="_r")
+        return joined._to_table()
+
+    mirrored, plain = made(False), made(True)
+    assert mirrored.schema.equals(plain.schema)
+    assert row_set(mirrored.to_pylist()) == row_set(plain.to_pylist())
+
+
 def test_order_is_that_of_the_left_side_where_it_is_kept(folder: pathlib.Path) -> None:
     headrace.DataContext.get_current().execution_options.preserve_order = True
     made = _read(folder, "sales").join(_read(folder, "shops"), "inner", 0, ("shop",))

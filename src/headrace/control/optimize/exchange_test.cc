@@ -46,6 +46,11 @@ TEST(ExchangePlans, Golden) {
   add("join with a small side", Join(Read({.unit_bytes = 1 << 30}), Other(1 << 20), "a"));
   add("join that keeps the small side's rows",
       Join(Read({.unit_bytes = 1 << 30}), Other(1 << 20), "a", JoinKind::kRightOuter));
+  const LogicalPtr few = Filter(Read(), And(AboveOne("a"), And(AboveOne("b"), AboveOne("b"))));
+  add("join whose left side filters make small", Join(few, Other(), "a"));
+  add("join of the right rows that meet few left ones",
+      Join(few, Other(), "a", JoinKind::kRightSemi));
+  add("join with few rows on the right", Join(Other(), few, "a"));
   add("join, then groups",
       Aggregate(Join(Read({.unit_bytes = 1 << 30}), Other(), "a"), {"x"}, {Sum("b")}));
   add("zip of three", Zip({Read(), MapBatches(Input()), MapRows(Read())}));
@@ -110,6 +115,31 @@ TEST(ExchangePlans, WrongOnesAreRefused) {
   EXPECT_TRUE(Validate(Join(Read(), Other(), "b")).IsKeyError());
   EXPECT_TRUE(Validate(Zip({Read(), Input()})).IsInvalid());
   EXPECT_TRUE(Validate(Zip({Read(), ReadText()})).ok());
+}
+
+TEST(ExchangePlans, SidesStayWhereOrderIsAskedFor) {
+  const LogicalPtr few = Filter(Read(), And(AboveOne("a"), And(AboveOne("b"), AboveOne("c"))));
+  const LogicalPtr join = Join(few, Other(), "a");
+  const Optimizer optimizer;
+  const LogicalPtr kept = optimizer.Optimize(join, /*preserve_order=*/true).ValueOrDie();
+  const LogicalPtr moved = optimizer.Optimize(join, /*preserve_order=*/false).ValueOrDie();
+  EXPECT_NE(kept->As<logical::Join>(), nullptr);
+  ASSERT_NE(moved->As<logical::Project>(), nullptr);
+  EXPECT_EQ(moved->input()->As<logical::Join>()->join.kind, JoinKind::kInner);
+  EXPECT_TRUE(InferSchema(moved)->Equals(*InferSchema(kept)));
+  EXPECT_EQ(optimizer.Optimize(moved, /*preserve_order=*/false).ValueOrDie(), moved);
+}
+
+TEST(ExchangePlans, EstimatesKnowKindsOfTerms) {
+  const LogicalPtr all = Read();
+  const auto share = [&](const ExprPtr& predicate) {
+    return *EstimateBytes(Filter(all, predicate)) / *EstimateBytes(all);
+  };
+  const ExprPtr above = AboveOne("a");
+  EXPECT_NEAR(share(above), 1.0 / 3, 1e-9);
+  EXPECT_NEAR(share(And(above, above)), 1.0 / 9, 1e-9);
+  EXPECT_NEAR(*EstimateBytes(Join(all, all, "a")), 2 * *EstimateBytes(all), 1e-9);
+  EXPECT_FALSE(EstimateBytes(ReadText()));
 }
 
 TEST(ExchangePlans, BucketsFollowTheBytes) {

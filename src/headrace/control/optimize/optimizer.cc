@@ -18,14 +18,16 @@ std::vector<RuleBatch> DefaultBatches() {
   return {
       // Filters first: a read that has learned a limit can take no filter any more, and a
       // column that only a filter reads need not leave the read once the filter is in it.
-      {"push predicates", kPassesMax, {MakePredicatePushdown()}},
+      {"push predicates", kPassesMax, false, {MakePredicatePushdown()}},
       // Limits before projections: a limit jumps over projections on its way down, which brings
       // projections next to each other, and next to the reads, for the last batch to merge.
-      {"push limits", kPassesMax, {MakeLimitPushdown()}},
+      {"push limits", kPassesMax, false, {MakeLimitPushdown()}},
       // Now that filters and limits are out of the way, exchanges stand next to each other.
-      {"combine exchanges", kPassesMax, {MakeExchangeCombination()}},
+      {"combine exchanges", kPassesMax, false, {MakeExchangeCombination()}},
+      // What filters leave of a side is known, and the projections this makes are still to merge.
+      {"choose sides", kPassesMax, true, {MakeJoinSides()}},
       // Projections last: only now is it settled which columns anybody above still reads.
-      {"push projections", kPassesMax, {MakeProjectionPushdown()}},
+      {"push projections", kPassesMax, false, {MakeProjectionPushdown()}},
   };
 }
 
@@ -74,7 +76,7 @@ Optimizer::Optimizer() : logical_(DefaultBatches()), physical_({MakeOperatorFusi
 void Optimizer::AddRule(std::shared_ptr<const Rule> rule) {
   // Users' rules run once, after the defaults: they see the plan that would run without them.
   if (logical_.empty() || logical_.back().name != kUserBatch)
-    logical_.push_back({kUserBatch, 1, {}});
+    logical_.push_back({kUserBatch, 1, false, {}});
   logical_.back().rules.push_back(std::move(rule));
 }
 
@@ -88,9 +90,10 @@ bool Optimizer::RemoveRule(std::string_view name) {
   return removed;
 }
 
-Result<LogicalPtr> Optimizer::Optimize(const LogicalPtr& plan) const {
+Result<LogicalPtr> Optimizer::Optimize(const LogicalPtr& plan, bool preserve_order) const {
   LogicalPtr better = plan;
   for (const RuleBatch& batch : logical_) {
+    if (preserve_order && batch.moves_rows) continue;
     ARROW_ASSIGN_OR_RAISE(better, Run(batch, std::move(better)));
   }
   return better;
@@ -108,7 +111,8 @@ Result<PlanStages> PlanQuery(const LogicalPtr& plan, const Optimizer& optimizer,
   ARROW_RETURN_NOT_OK(Validate(plan));
   PlanStages stages;
   stages.logical = plan;
-  ARROW_ASSIGN_OR_RAISE(stages.optimized_logical, optimizer.Optimize(plan));
+  ARROW_ASSIGN_OR_RAISE(stages.optimized_logical,
+                        optimizer.Optimize(plan, context->options.preserve_order));
   ARROW_ASSIGN_OR_RAISE(stages.physical, Lower(stages.optimized_logical, context));
   ARROW_ASSIGN_OR_RAISE(stages.optimized_physical, optimizer.Optimize(stages.physical));
   return stages;

@@ -20,7 +20,8 @@ class Optimizer {
   /// Removes the rule of this name, default or not. Returns false if there is none.
   bool RemoveRule(std::string_view name);
 
-  Result<LogicalPtr> Optimize(const LogicalPtr& plan) const;
+  /// `preserve_order`: rows are to come in the order that the plan gives them.
+  Result<LogicalPtr> Optimize(const LogicalPtr& plan, bool preserve_order = true) const;
   Result<PhysicalPlan> Optimize(PhysicalPlan plan) const;
 
  private:

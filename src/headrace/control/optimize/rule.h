@@ -39,7 +39,8 @@ class PhysicalRule {
 /// Rules that run together, in order, until a pass changes nothing.
 struct RuleBatch {
   std::string_view name;
-  int passes_max = 1;  // 1: run once. Else a bound; to reach it means that two rules fight.
+  int passes_max = 1;       // 1: run once. Else a bound; to reach it means that two rules fight.
+  bool moves_rows = false;  // Rows may come in another order: only where none is asked for.
   std::vector<std::shared_ptr<const Rule>> rules;
 };
 

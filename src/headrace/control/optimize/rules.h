@@ -33,6 +33,12 @@ std::shared_ptr<const Rule> MakeProjectionPushdown();
 /// one, by the keys of both.
 std::shared_ptr<const Rule> MakeExchangeCombination();
 
+/// "join_sides": exchanges the sides of a join whose left one looks much smaller than the right one
+/// once it is filtered (EstimateBytes), where right rows are joined apart from each other; so the
+/// smaller one is held, and its real size decides where. A projection puts the columns back. Rows
+/// then come in the right side's order.
+std::shared_ptr<const Rule> MakeJoinSides();
+
 /// "operator_fusion": see control/optimize/operator_fusion.h.
 std::shared_ptr<const PhysicalRule> MakeOperatorFusion();
 

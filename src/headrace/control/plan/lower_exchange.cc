@@ -1,5 +1,8 @@
 #include "headrace/control/plan/lower_exchange.h"
 
+#include <arrow/array/array_base.h>
+#include <arrow/type.h>
+
 #include <algorithm>
 #include <bit>
 
@@ -55,6 +58,35 @@ std::optional<std::int64_t> SumOver(const std::vector<LogicalPtr>& inputs, const
     sum += *bytes;
   }
   return sum;
+}
+
+// The shares of rows that terms of predicates are taken to keep.
+constexpr double kEqualShare = 0.1;
+constexpr double kRangeShare = 1.0 / 3;
+constexpr double kManyShare = 0.5;
+
+double ShareOf(const ExprPtr& predicate) {
+  if (const auto* is_in = predicate->As<expr::IsIn>()) {
+    return std::min(kManyShare, kEqualShare * static_cast<double>(is_in->values->length()));
+  }
+  const auto* call = predicate->As<expr::Call>();
+  if (call == nullptr) return kManyShare;
+  const std::string& name = call->function;
+  const std::vector<ExprPtr>& of = call->arguments;
+  if (name == "and_kleene") return ShareOf(of[0]) * ShareOf(of[1]);
+  if (name == "or_kleene") return std::min(1.0, ShareOf(of[0]) + ShareOf(of[1]));
+  if (name == "invert") return 1 - ShareOf(of[0]);
+  if (name == "not_equal" || name == "is_valid") return 1 - kEqualShare;
+  return name == "equal" || name == "is_null" ? kEqualShare : kRangeShare;
+}
+
+double ShareOf(const logical::Read& read) {
+  double share = read.filter ? ShareOf(read.filter) : 1;
+  const auto& schema = read.source->schema;
+  if (read.columns && schema && schema->num_fields() > 0) {
+    share *= std::min(1.0, static_cast<double>(read.columns->size()) / schema->num_fields());
+  }
+  return share;
 }
 
 // Returns true if no row of `op` is more than a row of its one input.
@@ -163,7 +195,7 @@ struct Planner {
     parts.reduce = {join.join};
     parts.map_sides = {{}, {}};
     const bool waits = MayWaitForRight(join);
-    if (const auto small = SmallSide(join); small && !(waits && *small == 1)) {
+    if (const auto small = SmallSide(join); small && !waits) {
       parts.exchange.kind = ExchangeKind::kBroadcast;
       parts.exchange.small_input = *small;
       return parts;
@@ -205,8 +237,11 @@ struct Planner {
   bool MayWaitForRight(const logical::Join& join) const {
     if (join.partitions > 0 || !JoinsLeftApart(join.join.kind)) return false;
     if (!EndsNatively(op.inputs()[0])) return false;
-    const auto left = GuessBytes(op.inputs()[0]), right = GuessBytes(op.inputs()[1]);
-    return left && right && *right <= kSideGuessMax && *right <= *left;
+    const LogicalPtr& left = op.inputs()[0];
+    const LogicalPtr& right = op.inputs()[1];
+    const auto left_bytes = GuessBytes(left), right_bytes = GuessBytes(right);
+    return left_bytes && right_bytes && *right_bytes <= kSideGuessMax &&
+           (*right_bytes <= *left_bytes || EstimateBytes(right) <= EstimateBytes(left));
   }
 
   // Returns the input that every task may have all of, or unset.
@@ -236,6 +271,23 @@ ExchangeParts PlanExchange(const LogicalOperator& op) { return std::visit(Planne
 std::optional<std::int64_t> GuessBytes(const LogicalPtr& plan) {
   if (plan->inputs().empty()) return BytesOfSource(plan);
   return SumOver(plan->inputs(), GuessBytes);
+}
+
+std::optional<double> EstimateBytes(const LogicalPtr& plan) {
+  if (plan->inputs().empty()) {
+    const auto bytes = BytesOfSource(plan);
+    if (!bytes) return std::nullopt;
+    const auto* read = plan->As<logical::Read>();
+    return static_cast<double>(*bytes) * (read != nullptr ? ShareOf(*read) : 1);
+  }
+  double sum = 0;
+  for (const LogicalPtr& input : plan->inputs()) {
+    const auto bytes = EstimateBytes(input);
+    if (!bytes) return std::nullopt;
+    sum += *bytes;
+  }
+  const auto* filter = plan->As<logical::Filter>();
+  return filter != nullptr ? sum * ShareOf(filter->predicate) : sum;
 }
 
 std::optional<std::int64_t> BoundBytes(const LogicalPtr& plan) {

@@ -34,14 +34,21 @@ struct ExchangeParts {
 /// known. How many of them make a partition is decided when their sizes are there.
 ///
 /// Joins: where the kind of join lets the left side's rows be joined apart from each other, and the
-/// right side may be the smaller one, its real size decides (ExchangeOperator::broadcast_bytes). A
-/// side that surely has no more than 16 MiB goes to each task of the other one's blocks
-/// (kBroadcast) where that cannot be done: left sides that are small, or functions of the user.
+/// right side looks like the smaller one, its real size decides
+/// (ExchangeOperator::broadcast_bytes). A side that surely has no more than 16 MiB goes to each
+/// task of the other one's blocks (kBroadcast) where that cannot be done: left sides that are
+/// small, or functions of the user.
 ExchangeParts PlanExchange(const LogicalOperator& op);
 
 /// Returns the bytes that `plan` yields, as far as its sources tell: a guess, for functions may
 /// make more or less of them. Unset: no source tells.
 std::optional<std::int64_t> GuessBytes(const LogicalPtr& plan);
+
+/// Returns GuessBytes() less what filters and columns that are left out may take away: the columns
+/// of a source count alike, and each term of a predicate keeps a share of the rows that depends on
+/// its kind alone (Selinger et al., "Access path selection in a relational database management
+/// system", 1979). Good for telling much from little.
+std::optional<double> EstimateBytes(const LogicalPtr& plan);
 
 /// Returns the bytes that `plan` yields at most, or unset if that does not follow from the plan.
 std::optional<std::int64_t> BoundBytes(const LogicalPtr& plan);

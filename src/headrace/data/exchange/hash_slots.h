@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 #include "headrace/base/check.h"
 
@@ -46,45 +47,13 @@ inline std::uint64_t HashBytes(std::string_view bytes) {
   return Mix(hash ^ tail, 0xA0761D6478BD642FULL);
 }
 
-/// Open addressing over a power of two of slots, in order of the high bits of the hash: so growing
-/// reads and writes memory from front to back. A `Slot` is plain data with a `number`; all of it is
-/// 0 where nothing is in it.
-template <class Slot>
-class Slots {
+/// Plain values, at first all 0, that are read all over the place: many come from the system, in
+/// huge pages, and those pages that are not touched cost nothing.
+template <class T>
+class Zeroed {
  public:
-  Slots() { Allocate(10); }
-  ~Slots() { Free(slots_, mask_ + 1); }
-  Slots(const Slots&) = delete;
-  Slots& operator=(const Slots&) = delete;
-
-  std::size_t IndexOf(std::uint64_t hash) const { return hash >> shift_; }
-  std::size_t After(std::size_t index) const { return (index + 1) & mask_; }
-  Slot& operator[](std::size_t index) { return slots_[index]; }
-  const Slot& operator[](std::size_t index) const { return slots_[index]; }
-  bool HasRoom(std::size_t groups) const { return groups * 8 <= (mask_ + 1) * 5; }
-
-  /// Makes at least twice as many. `hash_of` returns the hash of a slot's key.
-  template <class HashOf>
-  void Grow(const HashOf& hash_of) {
-    Slot* const old = slots_;
-    const std::size_t count = mask_ + 1;
-    const int bits = 64 - shift_;
-    Allocate(bits + (bits < 18 ? 2 : 1));
-    for (std::size_t i = 0; i < count; ++i) {
-      if (old[i].number == 0) continue;
-      std::size_t index = IndexOf(hash_of(old[i]));
-      while (slots_[index].number != 0) index = After(index);
-      slots_[index] = old[i];
-    }
-    Free(old, count);
-  }
-
- private:
-  static constexpr std::size_t kHugeBytes = 4U << 20;
-
-  // Large tables come from the system, zeroed, in huge pages: they are read all over the place.
-  void Allocate(int bits) {
-    const std::size_t bytes = sizeof(Slot) << bits;
+  explicit Zeroed(std::size_t size) : size_(size) {
+    const std::size_t bytes = size * sizeof(T);
     void* memory;
     if (bytes < kHugeBytes) {
       memory = std::calloc(bytes, 1);
@@ -94,22 +63,69 @@ class Slots {
       HEADRACE_CHECK(memory != MAP_FAILED);
       madvise(memory, bytes, MADV_HUGEPAGE);
     }
-    slots_ = static_cast<Slot*>(memory);
-    shift_ = 64 - bits;
-    mask_ = (std::size_t{1} << bits) - 1;
+    data_ = static_cast<T*>(memory);
+  }
+  ~Zeroed() {
+    if (size_ * sizeof(T) < kHugeBytes) {
+      std::free(data_);
+    } else {
+      munmap(data_, size_ * sizeof(T));
+    }
+  }
+  Zeroed(const Zeroed&) = delete;
+  Zeroed& operator=(const Zeroed&) = delete;
+  void Swap(Zeroed* other) {
+    std::swap(data_, other->data_);
+    std::swap(size_, other->size_);
   }
 
-  static void Free(Slot* slots, std::size_t count) {
-    if (count * sizeof(Slot) < kHugeBytes) {
-      std::free(slots);
-    } else {
-      munmap(slots, count * sizeof(Slot));
+  std::size_t size() const { return size_; }
+  T* data() { return data_; }
+  const T* data() const { return data_; }
+
+ private:
+  static constexpr std::size_t kHugeBytes = 4U << 20;
+
+  T* data_;
+  std::size_t size_;
+};
+
+/// Open addressing over a power of two of slots, in order of the high bits of the hash: so growing
+/// reads and writes memory from front to back. A `Slot` is plain data with a `number`; all of it is
+/// 0 where nothing is in it.
+template <class Slot>
+class Slots {
+ public:
+  std::size_t IndexOf(std::uint64_t hash) const { return hash >> shift_; }
+  std::size_t After(std::size_t index) const { return (index + 1) & mask_; }
+  Slot& operator[](std::size_t index) { return slots_.data()[index]; }
+  const Slot& operator[](std::size_t index) const { return slots_.data()[index]; }
+  bool HasRoom(std::size_t groups) const { return groups * 8 <= (mask_ + 1) * 5; }
+
+  /// Makes at least twice as many. `hash_of` returns the hash of a slot's key.
+  template <class HashOf>
+  void Grow(const HashOf& hash_of) {
+    const int bits = 64 - shift_;
+    const int more = bits + (bits < 18 ? 2 : 1);
+    Zeroed<Slot> old(std::size_t{1} << more);
+    slots_.Swap(&old);
+    shift_ = 64 - more;
+    mask_ = slots_.size() - 1;
+    for (std::size_t i = 0; i < old.size(); ++i) {
+      const Slot& slot = old.data()[i];
+      if (slot.number == 0) continue;
+      std::size_t index = IndexOf(hash_of(slot));
+      while ((*this)[index].number != 0) index = After(index);
+      (*this)[index] = slot;
     }
   }
 
-  Slot* slots_ = nullptr;
-  std::size_t mask_ = 0;
-  int shift_ = 0;
+ private:
+  static constexpr int kFirstBits = 10;
+
+  Zeroed<Slot> slots_{std::size_t{1} << kFirstBits};
+  std::size_t mask_ = (std::size_t{1} << kFirstBits) - 1;
+  int shift_ = 64 - kFirstBits;
 };
 
 }  // namespace headrace::group_table

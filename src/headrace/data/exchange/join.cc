@@ -313,6 +313,7 @@ class JoinTablesStream : public BatchStream {
 
   // Sets lefts_ and rights_ to the next pairs; goes on at row_ and match_.
   void MatchRows() {
+    if (side_->table.groups_are_rows()) return MatchGroups();
     for (; row_ < groups_.size() && lefts_.size() < kYieldRows; ++row_) {
       const auto left = static_cast<std::uint32_t>(row_);
       if (groups_[row_] == JoinTable::kNoGroup) {
@@ -332,6 +333,22 @@ class JoinTablesStream : public BatchStream {
       }
       match_ = 0;
     }
+  }
+
+  // The same where a group is a right row. A slice never has more than make a batch.
+  void MatchGroups() {
+    static_assert(kProbeRows <= kYieldRows && JoinTable::kNoGroup == kNoRow);
+    lefts_.resize(groups_.size());
+    rights_.resize(groups_.size());
+    std::size_t count = 0;
+    for (std::size_t row = 0; row < groups_.size(); ++row) {
+      lefts_[count] = static_cast<std::uint32_t>(row);
+      rights_[count] = groups_[row];
+      count += plan_.lone_left || groups_[row] != JoinTable::kNoGroup ? 1 : 0;
+    }
+    lefts_.resize(count);
+    rights_.resize(count);
+    row_ = groups_.size();
   }
 
   static bool IsRising(const std::vector<std::uint32_t>& rows) {

@@ -2,6 +2,7 @@
 
 #include <arrow/type_fwd.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -10,8 +11,36 @@
 #include "headrace/base/status.h"
 #include "headrace/data/exchange/gather.h"
 #include "headrace/data/exchange/group_table.h"
+#include "headrace/data/exchange/hash_slots.h"
 
 namespace headrace {
+
+/// The groups of one side of a join whose one key is a whole number, a date or a time, and whose
+/// values lie close together, as those of numbered rows do: a list of the groups by value, in place
+/// of a hash table. Threads: const methods from any thread.
+class DenseGroups {
+ public:
+  /// Numbers the groups of all rows as GroupTable does for joins; `groups` has room for them.
+  /// Returns null, and writes nothing, where the keys are of another kind or too far apart.
+  static std::unique_ptr<DenseGroups> Make(const arrow::ChunkedArray& keys, std::uint32_t* groups);
+
+  /// Writes the group of each key, GroupTable::kNoGroup where there is none. Requires: the type of
+  /// the keys that it was made of.
+  void Find(const arrow::Array& keys, std::uint32_t* groups) const;
+
+  std::size_t num_groups() const { return num_groups_; }
+
+ private:
+  explicit DenseGroups(std::uint64_t least, std::size_t range) : least_(least), numbers_(range) {}
+
+  template <class T>
+  static std::unique_ptr<DenseGroups> MakeOf(const arrow::ChunkedArray& keys,
+                                             std::uint32_t* groups);
+
+  std::uint64_t least_;                         // Of the keys, its sign drawn out to 64 bits.
+  group_table::Zeroed<std::uint32_t> numbers_;  // Of the groups by key - least, and 1. 0: none.
+  std::size_t num_groups_ = 0;
+};
 
 /// The rows of one side of a join by their keys. Threads: one at a time, but const methods from any
 /// thread.
@@ -23,13 +52,13 @@ class JoinTable {
   static Result<JoinTable> Make(const arrow::Table& keys, arrow::MemoryPool* pool);
 
   /// Writes the group of each row of the other side, whose keys have the same types.
-  Status Find(const arrow::ArrayVector& keys, std::int64_t rows, std::uint32_t* groups) const {
-    return groups_->Find(keys, rows, groups);
-  }
+  Status Find(const arrow::ArrayVector& keys, std::int64_t rows, std::uint32_t* groups) const;
 
-  /// Returns the rows of a group, in order.
+  /// Whether each row is a group of its own, and has its number.
+  bool groups_are_rows() const { return groups_are_rows_; }
+
+  /// Returns the rows of a group, in order. Requires: not groups_are_rows().
   std::span<const std::uint32_t> Rows(std::uint32_t group) const {
-    if (unique_) return {&rows_[group], 1};
     return {rows_.data() + begins_[group], begins_[group + 1] - begins_[group]};
   }
 
@@ -38,7 +67,7 @@ class JoinTable {
 
   /// The same by rows of this side.
   void MeetRows(const std::vector<std::uint32_t>& rows) {
-    for (const std::uint32_t row : rows) Meet(group_of_row_[row]);
+    for (const std::uint32_t row : rows) Meet(groups_are_rows_ ? row : group_of_row_[row]);
   }
 
   /// Returns the rows whose group was met, or those whose group was not (or that have none), in
@@ -48,12 +77,16 @@ class JoinTable {
  private:
   JoinTable() = default;
 
-  std::unique_ptr<GroupTable> groups_;
+  // Sets what tells the rows of each group. `groups`: of each row.
+  void SetRows(std::vector<std::uint32_t> groups, std::size_t num_groups);
+
+  std::unique_ptr<DenseGroups> dense_;  // Or null,
+  std::unique_ptr<GroupTable> groups_;  // then this one.
+  bool groups_are_rows_ = false;        // Then the next three are empty.
   std::vector<std::uint32_t> group_of_row_;
   std::vector<std::uint32_t> rows_;    // In order of groups.
   std::vector<std::uint32_t> begins_;  // Where each group's begin in rows_; and the end.
   std::vector<std::uint8_t> met_;
-  bool unique_ = false;  // No group has two rows.
 };
 
 /// The right side of a join, ready to be probed. Several tasks may share one that none of them

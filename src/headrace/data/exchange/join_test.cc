@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <limits>
 #include <optional>
 
 #include "headrace/base/rng.h"
@@ -215,6 +216,69 @@ TEST_F(JoinTest, EveryKindMatchesTheOracle) {
       }
     }
   }
+}
+
+// Keys of `base` and more by multiples of `step`, without repetition if `once`; some null unless
+// `valid`.
+template <class Type>
+std::shared_ptr<arrow::Array> SpacedKeys(typename Type::c_type base, std::uint64_t step, bool once,
+                                         bool valid, Rng* rng) {
+  typename arrow::TypeTraits<Type>::BuilderType builder;
+  const std::uint64_t first = rng->Below(5);
+  for (std::uint64_t i = 0; i < 25; ++i) {
+    const std::uint64_t at = once ? first + i : rng->Below(20);
+    const auto key =
+        static_cast<typename Type::c_type>(static_cast<std::uint64_t>(base) + at * step);
+    EXPECT_TRUE((!valid && rng->Chance(0.1) ? builder.AppendNull() : builder.Append(key)).ok());
+  }
+  return *builder.Finish();
+}
+
+template <class Type>
+void JoinSpacedKeys(std::vector<std::uint64_t> steps) {
+  using Value = typename Type::c_type;
+  using Limits = std::numeric_limits<Value>;
+  Rng rng(6);
+  for (const std::uint64_t step : steps) {
+    const auto span = static_cast<Value>(29 * step);
+    for (const Value base : {Limits::min(), static_cast<Value>(Limits::max() - span),
+                             static_cast<Value>(0 - 10 * step)}) {
+      for (int round = 0; round < 4; ++round) {
+        const auto make = [&](const char* name, bool once) {
+          const auto keys = SpacedKeys<Type>(base, step, once, round % 2 == 0, &rng);
+          const std::int64_t rows = keys->length();
+          return arrow::Table::Make(
+              arrow::schema({arrow::field("k", keys->type()), arrow::field(name, arrow::int64())}),
+              {keys, RandomColumn(arrow::int64(), rows, 1000, &rng)});
+        };
+        const auto left = make("x", false);
+        const auto right = make("y", round < 2);
+        for (const JoinKind kind : kJoinKinds) {
+          const JoinStep join{kind, {"k"}, {"k"}, "", ""};
+          const auto outputs = JoinAll(Cut(left, &rng), Cut(right, &rng), join);
+          ASSERT_TRUE(outputs.ok()) << outputs.status();
+          ASSERT_EQ(CellsOf(**arrow::ConcatenateTables(*outputs)), Expect(*left, *right, join))
+              << "kind " << static_cast<int>(kind) << ", " << left->schema()->ToString()
+              << ", step " << step << ", round " << round;
+        }
+      }
+    }
+  }
+}
+
+// Near each other, a list of the groups is made, else a hash table; at both ends of what a type
+// holds, and over 0.
+TEST_F(JoinTest, NumbersNearAndFar) {
+  constexpr std::uint64_t kFar = 1'000'003;
+  JoinSpacedKeys<arrow::Int8Type>({1, 4});
+  JoinSpacedKeys<arrow::UInt8Type>({1, 8});
+  JoinSpacedKeys<arrow::Int16Type>({1, 700});
+  JoinSpacedKeys<arrow::UInt16Type>({1, 700});
+  JoinSpacedKeys<arrow::Int32Type>({1, kFar});
+  JoinSpacedKeys<arrow::UInt32Type>({1, kFar});
+  JoinSpacedKeys<arrow::Int64Type>({1, kFar, kFar * kFar});
+  JoinSpacedKeys<arrow::UInt64Type>({1, kFar, kFar * kFar});
+  JoinSpacedKeys<arrow::Date32Type>({1, kFar});
 }
 
 TEST_F(JoinTest, ManyToManyComesInBatches) {
