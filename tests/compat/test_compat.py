@@ -22,6 +22,7 @@ HAS_TORCH = importlib.util.find_spec("torch") is not None
 
 # Where Headrace differs and the difference stands for now, with the reason.
 DIFFERS: dict[str, str] = {
+    "transforming-rows_with_times_of_a_zone": "ray.data drops the time zone of rows' datetimes",
     "groupby-std_with_nulls": "with nan among the values the deviation is nan, not None",
 }
 

@@ -210,6 +210,8 @@ def table_to_pandas(table: pa.Table) -> pd.DataFrame:
             columns[name] = pd.Series(_rows_as_objects(column), dtype=object)
         elif pa.types.is_null(type_):
             columns[name] = pd.Series([None] * len(column), dtype=object)
+        elif pa.types.is_dictionary(type_):
+            columns[name] = column.to_pandas()
         else:
             columns[name] = pd.Series(pd.array(column, dtype=pd.ArrowDtype(type_)))
     if not columns:
@@ -575,6 +577,16 @@ def concat_tables(tables: list[pa.Table]) -> pa.Table:
         return _core.join_tables(tables)
     except _CONVERSION_ERRORS:
         return _concat_by_column(tables)
+
+
+def joined_schema(schemas: list[pa.Schema]) -> pa.Schema | None:
+    """Returns the schema of the rows of all blocks together; None for no blocks."""
+    if not schemas:
+        return None
+    first = schemas[0]
+    if all(schema.equals(first) for schema in schemas[1:]):
+        return first
+    return concat_tables([schema.empty_table() for schema in schemas]).schema
 
 
 def _concat_by_column(tables: list[pa.Table]) -> pa.Table:
