@@ -61,6 +61,16 @@ class Schema:
         return "\n".join(lines)
 
 
+def _joined_schema(schemas: list[pa.Schema]) -> pa.Schema | None:
+    """Returns the schema of the rows of all blocks together; None for no blocks."""
+    if not schemas:
+        return None
+    first = schemas[0]
+    if all(schema.equals(first) for schema in schemas[1:]):
+        return first
+    return convert.concat_tables([schema.empty_table() for schema in schemas]).schema
+
+
 def _has_nulls_only(dtype: pa.DataType) -> bool:
     if pa.types.is_null(dtype):
         return True
@@ -165,7 +175,7 @@ class Dataset(
         if self._plan.kind != "input_data":
             return self._plan.infer_schema()
         # Blocks in memory may differ, and the plan knows the first one's schema only.
-        return convert.joined_schema([block.schema for block in self._blocks()])
+        return _joined_schema([block.schema for block in self._blocks()])
 
     def _fetch_schema(self) -> Schema | None:
         found = self._schema_of_first(1)
@@ -177,7 +187,7 @@ class Dataset(
 
     def _schema_of_first(self, rows: int) -> pa.Schema | None:
         blocks = self._blocks(self._plan.limit(rows))
-        return convert.joined_schema([b.schema for b in blocks if len(b.schema.names) > 0])
+        return _joined_schema([b.schema for b in blocks if len(b.schema.names) > 0])
 
     def _schema_for(self, verb: str) -> pa.Schema:
         schema = self.schema()

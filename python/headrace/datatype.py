@@ -36,6 +36,15 @@ class DataType:
 
     _physical_dtype: Any
 
+    def __post_init__(self) -> None:
+        import numpy as np
+
+        if not isinstance(self._physical_dtype, (pa.DataType, np.dtype, type)):
+            raise TypeError(
+                "DataType supports only PyArrow DataType, NumPy dtype, or Python type, but was "
+                f"given type {type(self._physical_dtype)}."
+            )
+
     # DataType.int64() and so on; defined below.
     int8: ClassVar[Callable[[], DataType]]
     int16: ClassVar[Callable[[], DataType]]

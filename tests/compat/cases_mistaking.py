@@ -24,12 +24,8 @@ def case_readers_of_wrong_paths(ray_data, tmp_path):
 def case_makers_of_wrong_things(ray_data, tmp_path):
     return {
         "items": error_of(lambda: ray_data.from_items(3)),
-        "pandas": error_of(lambda: ray_data.from_pandas([1])),
         "arrow": error_of(lambda: ray_data.from_arrow("text")),
-        "numpy": error_of(lambda: ray_data.from_numpy("text")),
-        "range": error_of(lambda: ray_data.range("5").take_all()),
         "negative": error_of(lambda: ray_data.range(-5).take_all()),
-        "blocks": error_of(lambda: ray_data.range(5, override_num_blocks=0).take_all()),
         "tensor": error_of(lambda: ray_data.range_tensor(2, shape=3).take_all()),
     }
 
@@ -52,8 +48,6 @@ def case_columns_that_are_missing(ray_data, tmp_path):
 def case_verbs_of_wrong_arguments(ray_data, tmp_path):
     ds = ray_data.range(6, override_num_blocks=2)
     return {
-        "map": error_of(lambda: ds.map(3)),
-        "map_batches": error_of(lambda: ds.map_batches("text")),
         "filter": error_of(lambda: ds.filter()),
         "limit": error_of(lambda: ds.limit("3").take_all()),
         "take": error_of(lambda: ds.take(-1)),
@@ -67,17 +61,12 @@ def case_verbs_of_wrong_arguments(ray_data, tmp_path):
         "split proportions": error_of(lambda: ds.split_proportionately([0.5, 0.6])),
         "test_size": error_of(lambda: ds.train_test_split(1.5)),
         "test_size zero": error_of(lambda: ds.train_test_split(0)),
-        "streaming": error_of(lambda: ds.streaming_split(0)),
-        "union": error_of(lambda: ds.union(3).take_all()),
         "zip": error_of(lambda: ds.zip(ray_data.range(2)).take_all()),
         "sort": error_of(lambda: ds.sort(3).take_all()),
         "groupby": error_of(lambda: ds.groupby(3)),
         "random_sample": error_of(lambda: ds.random_sample(-0.1)),
-        "iter_batches": error_of(lambda: next(iter(ds.iter_batches(batch_size=0)))),
         "iter_batches format": error_of(lambda: next(iter(ds.iter_batches(batch_format="x")))),
         "add_column": error_of(lambda: ds.add_column("x", 3).take_all()),
-        "with_column": error_of(lambda: ds.with_column("x", 3).take_all()),
-        "aggregate": error_of(lambda: ds.aggregate("sum")),
         "show": error_of(lambda: ds.show("x")),
     }
 
@@ -123,7 +112,6 @@ def case_arguments_of_constructors_of_functions(ray_data, tmp_path):
     ds = ray_data.range(2)
     return [
         error_of(lambda: ds.map_batches(lambda b: b, fn_constructor_args=(1,))),
-        error_of(lambda: ds.map(lambda r: r, fn_constructor_kwargs={"a": 1})),
         error_of(lambda: ds.map_batches(lambda b, x: b).take_all()),
         error_of(lambda: ds.map_batches(lambda b: b, fn_args=(1,)).take_all()),
     ]
@@ -147,7 +135,6 @@ def case_writers_of_wrong_arguments(ray_data, tmp_path):
     ds = ray_data.range(3)
     out = str(tmp_path / "out")
     return {
-        "mode": error_of(lambda: ds.write_parquet(out, mode="replace")),
         "rows": error_of(lambda: ds.write_parquet(out, min_rows_per_file=0)),
         "rows both": error_of(
             lambda: ds.write_parquet(out, min_rows_per_file=5, max_rows_per_file=2)
@@ -155,7 +142,6 @@ def case_writers_of_wrong_arguments(ray_data, tmp_path):
         "column": error_of(lambda: ds.write_numpy(out, column="x"), "x"),
         "partition": error_of(lambda: ds.write_parquet(out, partition_cols=["x"]), "x"),
         "image": error_of(lambda: ds.write_images(out, column="x"), "x"),
-        "path": error_of(lambda: ds.write_csv(3)),
         "datasink": error_of(lambda: ds.write_datasink("text")),
     }
 
@@ -170,7 +156,6 @@ def case_expressions_of_wrong_arguments(ray_data, tmp_path):
         "add text": error_of(lambda: ds.with_column("x", e.col("id") + "a").take_all()),
         "filter number": error_of(lambda: ds.filter(expr=3)),
         "filter both": error_of(lambda: ds.filter(lambda r: True, expr=e.col("id") > 1)),
-        "not a flag": error_of(lambda: ds.filter(expr=e.col("id") + 1).take_all()),
         "unknown": error_of(lambda: e.col("id").no_such_method()),
         "str of numbers": error_of(lambda: ds.with_column("x", e.col("id").str.upper()).take_all()),
     }
@@ -180,19 +165,14 @@ def case_aggregations_of_wrong_columns(ray_data, tmp_path):
     agg = sub(ray_data, "aggregate")
     ds = ray_data.from_items([{"s": "a", "v": 1}], override_num_blocks=1)
     return {
-        "sum of text": error_of(lambda: ds.sum("s")),
-        "mean of text": error_of(lambda: ds.mean("s")),
         "max of text": error_of(lambda: ds.max("s")),
         "quantile": error_of(lambda: agg.Quantile("v", q=2.0)),
-        "no column": error_of(lambda: ds.sum()),
-        "aggregate nothing": error_of(lambda: ds.aggregate()),
     }
 
 
 def case_frames_of_wrong_names(ray_data, tmp_path):
     return [
         error_of(lambda: ray_data.from_pandas(pd.DataFrame({1: [1]}))),
-        error_of(lambda: ray_data.from_pandas(pd.DataFrame([[1, 2]], columns=["a", "a"]))),
         error_of(lambda: ray_data.from_items([{1: 2}]).take_all()),
     ]
 
@@ -239,7 +219,6 @@ def case_types_of_wrong_arguments(ray_data, tmp_path):
 def case_partitionings_of_wrong_arguments(ray_data, tmp_path):
     module = sub(ray_data, "datasource")
     return [
-        error_of(lambda: module.Partitioning("cubes")),
         error_of(lambda: module.Partitioning("dir")),
         error_of(lambda: module.PathPartitionParser.of(style="dir")),
         error_of(lambda: module.PathPartitionFilter(None, 3)),

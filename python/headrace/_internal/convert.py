@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from headrace import _core
 from headrace._internal.object_type import OBJECT_NAME, objects_to_arrow
+from headrace._internal.times import in_their_unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -337,7 +338,7 @@ def list_to_arrow(values: list[Any]) -> pa.Array:
     if isinstance(first, np.datetime64):
         return objects_to_arrow(values)
     try:
-        return pa.array(values)
+        return in_their_unit(pa.array(values))
     except _CONVERSION_ERRORS:
         return objects_to_arrow(values)
 
@@ -577,16 +578,6 @@ def concat_tables(tables: list[pa.Table]) -> pa.Table:
         return _core.join_tables(tables)
     except _CONVERSION_ERRORS:
         return _concat_by_column(tables)
-
-
-def joined_schema(schemas: list[pa.Schema]) -> pa.Schema | None:
-    """Returns the schema of the rows of all blocks together; None for no blocks."""
-    if not schemas:
-        return None
-    first = schemas[0]
-    if all(schema.equals(first) for schema in schemas[1:]):
-        return first
-    return concat_tables([schema.empty_table() for schema in schemas]).schema
 
 
 def _concat_by_column(tables: list[pa.Table]) -> pa.Table:
