@@ -178,14 +178,6 @@ def case_parquet_tensor_column_schema(ray_data, tmp_path):
     return {"schema": ds.schema(), "rows": ds.take_all()}
 
 
-def case_parquet_filter_by_arrow(ray_data, tmp_path):
-    import pyarrow.dataset as pads
-
-    pq.write_table(pa.table({"a": [1, 2, 3], "b": list("xyz")}), tmp_path / "a.parquet")
-    ds = ray_data.read_parquet(str(tmp_path), filter=pads.field("a") > 1)
-    return rows(ds)
-
-
 def case_parquet_block_udf(ray_data, tmp_path):
     pq.write_table(pa.table({"a": [1, 2, 3]}), tmp_path / "a.parquet")
     ds = ray_data.read_parquet(
