@@ -175,7 +175,7 @@ class Dataset(
         if self._plan.kind != "input_data":
             return self._plan.infer_schema()
         # Blocks in memory may differ, and the plan knows the first one's schema only.
-        return _joined_schema([block.schema for block in self._blocks()])
+        return _joined_schema([block.schema for block in self._plan.blocks() or []])
 
     def _fetch_schema(self) -> Schema | None:
         found = self._schema_of_first(1)
