@@ -5,7 +5,7 @@ from headrace._internal.execution_options import ExecutionOptions, ExecutionReso
 from headrace._internal.policy import BackpressurePolicy
 from headrace._internal.refs import ObjectRef, get, put
 from headrace._internal.runtime import init, is_initialized, shutdown
-from headrace._internal.savemode import SaveMode
+from headrace._internal.savemode import SaveMode, SinkMode
 from headrace._internal.seeds import RandomSeedConfig
 from headrace._internal.summary import DatasetSummary
 from headrace.context import DataContext, DatasetContext
@@ -78,6 +78,7 @@ __all__ = [
     "RowBasedFileDatasink",
     "SaveMode",
     "Schema",
+    "SinkMode",
     "TaskPoolStrategy",
     "__version__",
     "from_arrow",

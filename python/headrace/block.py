@@ -333,6 +333,24 @@ class BlockAccessor:
         _random.Random(random_seed).shuffle(order)
         return self.take(order)
 
+    def sample(self, n_samples: int, sort_key: Any) -> Block:
+        """Returns at most `n_samples` rows of the key's columns, drawn without replacement."""
+        rows = _random.sample(range(self.num_rows()), min(n_samples, self.num_rows()))
+        names = [name for name, _ in _sort_columns(sort_key)]
+        return self._table.select(names).take(pa.array(rows, pa.int64()))
+
+    def sort(self, sort_key: Any) -> Block:
+        """Returns the rows in order.
+
+        Args:
+            sort_key: a column, several, or an object with `get_columns()` and `get_descending()`.
+        """
+        order = [
+            (name, "descending" if descending else "ascending")
+            for name, descending in _sort_columns(sort_key)
+        ]
+        return self._table.sort_by(order)
+
     def zip(self, other: Block) -> Block:
         """Returns both blocks' columns side by side; doubled names get "_1", "_2", ...
 
@@ -528,3 +546,12 @@ def iter_tables(blocks: Iterable[Any]) -> Iterator[pa.Table]:
     """Yields blocks of any kind as tables."""
     for block in blocks:
         yield BlockAccessor.for_block(block).to_arrow()
+
+
+def _sort_columns(sort_key: Any) -> list[tuple[str, bool]]:
+    """The columns of a key, and whether each goes down."""
+    if isinstance(sort_key, str):
+        return [(sort_key, False)]
+    if hasattr(sort_key, "get_columns"):
+        return list(zip(sort_key.get_columns(), sort_key.get_descending(), strict=True))
+    return [(name, False) for name in sort_key]

@@ -56,12 +56,19 @@ class DefaultCollateFn(NumpyBatchCollateFn):
 
     Args:
         dtypes: the type of all tensors, or of some by name.
+        combine_chunks, num_workers: accepted; a column is one tensor always, made in this thread.
         device: where they go; None: the CPU.
         pin_memory: page-lock CPU tensors first.
     """
 
     def __init__(
-        self, dtypes: Any = None, device: Any = None, pin_memory: bool = False, **_: Any
+        self,
+        dtypes: Any = None,
+        combine_chunks: bool = False,
+        num_workers: int = 4,
+        *,
+        device: Any = None,
+        pin_memory: bool = False,
     ) -> None:
         self.dtypes = dtypes
         self.device = device

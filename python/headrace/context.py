@@ -346,6 +346,7 @@ class DataContext:
 
     @property
     def checkpoint_config(self) -> Any:
+        """A `headrace.checkpoint.CheckpointConfig`: writes leave out rows that were written."""
         return self._checkpoint_config
 
     @checkpoint_config.setter

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from headrace import _core
+from headrace._internal import convert, frames
 from headrace._internal.dataset_consume import ConsumeMixin, RefBundle
 from headrace._internal.dataset_exchange import ExchangeMixin
 from headrace._internal.dataset_mix import MixMixin
@@ -22,6 +23,10 @@ from headrace._internal.tensor_batches import TensorBatchesMixin
 from headrace.context import DataContext
 
 __all__ = ["Dataset", "MaterializedDataset", "RefBundle", "Schema"]
+
+
+# So many rows are looked at for a column whose first value says nothing of its type.
+_ROWS_THAT_TELL_TYPES = 1000
 
 
 class Schema:
@@ -39,7 +44,9 @@ class Schema:
 
     @property
     def types(self) -> list[Any]:
-        return list(self.base_schema.types)
+        """Arrow's types; `object` for columns of a DataFrame that hold lists or dicts."""
+        objects = frames.object_columns(self.base_schema)
+        return [object if f.name in objects else f.type for f in self.base_schema]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Schema) and self.base_schema.equals(other.base_schema)
@@ -54,8 +61,26 @@ class Schema:
         return "\n".join(lines)
 
 
-def type_name(dtype: pa.DataType) -> str:
+def _joined_schema(schemas: list[pa.Schema]) -> pa.Schema | None:
+    """Returns the schema of the rows of all blocks together; None for no blocks."""
+    if not schemas:
+        return None
+    first = schemas[0]
+    if all(schema.equals(first) for schema in schemas[1:]):
+        return first
+    return convert.concat_tables([schema.empty_table() for schema in schemas]).schema
+
+
+def _has_nulls_only(dtype: pa.DataType) -> bool:
+    if pa.types.is_null(dtype):
+        return True
+    return any(_has_nulls_only(dtype.field(i).type) for i in range(dtype.num_fields))
+
+
+def type_name(dtype: Any) -> str:
     """Returns the name of a column's type as `Schema` shows it."""
+    if isinstance(dtype, type):
+        return str(dtype)
     if isinstance(dtype, pa.FixedShapeTensorType):
         return f"ArrowTensorTypeV2(shape={tuple(dtype.shape)}, dtype={dtype.value_type})"
     if isinstance(dtype, pa.BaseExtensionType):
@@ -147,13 +172,22 @@ class Dataset(
     def _known_schema(self) -> pa.Schema | None:
         if self._schema is not None:
             return self._schema.base_schema
-        return self._plan.infer_schema()
+        if self._plan.kind != "input_data":
+            return self._plan.infer_schema()
+        # Blocks in memory may differ, and the plan knows the first one's schema only.
+        return _joined_schema([block.schema for block in self._plan.blocks() or []])
 
     def _fetch_schema(self) -> Schema | None:
-        for block in self._blocks(self._plan.limit(1)):
-            if len(block.schema.names) > 0:
-                return Schema(block.schema, data_context=self._context)
-        return None
+        found = self._schema_of_first(1)
+        if found is not None and any(map(_has_nulls_only, found.types)):
+            found = self._schema_of_first(_ROWS_THAT_TELL_TYPES)
+        if found is None:
+            return None
+        return Schema(found, data_context=self._context)
+
+    def _schema_of_first(self, rows: int) -> pa.Schema | None:
+        blocks = self._blocks(self._plan.limit(rows))
+        return _joined_schema([b.schema for b in blocks if len(b.schema.names) > 0])
 
     def _schema_for(self, verb: str) -> pa.Schema:
         schema = self.schema()
@@ -261,7 +295,8 @@ class Dataset(
         count = self._plan.infer_row_count()
         if schema is not None and schema.names:
             names = [type_name(dtype) for dtype in schema.types]
-            return describe(schema, count, self._rows_at_hand(), names)
+            drawn = describe(schema, count, self._rows_at_hand(), names)
+            return drawn if self._name is None else f"name: {self._name}\n{drawn}"
         return describe_plan(self._plan, self._leaf())
 
     __str__ = __repr__

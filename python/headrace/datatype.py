@@ -36,6 +36,15 @@ class DataType:
 
     _physical_dtype: Any
 
+    def __post_init__(self) -> None:
+        import numpy as np
+
+        if not isinstance(self._physical_dtype, (pa.DataType, np.dtype, type)):
+            raise TypeError(
+                "DataType supports only PyArrow DataType, NumPy dtype, or Python type, but was "
+                f"given type {type(self._physical_dtype)}."
+            )
+
     # DataType.int64() and so on; defined below.
     int8: ClassVar[Callable[[], DataType]]
     int16: ClassVar[Callable[[], DataType]]
@@ -147,6 +156,13 @@ class DataType:
         return cls(pa.fixed_shape_tensor(_arrow(dtype), shape))
 
     @classmethod
+    def variable_shaped_tensor(cls, dtype: DataType, ndim: int = 2) -> DataType:
+        """Tensors of `ndim` axes whose sizes differ."""
+        from headrace import _core
+
+        return cls(_core.variable_shape_tensor(_arrow(dtype), ndim))
+
+    @classmethod
     def temporal(
         cls, temporal_type: str, unit: str | None = None, tz: str | None = None
     ) -> DataType:
@@ -208,7 +224,10 @@ class DataType:
 
     def __repr__(self) -> str:
         if self.is_arrow_type():
-            return f"DataType(arrow:{self._physical_dtype})"
+            dtype = self._physical_dtype
+            if isinstance(dtype, pa.FixedShapeTensorType):
+                dtype = f"ArrowTensorType(shape={tuple(dtype.shape)}, dtype={dtype.value_type})"
+            return f"DataType(arrow:{dtype})"
         if self.is_numpy_type():
             return f"DataType(numpy:{self._physical_dtype})"
         return f"DataType(python:{self._physical_dtype.__name__})"
@@ -223,12 +242,19 @@ def _arrow(dtype: DataType) -> pa.DataType:
     return arrow_type
 
 
+def _maker(arrow_type: pa.DataType) -> Callable[[type[DataType]], DataType]:
+    def make(cls: type[DataType]) -> DataType:
+        return cls(arrow_type)
+
+    return make
+
+
 def _add_simple_types() -> None:
     bits = (8, 16, 32, 64)
     names = [f"{sign}int{n}" for sign in ("", "u") for n in bits]
     for name in [*names, "float32", "float64", "string", "binary", "bool"]:
         arrow_type = getattr(pa, "bool_" if name == "bool" else name)()
-        setattr(DataType, name, classmethod(lambda cls, arrow_type=arrow_type: cls(arrow_type)))
+        setattr(DataType, name, classmethod(_maker(arrow_type)))
 
 
 _add_simple_types()

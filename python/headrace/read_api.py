@@ -238,12 +238,8 @@ def read_csv(
         arrow_open_stream_args: `compression`.
         arrow_csv_args: `read_options`, `parse_options`, `convert_options` of `pyarrow.csv`.
     """
-    from headrace._internal.csv_options import to_options
+    from headrace._internal import csv_options, python_csv
 
-    def first_file() -> Any:
-        return _sources.open_first(paths, filesystem, file_extensions, arrow_open_stream_args)
-
-    options, schema = to_options(arrow_csv_args, first_file)
     files = FileArguments(
         filesystem,
         partition_filter,
@@ -255,13 +251,21 @@ def read_csv(
     )
     tasks = TaskArguments(num_cpus, num_gpus, memory, resources, ray_remote_args)
     blocks = BlockArguments(parallelism, override_num_blocks, concurrency)
+    opens = arrow_open_stream_args
+    if python_csv.asks_a_function(arrow_csv_args):
+        return python_csv.read_csv_in_python(paths, arrow_csv_args, opens, files, tasks, blocks)
+
+    def first_file() -> Any:
+        return _sources.open_first(paths, filesystem, file_extensions, opens)
+
+    options, schema = csv_options.to_options(arrow_csv_args, first_file)
     return read_files(
         "csv",
         paths,
         files,
         tasks,
         blocks,
-        options=options | compression(arrow_open_stream_args),
+        options=options | compression(opens),
         schema=schema,
     )
 

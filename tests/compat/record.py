@@ -23,7 +23,13 @@ import corpus
 def _start_ray() -> object:
     import ray
 
-    ray.init(num_cpus=2, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+    ray.init(
+        address="local",
+        num_cpus=2,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        include_dashboard=False,
+    )
     from ray import data
 
     logging.disable(logging.CRITICAL)

@@ -422,9 +422,7 @@ def test_files_of_python_sinks_are_named_by_task(tmp_path: Path) -> None:
         str(tmp_path), arrow_open_stream_args={"compression": None}
     )
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert [name.split("_", 2)[2] for name in names] == [f"{i:06}_000000.csv" for i in range(3)], (
-        names
-    )
+    assert [name.split("_", 2)[2] for name in names] == [f"{i:06}.csv" for i in range(3)], names
 
 
 def test_all_files_of_a_read_task_are_told(tmp_path: Path) -> None:

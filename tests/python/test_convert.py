@@ -53,7 +53,7 @@ PLAIN = [
     ([None, None], pa.null(), "float32"),
     ([2**62, -(2**63)], pa.int64(), "int64"),
     ([datetime.datetime(2020, 1, 1, 2, 3, 4, 567)] * 2, pa.timestamp("us"), "datetime64[us]"),
-    ([datetime.datetime(1, 1, 1), datetime.datetime(9999, 12, 31)], pa.timestamp("us"), None),
+    ([datetime.datetime(1, 1, 1), datetime.datetime(9999, 12, 31)], pa.timestamp("s"), None),
     ([datetime.datetime(1969, 12, 31, 23, 59, 59, 999999)], pa.timestamp("us"), None),
     ([datetime.date(2020, 2, 29), datetime.date(1899, 3, 1)], pa.date32(), "datetime64[D]"),
     ([datetime.time(1, 2, 3)], pa.time64("us"), "object"),

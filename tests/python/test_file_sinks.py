@@ -81,16 +81,18 @@ def test_a_file_where_the_directory_must_be(tmp_path: pathlib.Path) -> None:
 
 def test_names_with_directories(tmp_path: pathlib.Path) -> None:
     class Sorted(FilenameProvider):
-        def get_filename_for_row(self, row: Row, *numbers: Any) -> str:
-            return f"{row['id'] % 2}/{row['id']}.json"
+        def get_filename_for_task(self, write_uuid: str, task_index: int) -> str:
+            return f"{task_index % 2}/{task_index}.json"
 
     class Each(RowBasedFileDatasink):
         def write_row_to_file(self, row: Row, file: pa.NativeFile) -> None:
             file.write(json.dumps(row).encode())
 
-    hr.range(6).write_datasink(Each(str(tmp_path), filename_provider=Sorted()))
+    ds = hr.range(4, override_num_blocks=2)
+    ds.write_datasink(Each(str(tmp_path), filename_provider=Sorted()))
     found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.json"))
-    assert found == ["0/0.json", "0/2.json", "0/4.json", "1/1.json", "1/3.json", "1/5.json"]
+    rows_of_task = ["000000_000000", "000000_000001"]
+    assert found == [f"{task}/{task}_{row}.json" for task in (0, 1) for row in rows_of_task]
 
 
 def test_files_that_get_one_name_are_told(tmp_path: pathlib.Path, caplog: Any) -> None:

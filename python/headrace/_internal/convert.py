@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from headrace import _core
 from headrace._internal.object_type import OBJECT_NAME, objects_to_arrow
+from headrace._internal.times import in_their_unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -210,6 +211,8 @@ def table_to_pandas(table: pa.Table) -> pd.DataFrame:
             columns[name] = pd.Series(_rows_as_objects(column), dtype=object)
         elif pa.types.is_null(type_):
             columns[name] = pd.Series([None] * len(column), dtype=object)
+        elif pa.types.is_dictionary(type_):
+            columns[name] = column.to_pandas()
         else:
             columns[name] = pd.Series(pd.array(column, dtype=pd.ArrowDtype(type_)))
     if not columns:
@@ -335,7 +338,7 @@ def list_to_arrow(values: list[Any]) -> pa.Array:
     if isinstance(first, np.datetime64):
         return objects_to_arrow(values)
     try:
-        return pa.array(values)
+        return in_their_unit(pa.array(values))
     except _CONVERSION_ERRORS:
         return objects_to_arrow(values)
 

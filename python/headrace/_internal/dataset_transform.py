@@ -209,9 +209,7 @@ class TransformMixin:
             on_error=pickle_policy(on_error, self._context, fn),
         )
 
-    def map_batches_internal(self, fn: Any, **kwargs: Any) -> Dataset:
-        """The same as `map_batches`."""
-        return self.map_batches(fn, **kwargs)
+    map_batches_internal = map_batches
 
     @recorded
     def flat_map(

@@ -48,6 +48,7 @@ import pyarrow as pa
 from headrace import _core
 from headrace._internal.compute import TaskPoolStrategy
 from headrace._internal.csv_options import csv_write_options
+from headrace._internal.id_checkpoint import checkpointed
 from headrace._internal.native_write import NativeWrite, refuse_checkpoint
 from headrace._internal.plan_building import make_placement, pickle_function
 from headrace._internal.run import Run
@@ -353,6 +354,13 @@ class WriteMixin:
         from headrace.datasource.datasink import WriteResult
         from headrace.datasource.file_datasink import FileDatasink
 
+        config = self._context.checkpoint_config
+        if config is not None:
+            with checkpointed(self, config) as left:
+                left.write_datasink(
+                    datasink, ray_remote_args=ray_remote_args, concurrency=concurrency
+                )
+            return
         datasink.on_write_start(self._known_schema())
         if getattr(datasink, "_skip_write", False):
             return
@@ -411,6 +419,23 @@ class WriteMixin:
         try_create_dir: bool = True,
         checkpoint: str | None = None,
     ) -> None:
+        config = self._context.checkpoint_config
+        if config is not None:
+            with checkpointed(self, config) as left:
+                left._write_native(
+                    format,
+                    name,
+                    path,
+                    filesystem,
+                    options,
+                    min_rows_per_file,
+                    mode,
+                    concurrency,
+                    ray_remote_args,
+                    try_create_dir,
+                    checkpoint,
+                )
+            return
         write = NativeWrite(
             format,
             name,

@@ -297,4 +297,4 @@ def _rounded(amount: float | None) -> float | None:
 def _whole(amount: float | None) -> float | None:
     if amount is None or math.isinf(amount):
         return amount
-    return round(amount)
+    return round(amount) if isinstance(amount, int) else float(round(amount))

@@ -11,9 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from headrace._internal.frames import forget_types
+from headrace._internal.savemode import SaveMode
 from headrace.block import BlockAccessor
 from headrace.datasource.datasink import TaskContext
 from headrace.datasource.file_datasink import WRITE_UUID_KWARG_NAME, BlockBasedFileDatasink
+from headrace.datasource.filename_provider import part_name
 
 
 class ParquetDatasink(BlockBasedFileDatasink):
@@ -36,13 +38,18 @@ class ParquetDatasink(BlockBasedFileDatasink):
     def write_block(self, block: BlockAccessor, block_index: int, ctx: TaskContext) -> None:
         table = forget_types(block.to_arrow())
         step = self._max_rows or max(1, table.num_rows)
+        task_name = self.task_name(ctx)
+        self._check_name(task_name, ctx.kwargs[WRITE_UUID_KWARG_NAME])
         for part, begin in enumerate(range(0, table.num_rows, step)):
-            name = self.filename_provider.get_filename_for_block(
-                None, ctx.kwargs[WRITE_UUID_KWARG_NAME], ctx.task_idx, block_index
+            self._write_part(table.slice(begin, step), part_name(task_name, part))
+
+    def _check_name(self, name: str, write_uuid: str) -> None:
+        if write_uuid not in name and self.mode == SaveMode.APPEND:
+            raise ValueError(
+                f"The write's UUID '{write_uuid}' is not in the file name '{name}': files of "
+                "another write could be replaced. Put `write_uuid` into the names that your "
+                "FilenameProvider gives, or write with mode=SaveMode.OVERWRITE."
             )
-            if step < table.num_rows:
-                name = name.replace(".parquet", f"-{part}.parquet")
-            self._write_part(table.slice(begin, step), name)
 
     def _write_part(self, table: pa.Table, name: str) -> None:
         if not self._partition_cols:

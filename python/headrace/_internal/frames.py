@@ -30,7 +30,7 @@ def remember_types(table: pa.Table, frame: pd.DataFrame) -> pa.Table:
     types = {
         str(name): [str(dtype), str(table.schema.field(i).type)]
         for i, (name, dtype) in enumerate(frame.dtypes.items())
-        if _is_native(dtype)
+        if _is_native(dtype) or _is_of_objects(dtype, table.schema.field(i).type)
     }
     if not types:
         return table
@@ -55,10 +55,35 @@ def with_remembered_types(frame: pd.DataFrame, table: pa.Table) -> pd.DataFrame:
         index = table.schema.get_field_index(name)
         if index < 0 or str(table.schema.field(index).type) != arrow_type:
             continue
+        if dtype == "object":
+            frame[name] = _objects(table.column(index))
+            continue
         if dtype.startswith(("int", "uint", "bool")) and table.column(index).null_count:
             continue
         frame[name] = frame[name].astype(dtype)
     return frame
+
+
+def object_columns(schema: pa.Schema) -> set[str]:
+    """Returns the columns that were objects in a frame and are lists or structs in Arrow."""
+    noted = json.loads((schema.metadata or {}).get(_KEY, b"{}"))
+    return {
+        name
+        for name, (dtype, arrow_type) in noted.items()
+        if dtype == "object"
+        and (index := schema.get_field_index(name)) >= 0
+        and str(schema.field(index).type) == arrow_type
+    }
+
+
+def _objects(column: pa.ChunkedArray) -> pd.Series[Any]:
+    import pandas as pd
+
+    return pd.Series(column.to_pylist(), dtype=object)
+
+
+def _is_of_objects(dtype: Any, type_: pa.DataType) -> bool:
+    return str(dtype) == "object" and (pa.types.is_nested(type_))
 
 
 def _is_native(dtype: Any) -> bool:

@@ -203,6 +203,8 @@ def _recut(tables: list[pa.Table], count: int | None) -> list[pa.Table]:
 
 
 def _to_table(table: Any) -> pa.Table:
+    if isinstance(table, str):
+        raise TypeError("from_arrow() needs tables, not text")
     if hasattr(table, "__arrow_c_stream__") and not isinstance(table, pa.Table):
         return pa.table(table)
     return BlockAccessor.for_block(table).to_arrow()

@@ -22,6 +22,11 @@ class ObjectScalar(pa.ExtensionScalar):
 class ObjectArray(pa.ExtensionArray):
     """A column of pickled objects."""
 
+    @staticmethod
+    def from_objects(objects: np.ndarray | Iterable[Any]) -> pa.ExtensionArray:
+        """Returns a column of any objects; None is null."""
+        return objects_to_arrow(objects)
+
     def objects(self) -> list[Any]:
         loads = pickle.loads
         return [None if data is None else loads(data) for data in self.storage.to_pylist()]

@@ -1,6 +1,6 @@
 """What a write does where something stands already."""
 
-from enum import Enum
+from enum import Enum, IntEnum
 
 
 class SaveMode(str, Enum):
@@ -17,3 +17,11 @@ class SaveMode(str, Enum):
     IGNORE = "ignore"
     ERROR = "error"
     UPSERT = "upsert"
+
+
+class SinkMode(IntEnum):
+    """What a sink of tables does with one that exists: fails, adds rows, or makes it anew."""
+
+    CREATE = 1
+    APPEND = 2
+    OVERWRITE = 3

@@ -16,6 +16,20 @@ _DRAWN_BY_EACH_RUN = 0
 
 
 @dataclass(frozen=True)
+class SeedTuple:
+    """A seed, and the number of the run that it is for; None: the same for all runs."""
+
+    seed: int
+    execution_idx: int | None = None
+
+    def to_rng_args(self, task_idx: int) -> tuple[int, ...]:
+        """Returns the parts of a seed for `numpy.random.default_rng` in one task."""
+        if self.execution_idx is None:
+            return task_idx, self.seed
+        return task_idx, self.execution_idx, self.seed
+
+
+@dataclass(frozen=True)
 class RandomSeedConfig:
     """How a random verb is seeded.
 
@@ -28,6 +42,17 @@ class RandomSeedConfig:
     seed: int | None = None
     reseed_after_execution: bool = True
     use_timestamp_as_default: bool = False
+
+    def __post_init__(self) -> None:
+        if self.seed is not None and not isinstance(self.seed, int):
+            raise ValueError("Seed must be an integer or None.")
+
+    def get_seed_tuple(self, *, data_context: Any) -> SeedTuple | None:
+        """Returns the seed with the number of the run; None without a seed. Runs of one dataset
+        are numbered by the engine, so here each counts as the first."""
+        if self.seed is None:
+            return None
+        return SeedTuple(self.seed, 0 if self.reseed_after_execution else None)
 
     @classmethod
     def create_seed_config(

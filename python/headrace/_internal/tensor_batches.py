@@ -191,7 +191,7 @@ def _tensorflow() -> Any:
     try:
         import tensorflow  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ImportError as error:
-        raise ImportError("tensors of TensorFlow need the package tensorflow") from error
+        raise ModuleNotFoundError("tensors of TensorFlow need the package tensorflow") from error
     return tensorflow
 
 
@@ -199,7 +199,7 @@ def _jax_numpy() -> Any:
     try:
         import jax.numpy  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ImportError as error:
-        raise ImportError("arrays of JAX need the package jax") from error
+        raise ModuleNotFoundError("arrays of JAX need the package jax") from error
     return jax.numpy
 
 

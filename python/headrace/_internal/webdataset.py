@@ -234,7 +234,7 @@ def _msgpack() -> Any:
     try:
         import msgpack  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ImportError as error:
-        raise ImportError("columns ending in .mp need the package msgpack") from error
+        raise ModuleNotFoundError("columns ending in .mp need the package msgpack") from error
     return msgpack
 
 

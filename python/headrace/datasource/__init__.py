@@ -1,5 +1,7 @@
 """Sources and sinks that users write, and what they are made of."""
 
+from typing import Any
+
 from headrace._internal.savemode import SaveMode
 from headrace.datasource.datasink import (
     Datasink,
@@ -28,9 +30,12 @@ from headrace.datasource.partitioning import (
     PathPartitionParser,
 )
 
+Connection = Any  # What `read_sql` gets from its factory: a connection of Python's DB API 2.
+
 __all__ = [
     "BaseFileMetadataProvider",
     "BlockBasedFileDatasink",
+    "Connection",
     "Datasink",
     "Datasource",
     "DefaultFileMetadataProvider",

@@ -21,7 +21,7 @@ from headrace._internal.savemode import SaveMode
 from headrace._internal.write_directory import WriteDirectory, as_table
 from headrace.block import Block, BlockAccessor
 from headrace.datasource.datasink import Datasink, TaskContext, WriteResult
-from headrace.datasource.filename_provider import FilenameProvider
+from headrace.datasource.filename_provider import FilenameProvider, row_name
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +99,12 @@ class FileDatasink(Datasink[None]):
         """Writes one block."""
         raise NotImplementedError
 
+    def task_name(self, ctx: TaskContext) -> str:
+        """Returns the name that the provider gives to the file of a task."""
+        return self.filename_provider.get_filename_for_task(
+            ctx.kwargs[WRITE_UUID_KWARG_NAME], ctx.task_idx
+        )
+
     def _write_file(self, name: str, fill: Callable[[pa.NativeFile], None]) -> None:
         """Writes one file by `fill`. `name` may have directories."""
         temporary = f"{self._directory.temporary_path}/{name}"
@@ -155,10 +161,9 @@ class RowBasedFileDatasink(FileDatasink):
         raise NotImplementedError
 
     def write_block(self, block: BlockAccessor, block_index: int, ctx: TaskContext) -> None:
+        task_name = self.task_name(ctx)
         for row_index, row in enumerate(block.iter_rows(public_row_format=False)):
-            name = self.filename_provider.get_filename_for_row(
-                row, ctx.kwargs[WRITE_UUID_KWARG_NAME], ctx.task_idx, block_index, row_index
-            )
+            name = row_name(task_name, block_index, row_index)
             self._write_file(name, functools.partial(self.write_row_to_file, row))
 
 
@@ -189,10 +194,7 @@ class BlockBasedFileDatasink(FileDatasink):
             super().write([builder.build()], ctx)
 
     def write_block(self, block: BlockAccessor, block_index: int, ctx: TaskContext) -> None:
-        name = self.filename_provider.get_filename_for_block(
-            block.to_block(), ctx.kwargs[WRITE_UUID_KWARG_NAME], ctx.task_idx, block_index
-        )
-        self._write_file(name, lambda file: self.write_block_to_file(block, file))
+        self._write_file(self.task_name(ctx), lambda file: self.write_block_to_file(block, file))
 
     @property
     def min_rows_per_write(self) -> int | None:
