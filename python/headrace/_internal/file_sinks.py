@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from headrace._internal.frames import forget_types
+from headrace._internal.table_rows import slice_rows
 from headrace.block import BlockAccessor
 from headrace.datasource.datasink import TaskContext
 from headrace.datasource.file_datasink import WRITE_UUID_KWARG_NAME, BlockBasedFileDatasink
@@ -42,7 +43,7 @@ class ParquetDatasink(BlockBasedFileDatasink):
             )
             if step < table.num_rows:
                 name = name.replace(".parquet", f"-{part}.parquet")
-            self._write_part(table.slice(begin, step), name)
+            self._write_part(slice_rows(table, begin, step), name)
 
     def _write_part(self, table: pa.Table, name: str) -> None:
         if not self._partition_cols:
