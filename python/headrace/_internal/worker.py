@@ -22,7 +22,7 @@ import pyarrow as pa
 from headrace import _core
 from headrace._internal import convert
 from headrace._internal.errors import describe
-from headrace._internal.table_rows import slice_rows
+from headrace._internal.table_rows import slice_rows, take_rows
 
 if TYPE_CHECKING:
     import asyncio
@@ -227,7 +227,7 @@ class Runtime:
             if all(keep):
                 yield table
             else:
-                yield table.filter(pa.array(keep, pa.bool_()))
+                yield take_rows(table, np.flatnonzero(keep))
 
     def _checked(self, results: list[Any], table: pa.Table) -> pa.Table:
         """Returns one result per row of `table` as a table."""
@@ -305,7 +305,7 @@ class Runtime:
             elif kind == "flat_map_rows":
                 yield convert.dicts_to_table([row for part in results for row in part])
             else:
-                yield table.filter(pa.array([bool(keep) for keep in results], pa.bool_()))
+                yield take_rows(table, np.flatnonzero([bool(keep) for keep in results]))
 
 
 # ---- Parts ----------------------------------------------------------------------------------
