@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import pathlib
@@ -16,6 +17,7 @@ from test_checkpoint import Job
 import headrace as hr
 from headrace import SaveMode
 from headrace.datasource import BlockBasedFileDatasink, FilenameProvider, RowBasedFileDatasink
+from headrace.datasource.datasink import TaskContext
 
 KILLS = int(os.environ.get("HEADRACE_KILLS", "4"))
 ROWS = 60
@@ -122,6 +124,54 @@ def test_a_write_that_fails_changes_nothing(tmp_path: pathlib.Path, mode: SaveMo
             rows(0).write_datasink(Lines(out))
     assert ids(out) == list(range(60))
     assert not list(out.glob(".*"))
+
+
+def test_a_write_that_fails_leaves_no_letters(tmp_path: pathlib.Path) -> None:
+    def odd(row: Row) -> Row:
+        if row["id"] % 2:
+            raise ValueError("odd")
+        return row
+
+    def fail(batch: Row) -> Row:
+        if 58 in batch["id"]:
+            raise LookupError("the end")
+        return batch
+
+    letters = tmp_path / "letters"
+    ds = hr.range(ROWS, override_num_blocks=3).map(odd, on_error=hr.DeadLetters(letters))
+    with pytest.raises(LookupError):
+        ds.map_batches(fail).write_datasink(Lines(tmp_path / "out"))
+    assert not letters.exists() or not list(letters.iterdir())
+
+
+def test_tasks_side_by_side_do_not_tear_a_file_of_one_name(tmp_path: pathlib.Path) -> None:
+    class Slow(Lines):
+        name = b""
+        beside: Lines | None = None
+
+        def write_block_to_file(self, block: Any, file: pa.NativeFile) -> None:
+            file.write(self.name)
+            if self.beside is not None:
+                self.beside.write([block.to_block()], TaskContext(1, kwargs={"write_uuid": "u"}))
+            file.write(self.name)
+
+    class One(FilenameProvider):
+        def get_filename_for_task(self, write_uuid: str, task_index: int) -> str:
+            return "all.json"
+
+    sink = Slow(tmp_path, filename_provider=One())
+    sink.on_write_start()
+    first, second = (copy.deepcopy(sink) for _ in range(2))  # As two workers have them.
+    first.name, second.name, first.beside = b"1", b"2", second
+    for worker in (first, second):
+        worker.take_written()
+    first.write([pa.table({"id": [0]})], TaskContext(0, kwargs={"write_uuid": "u"}))
+    for worker in (first, second):
+        [(path, temporary)] = worker.take_written()
+        assert path == str(tmp_path / "all.json")
+        assert pathlib.Path(temporary).read_bytes() == 2 * worker.name
+    sink.abort()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("names", [None, Numbered()])
