@@ -109,8 +109,7 @@ class Retries:
             return True
         text = f"{type(error).__name__}: {error}"
         return number < self.times and (
-            self.patterns is None
-            or any(_fits_pattern(text, pattern) for pattern in self.patterns)
+            self.patterns is None or any(_fits_pattern(text, pattern) for pattern in self.patterns)
         )
 
 
@@ -134,12 +133,12 @@ def _copy(data: Any) -> Any:
     if not type(data).__module__.startswith("pandas"):
         return data  # Arrow's tables do not change.
     frame = data.copy()
-    for name in data.columns[data.dtypes == object]:
+    for name in data.columns[data.dtypes == np.dtype(object)]:
         frame[name] = copy.deepcopy(data[name].to_numpy())
     return frame
 
 
 def _copy_values(values: Any) -> Any:
-    if isinstance(values, np.ndarray) and values.dtype != object and not values.flags.writeable:
+    if isinstance(values, np.ndarray) and values.dtype.kind != "O" and not values.flags.writeable:
         return values
     return copy.deepcopy(values)
