@@ -15,6 +15,10 @@ none. A process that dies while files get their names leaves a list of them, whi
 readers obey: they see all of the write or nothing of it. The next write to the directory ends
 what dead processes of this host began, and removes what they left.
 
+Where a write overwrites, a reader that has listed the old files, and not yet opened all of them,
+raises FileNotFoundError when they go; done again it finds the new ones. Readers other than this
+package's may also see some of both for a moment.
+
 This holds for sinks of files in Python too, and for a `Datasink` of your own as far as it does so
 itself. A file whose name stands there already, by a `filename_provider`, takes its place.
 
