@@ -2,6 +2,7 @@
 
 #include <arrow/api.h>
 #include <arrow/filesystem/localfs.h>
+#include <nanobind/stl/map.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
@@ -10,6 +11,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <map>
 #include <tuple>
 
 #include "arrow_casters.h"
@@ -18,6 +20,7 @@
 #include "headrace/block/block.h"
 #include "headrace/data/consume/commit.h"
 #include "headrace/data/consume/owner.h"
+#include "headrace/data/consume/partition.h"
 #include "headrace/data/read/commit_list.h"
 #include "headrace/data/read/record_log.h"
 
@@ -50,6 +53,15 @@ WriteMode ModeOf(const std::string& name) {
 std::shared_ptr<arrow::fs::FileSystem> LiveFileSystem(nb::handle filesystem) {
   if (filesystem.is_none()) return std::make_shared<arrow::fs::LocalFileSystem>();
   return FileSystemFromPython(filesystem).live;
+}
+
+std::map<std::string, std::shared_ptr<arrow::Table>> Split(
+    const std::shared_ptr<arrow::Table>& table, const std::vector<std::string>& columns) {
+  auto parts = [&] {
+    nb::gil_scoped_release unlocked;
+    return SplitByPartition(table, columns, arrow::default_memory_pool());
+  }();
+  return Unwrap(std::move(parts));
 }
 
 void Commit(nb::handle filesystem, const std::string& directory, const std::string& temporary,
@@ -155,6 +167,7 @@ void BindWrite(nb::module_& module) {
            nb::arg("directory") = "", nb::arg("run_id") = "", nb::arg("temporary") = "",
            nb::arg("filesystem") = nb::none(), nb::arg("options") = nb::dict(),
            nb::arg("function") = nb::none());
+  module.def("split_by_partition", &Split, nb::arg("table"), nb::arg("columns"));
   module.def("commit_write", &Commit, nb::arg("filesystem").none(), nb::arg("directory"),
              nb::arg("temporary"), nb::arg("results_table"), nb::arg("mode"));
   module.def("finish_commit", &Finish, nb::arg("filesystem").none(), nb::arg("directory"),

@@ -504,6 +504,11 @@ def join_tables(tables: Sequence[pa.Table]) -> pa.Table:
     """One table after the other, their schemas unified; TypeError where that cannot be. ValueError
     for no tables."""
 
+def split_by_partition(table: pa.Table, columns: Sequence[str]) -> dict[str, pa.Table]:
+    """The rows by the values of `columns`, which leave the table, under their directories, such as
+    "k=1/s=a%20b"; null is "__HIVE_DEFAULT_PARTITION__". KeyError for a column that is not there,
+    ValueError if no other is left."""
+
 def commit_write(
     filesystem: pa.fs.FileSystem | None,
     directory: str,

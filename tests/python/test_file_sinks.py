@@ -11,6 +11,7 @@ import signal
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from test_checkpoint import Job
 
@@ -21,6 +22,7 @@ from headrace.datasource.datasink import TaskContext
 
 KILLS = int(os.environ.get("HEADRACE_KILLS", "4"))
 ROWS = 60
+NULL = "__HIVE_DEFAULT_PARTITION__"
 
 Row = dict[str, Any]
 
@@ -103,6 +105,56 @@ def test_files_that_get_one_name_are_told(tmp_path: pathlib.Path, caplog: Any) -
     rows(0).write_datasink(Lines(tmp_path, filename_provider=One()))
     assert "gave 3 files only 1 names" in caplog.text
     assert [path.name for path in tmp_path.iterdir()] == ["all.json"]
+
+
+# ---- Parquet by Python -------------------------------------------------------------------------
+
+
+class Plain(FilenameProvider):
+    """Names of other endings, for which the block is looked at."""
+
+    def get_filename_for_block(
+        self, block: Any, write_uuid: str, task_index: int, block_index: int
+    ) -> str:
+        return f"part-{task_index}-{len(block.column_names)}.pq"
+
+
+def sizes(folder: pathlib.Path) -> dict[str, int]:
+    """The rows of all Parquet files below."""
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): pq.ParquetFile(path).metadata.num_rows for path in paths}
+
+
+def test_parts_of_a_file_have_numbers(tmp_path: pathlib.Path) -> None:
+    hr.range(25, override_num_blocks=1).write_parquet(
+        str(tmp_path), max_rows_per_file=10, filename_provider=Plain()
+    )
+    assert sizes(tmp_path) == {"part-0-1-0.pq": 10, "part-0-1-1.pq": 10, "part-0-1-2.pq": 5}
+
+
+@pytest.mark.parametrize(
+    ("keys", "names"),
+    [
+        ([float("nan")] * 3 + [1.5], {"nan": 3, "1.5": 1}),
+        (["a/b", "../../x", None, "a/b"], {"a%2Fb": 2, "..%2F..%2Fx": 1, NULL: 1}),
+    ],
+)
+def test_partitions_are_those_of_the_engine(
+    tmp_path: pathlib.Path, keys: list[Any], names: dict[str, int]
+) -> None:
+    table = pa.table({"k": keys, "v": range(len(keys))})
+    for folder, settings in (("native", {}), ("sink", {"filename_provider": Plain()})):
+        out = tmp_path / "deep" / "deeper" / folder
+        hr.from_arrow(table).write_parquet(str(out), partition_cols=["k"], **settings)
+        found = {pathlib.Path(name).parent.name: rows for name, rows in sizes(out).items()}
+        assert found == {f"k={name}": count for name, count in names.items()}
+    assert len(sizes(tmp_path)) == 2 * len(names)  # None lies elsewhere.
+
+
+@pytest.mark.parametrize("settings", [{}, {"filename_provider": Plain()}])
+def test_something_must_be_left_for_the_files(tmp_path: pathlib.Path, settings: Any) -> None:
+    with pytest.raises(ValueError, match="none is left"):
+        hr.range(3).write_parquet(str(tmp_path), partition_cols=["id"], **settings)
 
 
 # ---- Failures ----------------------------------------------------------------------------------

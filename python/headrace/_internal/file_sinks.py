@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from headrace import _core
 from headrace._internal.frames import forget_types
 from headrace._internal.table_rows import slice_rows
 from headrace.block import BlockAccessor
@@ -36,34 +37,23 @@ class ParquetDatasink(BlockBasedFileDatasink):
 
     def write_block(self, block: BlockAccessor, block_index: int, ctx: TaskContext) -> None:
         table = forget_types(block.to_arrow())
-        step = self._max_rows or max(1, table.num_rows)
-        for part, begin in enumerate(range(0, table.num_rows, step)):
-            name = self.filename_provider.get_filename_for_block(
-                None, ctx.kwargs[WRITE_UUID_KWARG_NAME], ctx.task_idx, block_index
-            )
-            if step < table.num_rows:
-                name = name.replace(".parquet", f"-{part}.parquet")
-            self._write_part(slice_rows(table, begin, step), name)
+        name = self.filename_provider.get_filename_for_block(
+            block.to_block(), ctx.kwargs[WRITE_UUID_KWARG_NAME], ctx.task_idx, block_index
+        )
+        partitions = {"": table}
+        if self._partition_cols:
+            partitions = _core.split_by_partition(table, self._partition_cols)
+        for directory, rows in partitions.items():
+            self._write_partition(rows, posixpath.join(directory, name))
 
-    def _write_part(self, table: pa.Table, name: str) -> None:
-        if not self._partition_cols:
-            self._write_file(name, lambda file: self._fill(table, file))
-            return
-        keys = table.select(self._partition_cols)
-        rows: dict[tuple[Any, ...], list[int]] = {}
-        for i, row in enumerate(
-            zip(*(keys.column(k).to_pylist() for k in keys.column_names), strict=True)
-        ):
-            rows.setdefault(row, []).append(i)
-        rest = table.drop_columns(self._partition_cols)
-        for values, indices in rows.items():
-            directory = "/".join(
-                f"{key}={value}" for key, value in zip(self._partition_cols, values, strict=True)
-            )
-            part = rest.take(pa.array(indices))
+    def _write_partition(self, rows: pa.Table, name: str) -> None:
+        """Writes one file, or numbered ones of at most the rows that one may have."""
+        step = self._max_rows or rows.num_rows
+        stem, ending = posixpath.splitext(name)
+        for number, begin in enumerate(range(0, rows.num_rows, step)):
             self._write_file(
-                posixpath.join(directory, name),
-                functools.partial(self._fill, part),
+                f"{stem}-{number}{ending}" if step < rows.num_rows else name,
+                functools.partial(self._fill, slice_rows(rows, begin, step)),
             )
 
     def _fill(self, table: pa.Table, file: pa.NativeFile) -> None:
