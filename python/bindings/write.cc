@@ -2,6 +2,7 @@
 
 #include <arrow/api.h>
 #include <arrow/filesystem/localfs.h>
+#include <nanobind/stl/map.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
@@ -10,6 +11,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <map>
 #include <tuple>
 
 #include "arrow_casters.h"
@@ -18,6 +20,7 @@
 #include "headrace/block/block.h"
 #include "headrace/data/consume/commit.h"
 #include "headrace/data/consume/owner.h"
+#include "headrace/data/consume/partition.h"
 #include "headrace/data/read/commit_list.h"
 #include "headrace/data/read/record_log.h"
 
@@ -39,11 +42,10 @@ PyWriteTarget MakeTarget(std::string format, std::string name, std::string direc
   return {std::move(target)};
 }
 
+// "ignore" and "error" say what to do before a run; files that come to the directory since stay.
 WriteMode ModeOf(const std::string& name) {
-  if (name == "append") return WriteMode::kAppend;
   if (name == "overwrite") return WriteMode::kOverwrite;
-  if (name == "ignore") return WriteMode::kIgnore;
-  if (name == "error") return WriteMode::kError;
+  if (name == "append" || name == "ignore" || name == "error") return WriteMode::kAppend;
   throw nb::value_error(("unknown mode of writing: " + name).c_str());
 }
 
@@ -53,20 +55,17 @@ std::shared_ptr<arrow::fs::FileSystem> LiveFileSystem(nb::handle filesystem) {
   return FileSystemFromPython(filesystem).live;
 }
 
-bool Prepare(nb::handle filesystem, const std::string& directory, const std::string& mode_name) {
-  const auto fs = LiveFileSystem(filesystem);
-  const WriteMode mode = ModeOf(mode_name);
-  Result<bool> wanted = [&] {
+std::map<std::string, std::shared_ptr<arrow::Table>> Split(
+    const std::shared_ptr<arrow::Table>& table, const std::vector<std::string>& columns) {
+  auto parts = [&] {
     nb::gil_scoped_release unlocked;
-    return PrepareWrite(fs.get(), directory, mode);
+    return SplitByPartition(table, columns, arrow::default_memory_pool());
   }();
-  return Unwrap(std::move(wanted));
+  return Unwrap(std::move(parts));
 }
 
-std::vector<std::string> Commit(nb::handle filesystem, const std::string& directory,
-                                const std::string& temporary,
-                                const std::shared_ptr<arrow::Table>& results,
-                                const std::string& mode_name) {
+void Commit(nb::handle filesystem, const std::string& directory, const std::string& temporary,
+            const std::shared_ptr<arrow::Table>& results, const std::string& mode_name) {
   const auto fs = LiveFileSystem(filesystem);
   const WriteMode mode = ModeOf(mode_name);
   Status status = [&] {
@@ -74,15 +73,6 @@ std::vector<std::string> Commit(nb::handle filesystem, const std::string& direct
     return CommitWrite(fs.get(), directory, temporary, {Block(results)}, mode);
   }();
   Check(status);
-  std::vector<std::string> paths;
-  const std::shared_ptr<arrow::ChunkedArray> column = results->GetColumnByName("path");
-  for (int i = 0; column != nullptr && i < column->num_chunks(); ++i) {
-    const auto& chunk = static_cast<const arrow::StringArray&>(*column->chunk(i));
-    for (std::int64_t row = 0; row < chunk.length(); ++row) {
-      paths.push_back(chunk.GetString(row));
-    }
-  }
-  return paths;
 }
 
 bool Finish(nb::handle filesystem, const std::string& directory, const std::string& temporary) {
@@ -177,8 +167,7 @@ void BindWrite(nb::module_& module) {
            nb::arg("directory") = "", nb::arg("run_id") = "", nb::arg("temporary") = "",
            nb::arg("filesystem") = nb::none(), nb::arg("options") = nb::dict(),
            nb::arg("function") = nb::none());
-  module.def("prepare_write", &Prepare, nb::arg("filesystem").none(), nb::arg("directory"),
-             nb::arg("mode"));
+  module.def("split_by_partition", &Split, nb::arg("table"), nb::arg("columns"));
   module.def("commit_write", &Commit, nb::arg("filesystem").none(), nb::arg("directory"),
              nb::arg("temporary"), nb::arg("results_table"), nb::arg("mode"));
   module.def("finish_commit", &Finish, nb::arg("filesystem").none(), nb::arg("directory"),

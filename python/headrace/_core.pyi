@@ -505,9 +505,10 @@ def join_tables(tables: Sequence[pa.Table]) -> pa.Table:
     """One table after the other, their schemas unified; TypeError where that cannot be. ValueError
     for no tables."""
 
-def prepare_write(filesystem: pa.fs.FileSystem | None, directory: str, mode: str) -> bool:
-    """Checks before a run: False if nothing is to be written ("ignore"), ValueError for "error"
-    where files stand already."""
+def split_by_partition(table: pa.Table, columns: Sequence[str]) -> dict[str, pa.Table]:
+    """The rows by the values of `columns`, which leave the table, under their directories, such as
+    "k=1/s=a%20b"; null is "__HIVE_DEFAULT_PARTITION__". KeyError for a column that is not there,
+    ValueError if no other is left."""
 
 def commit_write(
     filesystem: pa.fs.FileSystem | None,
@@ -515,10 +516,10 @@ def commit_write(
     temporary: str,
     results_table: pa.Table,
     mode: str,  # "append", "overwrite", ...: SaveMode.value
-) -> list[str]:
+) -> None:
     """Moves the files of a finished write (the rows of WriteStep's result blocks) to their final
     names, by way of a list that outlives this process; "overwrite" removes what stood there
-    before, afterwards. Returns the final paths."""
+    before, afterwards."""
 
 def finish_commit(filesystem: pa.fs.FileSystem | None, directory: str, temporary: str) -> bool:
     """Ends the commit that another process began under this name; False if none did."""

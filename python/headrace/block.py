@@ -298,11 +298,15 @@ class BlockAccessor:
 
     def slice(self, start: int, end: int, copy: bool = False) -> Block:
         """Returns the rows from `start` to `end`, without a copy unless asked."""
-        part = self._table.slice(start, end - start)
-        return part.take(list(range(part.num_rows))) if copy else part
+        from headrace._internal.table_rows import slice_rows, take_rows
+
+        part = slice_rows(self._table, start, max(0, end - start))
+        return take_rows(part, range(part.num_rows)) if copy else part
 
     def take(self, indices: list[int]) -> Block:
-        return self._table.take(pa.array(indices, pa.int64()))
+        from headrace._internal.table_rows import take_rows
+
+        return take_rows(self._table, indices)
 
     def select(self, columns: list[Any]) -> Block:
         """Returns these columns. Raises ValueError for what is no name."""

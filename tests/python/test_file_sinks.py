@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import pathlib
@@ -10,15 +11,18 @@ import signal
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from test_checkpoint import Job
 
 import headrace as hr
 from headrace import SaveMode
 from headrace.datasource import BlockBasedFileDatasink, FilenameProvider, RowBasedFileDatasink
+from headrace.datasource.datasink import TaskContext
 
 KILLS = int(os.environ.get("HEADRACE_KILLS", "4"))
 ROWS = 60
+NULL = "__HIVE_DEFAULT_PARTITION__"
 
 Row = dict[str, Any]
 
@@ -105,6 +109,55 @@ def test_files_that_get_one_name_are_told(tmp_path: pathlib.Path, caplog: Any) -
     assert [path.name for path in tmp_path.iterdir()] == ["all.json"]
 
 
+# ---- Parquet by Python -------------------------------------------------------------------------
+
+
+class Plain(FilenameProvider):
+    """Names without an ending that says Parquet."""
+
+    def get_filename_for_task(self, write_uuid: str, task_index: int) -> str:
+        return f"{write_uuid}-{task_index}.pq"
+
+
+def sizes(folder: pathlib.Path) -> dict[str, int]:
+    """The rows of all Parquet files below."""
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): pq.ParquetFile(path).metadata.num_rows for path in paths}
+
+
+def test_parts_of_a_file_have_numbers(tmp_path: pathlib.Path) -> None:
+    hr.range(25, override_num_blocks=1).write_parquet(
+        str(tmp_path), max_rows_per_file=10, filename_provider=Plain()
+    )
+    ends = {name[name.index(".pq") :]: rows for name, rows in sizes(tmp_path).items()}
+    assert ends == {".pq-0.parquet": 10, ".pq-1.parquet": 10, ".pq-2.parquet": 5}
+
+
+@pytest.mark.parametrize(
+    ("keys", "names"),
+    [
+        ([float("nan")] * 3 + [1.5], {"nan": 3, "1.5": 1}),
+        (["a/b", "../../x", None, "a/b"], {"a%2Fb": 2, "..%2F..%2Fx": 1, NULL: 1}),
+    ],
+)
+def test_partitions_are_those_of_the_engine(
+    tmp_path: pathlib.Path, keys: list[Any], names: dict[str, int]
+) -> None:
+    table = pa.table({"k": keys, "v": range(len(keys))})
+    for folder, settings in (("native", {}), ("sink", {"filename_provider": Plain()})):
+        out = tmp_path / "deep" / "deeper" / folder
+        hr.from_arrow(table).write_parquet(str(out), partition_cols=["k"], **settings)
+        found = {pathlib.Path(name).parent.name: rows for name, rows in sizes(out).items()}
+        assert found == {f"k={name}": count for name, count in names.items()}
+    assert len(sizes(tmp_path)) == 2 * len(names)  # None lies elsewhere.
+
+
+@pytest.mark.parametrize("settings", [{}, {"filename_provider": Plain()}])
+def test_something_must_be_left_for_the_files(tmp_path: pathlib.Path, settings: Any) -> None:
+    with pytest.raises(ValueError, match="none is left"):
+        hr.range(3).write_parquet(str(tmp_path), partition_cols=["id"], **settings)
+
+
 # ---- Failures ----------------------------------------------------------------------------------
 
 
@@ -124,6 +177,54 @@ def test_a_write_that_fails_changes_nothing(tmp_path: pathlib.Path, mode: SaveMo
             rows(0).write_datasink(Lines(out))
     assert ids(out) == list(range(60))
     assert not list(out.glob(".*"))
+
+
+def test_a_write_that_fails_leaves_no_letters(tmp_path: pathlib.Path) -> None:
+    def odd(row: Row) -> Row:
+        if row["id"] % 2:
+            raise ValueError("odd")
+        return row
+
+    def fail(batch: Row) -> Row:
+        if 58 in batch["id"]:
+            raise LookupError("the end")
+        return batch
+
+    letters = tmp_path / "letters"
+    ds = hr.range(ROWS, override_num_blocks=3).map(odd, on_error=hr.DeadLetters(letters))
+    with pytest.raises(LookupError):
+        ds.map_batches(fail).write_datasink(Lines(tmp_path / "out"))
+    assert not letters.exists() or not list(letters.iterdir())
+
+
+def test_tasks_side_by_side_do_not_tear_a_file_of_one_name(tmp_path: pathlib.Path) -> None:
+    class Slow(Lines):
+        name = b""
+        beside: Lines | None = None
+
+        def write_block_to_file(self, block: Any, file: pa.NativeFile) -> None:
+            file.write(self.name)
+            if self.beside is not None:
+                self.beside.write([block.to_block()], TaskContext(1, kwargs={"write_uuid": "u"}))
+            file.write(self.name)
+
+    class One(FilenameProvider):
+        def get_filename_for_task(self, write_uuid: str, task_index: int) -> str:
+            return "all.json"
+
+    sink = Slow(tmp_path, filename_provider=One())
+    sink.on_write_start()
+    first, second = (copy.deepcopy(sink) for _ in range(2))  # As two workers have them.
+    first.name, second.name, first.beside = b"1", b"2", second
+    for worker in (first, second):
+        worker.take_written()
+    first.write([pa.table({"id": [0]})], TaskContext(0, kwargs={"write_uuid": "u"}))
+    for worker in (first, second):
+        [(path, temporary)] = worker.take_written()
+        assert path == str(tmp_path / "all.json")
+        assert pathlib.Path(temporary).read_bytes() == 2 * worker.name
+    sink.abort()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("names", [None, Numbered()])

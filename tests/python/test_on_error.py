@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import os
 import pathlib
 import signal
@@ -485,6 +486,57 @@ def test_calls_are_made_again(
     ds = FLAKY[call](hr.range(6, override_num_blocks=2), Flaky(tmp_path, 2, OSError))
     assert ids(ds.take_all()) == list(range(6))
     assert {len(path.read_bytes()) for path in tmp_path.iterdir()} == {3}
+
+
+def test_calls_get_the_data_as_it_was(tmp_path: pathlib.Path, settings: Any) -> None:
+    def twice(change: Any) -> Any:
+        calls = tmp_path / f"{len(list(tmp_path.iterdir()))}"
+
+        def call(data: Any) -> Any:
+            result = change(data)
+            with calls.open("ab") as file:
+                file.write(b".")
+            if calls.stat().st_size == 1:
+                raise OSError("busy")
+            return result
+
+        return call
+
+    def row(row: Row) -> Row:
+        row["l"].append(9)
+        row["s"]["l"].append(9)
+        return {"found": [row["l"], row["s"]["l"]]}
+
+    def batch(batch: Row) -> Row:
+        batch["o"][0].append(9)
+        batch["t"] = batch["t"] + 1
+        return {"found": [[*batch["o"][0], batch["t"][0]]]}
+
+    settings.retried_map_errors, settings.max_map_retries = True, 1
+    item = {"l": [1], "s": {"l": [1]}}
+    found = hr.from_items([item]).map(twice(row)).take_all()
+    assert found == [{"found": [[1, 9], [1, 9]]}]
+    for batch_format in ("numpy", "pandas"):
+        ds = hr.from_items([{"o": collections.deque([1]), "t": 1}])
+        found = ds.map_batches(twice(batch), batch_format=batch_format).take_all()
+        assert found == [{"found": [1, 9, 2]}], batch_format
+
+
+def test_patterns_that_are_no_expressions(settings: Any) -> None:
+    def busy(row: Row) -> Row:
+        raise OSError("all lines *busy*")
+
+    def other(row: Row) -> Row:
+        raise LookupError("mine")
+
+    settings.max_map_retries = 1
+    settings.retried_map_errors = ["*busy*"]
+    for function, error in ((busy, OSError), (other, LookupError)):
+        with pytest.raises(error):
+            hr.range(2).map(function).take_all()
+    settings.retried_map_errors = "busy"
+    with pytest.raises(TypeError, match="retried_map_errors"):
+        hr.range(2).map(busy)
 
 
 def test_calls_are_made_again_so_often(tmp_path: pathlib.Path, settings: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from headrace._internal import convert
+from headrace._internal.table_rows import slice_rows, take_rows
 
 _WINDOW_ROWS = 1 << 16
 _SHUFFLE_COMPACTION = 1.5
@@ -74,7 +75,7 @@ def exact_tables(
         begin = 0
         if rest_rows:
             begin = min(batch_size - rest_rows, table.num_rows)
-            rest.append(table.slice(0, begin))
+            rest.append(slice_rows(table, 0, begin))
             rest_rows += begin
             if rest_rows < batch_size:
                 continue
@@ -83,10 +84,10 @@ def exact_tables(
         whole_end = begin + (table.num_rows - begin) // batch_size * batch_size
         while begin < whole_end:
             end = min(begin + window_rows, whole_end)
-            yield table.slice(begin, end - begin)
+            yield slice_rows(table, begin, end - begin)
             begin = end
         if begin < table.num_rows:
-            rest, rest_rows = [table.slice(begin)], table.num_rows - begin
+            rest, rest_rows = [slice_rows(table, begin)], table.num_rows - begin
     if rest_rows:
         yield convert.concat_tables(rest)
 
@@ -110,9 +111,9 @@ def shuffled_tables(
         return (buffer.num_rows - taken if buffer is not None else 0) + added_rows
 
     def mix() -> pa.Table:
-        parts = list(added) if buffer is None else [buffer.slice(taken), *added]
+        parts = list(added) if buffer is None else [slice_rows(buffer, taken), *added]
         whole = convert.concat_tables(parts)
-        return whole.take(pa.array(draw.permutation(whole.num_rows)))
+        return take_rows(whole, draw.permutation(whole.num_rows))
 
     for table in tables:
         if not table.num_rows:
@@ -123,10 +124,10 @@ def shuffled_tables(
             continue
         buffer, taken, added, added_rows = mix(), 0, [], 0
         while left() - batch_size >= least or left() >= int(least * _SHUFFLE_COMPACTION):
-            yield buffer.slice(taken, batch_size)
+            yield slice_rows(buffer, taken, batch_size)
             taken += batch_size
     if added_rows:
         buffer, taken = mix(), 0
     while buffer is not None and taken < buffer.num_rows:
-        yield buffer.slice(taken, batch_size)
+        yield slice_rows(buffer, taken, batch_size)
         taken += batch_size

@@ -571,9 +571,10 @@ def rows_to_table(rows: Iterable[Any]) -> pa.Table:
 def concat_tables(tables: list[pa.Table]) -> pa.Table:
     """Returns the tables one after the other; columns that one lacks are null there, and columns
     of different types become the wider one, or objects where there is none."""
-    tables = [table for table in tables if table.num_columns] or tables[:1]
-    if not tables:
-        return pa.table({})
+    if not any(table.num_columns for table in tables):
+        rows = sum(table.num_rows for table in tables)
+        return tables[0].slice(0, rows) if tables else pa.table({})
+    tables = [table for table in tables if table.num_columns or table.num_rows]
     try:
         return _core.join_tables(tables)
     except _CONVERSION_ERRORS:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from headrace import _core
 from headrace._internal.dataset_exchange import below
 from headrace._internal.seeds import fixed_chance
+from headrace._internal.table_rows import slice_rows
 
 if TYPE_CHECKING:
     from headrace.context import DataContext
@@ -254,4 +255,4 @@ def _cut(blocks: list[_core.BlockRef], indices: Sequence[int]) -> list[list[_cor
 def _piece(block: _core.BlockRef, begin: int, end: int) -> _core.BlockRef:
     if begin == 0 and end == block.num_rows:
         return block
-    return _core.put(block.get().slice(begin, end - begin))
+    return _core.put(slice_rows(block.get(), begin, end - begin))

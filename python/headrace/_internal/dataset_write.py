@@ -15,6 +15,10 @@ none. A process that dies while files get their names leaves a list of them, whi
 readers obey: they see all of the write or nothing of it. The next write to the directory ends
 what dead processes of this host began, and removes what they left.
 
+Where a write overwrites, a reader that has listed the old files, and not yet opened all of them,
+raises FileNotFoundError when they go; done again it finds the new ones. Readers other than this
+package's may also see some of both for a moment.
+
 This holds for sinks of files in Python too, and for a `Datasink` of your own as far as it does so
 itself. A file whose name stands there already, by a `filename_provider`, takes its place.
 
@@ -379,7 +383,11 @@ class WriteMixin:
             plan = self._plan.write(
                 target, self._write_placement(concurrency, ray_remote_args), rows
             )
-            results, letters = self._write_results(plan)
+            run = Run(
+                plan, self._context, self._name or "", on_stats=self._keep_stats, keeps_letters=True
+            )
+            letters = run.letters
+            results = _results_of(run)
             if files is not None:
                 written = [file for result in results for file in result.files]
                 files.commit(written, letters.take_for(files.filesystem))
@@ -460,19 +468,6 @@ class WriteMixin:
             TaskPoolStrategy(concurrency), ray_remote_args=ray_remote_args, context=self._context
         )
 
-    def _write_results(self, plan: _core.Plan) -> tuple[list[_TaskResult], RunLetters]:
-        """Runs the tasks of a sink of the user; their results are in order of the data."""
-        run = Run(
-            plan, self._context, self._name or "", on_stats=self._keep_stats, keeps_letters=True
-        )
-        with run:
-            found = [(block.position, block.get()) for block in run.blocks()]
-        found.sort(key=lambda item: item[0])
-        results = [
-            pickle.loads(data) for _, table in found for data in table.column("result").to_pylist()
-        ]
-        return results, run.letters
-
 
 class _TaskResult:
     """What one task of a sink of the user returned, and what it wrote."""
@@ -484,6 +479,14 @@ class _TaskResult:
         self.num_rows = num_rows
         self.num_bytes = num_bytes
         self.files = files
+
+
+def _results_of(run: Run) -> list[_TaskResult]:
+    """Runs the tasks of a sink of the user; their results are in order of the data."""
+    with run:
+        found = [(block.position, block.get()) for block in run.blocks()]
+    found.sort(key=lambda item: item[0])
+    return [pickle.loads(data) for _, table in found for data in table.column("result").to_pylist()]
 
 
 class _SinkWriter:

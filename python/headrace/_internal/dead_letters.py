@@ -28,6 +28,7 @@ from headrace._internal import convert, write_directory
 from headrace._internal import paths as _paths
 from headrace._internal.frames import forget_types
 from headrace._internal.retries import Retries
+from headrace._internal.table_rows import copy_row
 from headrace._internal.write_directory import WrittenFile, as_table
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ class DeadLetters:
     """`on_error=DeadLetters(directory)`: rows on which a function fails are left out of the data
     and kept in Parquet files of their own.
 
-    A file has the columns of the rows, as the function got them, and:
+    A file has the columns of the rows, as the function got them (as texts, where Parquet has no
+    such type: structs without fields, intervals), and:
         _error_type: the exception's class, such as "ValueError".
         _error_message: its text, up to 1000 characters.
         _error_traceback: the last 4000 characters of its traceback.
@@ -130,8 +132,7 @@ class Letters:
         self._rows += 1
         if self._target is None:
             return
-        row = batch.table.take(pa.array([index]))  # A copy, so that the block can go.
-        letter = self._with_reason(row, batch, index, error)
+        letter = self._with_reason(copy_row(batch.table, index), batch, index, error)
         self._kept.append(letter)
         self._kept_bytes += letter.nbytes
         if self._kept_bytes >= _PART_BYTES:
@@ -168,15 +169,12 @@ class Letters:
             "_error_position": self._batches.position,
         }
         before = [name for name in row.column_names if name in reason]
-        columns = pa.Table.from_pylist([_writable(reason)], schema=_REASON_SCHEMA)
         row = row.drop_columns(before)
-        for field, column in zip(columns.schema, columns.columns, strict=True):
-            row = row.append_column(field, column)
-        return row
+        reasons = pa.Table.from_pylist([_writable(reason)], schema=_REASON_SCHEMA)
+        schema = pa.schema([*row.schema, *reasons.schema], row.schema.metadata)
+        return pa.Table.from_arrays([*row.columns, *reasons.columns], schema=schema)
 
     def _write(self) -> None:
-        import pyarrow.parquet as pq
-
         if self._target is None or not self._kept:
             return
         run = self._batches.run_name
@@ -194,7 +192,7 @@ class Letters:
         # moment must not make it again.
         table = forget_types(convert.concat_tables(self._kept))
         with self._target.filesystem.open_output_stream(temporary) as stream:
-            pq.write_table(table, stream)
+            stream.write(_as_parquet(table))
         final = posixpath.join(self._target.path, file)
         size = self._target.filesystem.get_file_info(temporary).size
         self._written.append((final, temporary, table.num_rows, size))
@@ -203,6 +201,29 @@ class Letters:
 
 def _is_resumed(run: str) -> bool:
     return run.startswith("checkpoint-")
+
+
+def _as_parquet(table: pa.Table) -> pa.Buffer:
+    """Returns a file of the rows. Columns that Parquet has no type for become texts, the `repr` of
+    their values."""
+    import pyarrow.parquet as pq
+
+    def written(table: pa.Table) -> pa.Buffer:
+        stream = pa.BufferOutputStream()
+        pq.write_table(table, stream)
+        return stream.getvalue()
+
+    try:
+        return written(table)
+    except pa.ArrowNotImplementedError:
+        pass
+    for index, name in enumerate(table.column_names):
+        try:
+            written(table.select([index]).slice(0, 0))
+        except pa.ArrowNotImplementedError:
+            texts = [repr(value) for value in table.column(index).to_pylist()]
+            table = table.set_column(index, name, pa.array(texts, pa.string()))
+    return written(table)
 
 
 def _text_of(error: BaseException) -> str:

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from headrace import _core
 from headrace._internal.frames import forget_types
 from headrace._internal.savemode import SaveMode
+from headrace._internal.table_rows import slice_rows
 from headrace.block import BlockAccessor
 from headrace.datasource.datasink import TaskContext
 from headrace.datasource.file_datasink import WRITE_UUID_KWARG_NAME, BlockBasedFileDatasink
@@ -37,11 +39,18 @@ class ParquetDatasink(BlockBasedFileDatasink):
 
     def write_block(self, block: BlockAccessor, block_index: int, ctx: TaskContext) -> None:
         table = forget_types(block.to_arrow())
-        step = self._max_rows or max(1, table.num_rows)
-        task_name = self.task_name(ctx)
-        self._check_name(task_name, ctx.kwargs[WRITE_UUID_KWARG_NAME])
-        for part, begin in enumerate(range(0, table.num_rows, step)):
-            self._write_part(table.slice(begin, step), part_name(task_name, part))
+        name = self.task_name(ctx)
+        self._check_name(name, ctx.kwargs[WRITE_UUID_KWARG_NAME])
+        partitions = {"": table}
+        if self._partition_cols:
+            partitions = _core.split_by_partition(table, self._partition_cols)
+        for directory, rows in partitions.items():
+            step = self._max_rows or max(1, rows.num_rows)
+            for part, begin in enumerate(range(0, rows.num_rows, step)):
+                self._write_file(
+                    posixpath.join(directory, part_name(name, part)),
+                    functools.partial(self._fill, slice_rows(rows, begin, step)),
+                )
 
     def _check_name(self, name: str, write_uuid: str) -> None:
         if write_uuid not in name and self.mode == SaveMode.APPEND:
@@ -49,27 +58,6 @@ class ParquetDatasink(BlockBasedFileDatasink):
                 f"The write's UUID '{write_uuid}' is not in the file name '{name}': files of "
                 "another write could be replaced. Put `write_uuid` into the names that your "
                 "FilenameProvider gives, or write with mode=SaveMode.OVERWRITE."
-            )
-
-    def _write_part(self, table: pa.Table, name: str) -> None:
-        if not self._partition_cols:
-            self._write_file(name, lambda file: self._fill(table, file))
-            return
-        keys = table.select(self._partition_cols)
-        rows: dict[tuple[Any, ...], list[int]] = {}
-        for i, row in enumerate(
-            zip(*(keys.column(k).to_pylist() for k in keys.column_names), strict=True)
-        ):
-            rows.setdefault(row, []).append(i)
-        rest = table.drop_columns(self._partition_cols)
-        for values, indices in rows.items():
-            directory = "/".join(
-                f"{key}={value}" for key, value in zip(self._partition_cols, values, strict=True)
-            )
-            part = rest.take(pa.array(indices))
-            self._write_file(
-                posixpath.join(directory, name),
-                functools.partial(self._fill, part),
             )
 
     def _fill(self, table: pa.Table, file: pa.NativeFile) -> None:

@@ -13,6 +13,7 @@ from headrace._internal.lineage import recorded
 from headrace._internal.read_files import BlockArguments, read_source
 from headrace._internal.refs import to_value
 from headrace._internal.sources import asked_blocks, asked_or_none
+from headrace._internal.table_rows import slice_rows
 from headrace.block import BlockAccessor
 from headrace.context import DataContext
 from headrace.dataset import Dataset, MaterializedDataset
@@ -199,7 +200,9 @@ def _recut(tables: list[pa.Table], count: int | None) -> list[pa.Table]:
 
     whole = convert.concat_tables(tables)
     count = max(1, min(count, whole.num_rows))
-    return [whole.slice(begin, end - begin) for begin, end in _even_cuts(whole.num_rows, count)]
+    return [
+        slice_rows(whole, begin, end - begin) for begin, end in _even_cuts(whole.num_rows, count)
+    ]
 
 
 def _to_table(table: Any) -> pa.Table:

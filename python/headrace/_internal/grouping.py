@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from headrace import _core
 from headrace._internal import convert
+from headrace._internal.table_rows import slice_rows
 
 if TYPE_CHECKING:
     from headrace.aggregate import AggregateFn
@@ -99,7 +100,7 @@ def groups_of(
             yield frame.iloc[begin:end].reset_index(drop=True)
     else:
         for begin, end in bounds:
-            group = table.slice(begin, end - begin)
+            group = slice_rows(table, begin, end - begin)
             yield convert.table_to_batch(group, batch_format, zero_copy_batch)
 
 
@@ -124,7 +125,7 @@ class FoldGroups:
         results: list[list[Any]] = [[] for _ in self._aggs]
         keys = self._key_values(table, starts)
         for begin, end, key in zip(starts, ends, keys, strict=True):
-            group = table.slice(begin, end - begin)
+            group = slice_rows(table, begin, end - begin)
             for agg, column in zip(self._aggs, results, strict=True):
                 folded = agg.accumulate_block(agg.init(key), group)
                 # Through `merge`, as where a group's rows lie in several blocks.

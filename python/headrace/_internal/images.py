@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from headrace import _core
 from headrace._internal import convert
+from headrace._internal.table_rows import slice_rows
 from headrace.block import Block
 from headrace.datasource.file_based_datasource import FileBasedDatasource
 from headrace.datasource.file_datasink import RowBasedFileDatasink
@@ -101,7 +102,9 @@ class ImageDatasource(FileBasedDatasource):
         table = pa.table({"image": images.to_arrow()})
         if self._partitioning is None and not self._include_paths:
             return table
-        parts = [self._with_path_columns(table.slice(i, 1), path) for i, path in enumerate(paths)]
+        parts = [
+            self._with_path_columns(slice_rows(table, i, 1), path) for i, path in enumerate(paths)
+        ]
         return pa.concat_tables(parts, promote_options="permissive")
 
     def _read_stream(self, f: pa.NativeFile, path: str) -> Iterator[Block]:

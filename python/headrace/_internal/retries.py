@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import re
 import time
@@ -27,7 +28,8 @@ class Retries:
     """Which errors of a function let it be called again.
 
     Attributes:
-        patterns: of the error's type and text: a part of it, or a regular expression; None: any.
+        patterns: of "Type: text" of the error: a part of it, or a regular expression where it is
+            one; None: any.
         times: how often, for errors that fit one.
         types: of errors.
         times_of_types: how often, for these.
@@ -45,7 +47,10 @@ class Retries:
         Raises TypeError for settings that are no bool or list, or of the wrong things.
         """
         chosen = context.retried_map_errors
-        if not isinstance(chosen, bool) and not all(isinstance(item, str) for item in chosen):
+        if not isinstance(chosen, bool) and (
+            # A text would be taken for a list of letters.
+            isinstance(chosen, str) or not all(isinstance(item, str) for item in chosen)
+        ):
             raise TypeError(f"retried_map_errors must be a bool or patterns, got: {chosen!r}")
         types = context.actor_task_retry_on_errors if is_class else False
         classes = (Exception,) if types is True else tuple(types or ())
@@ -104,9 +109,17 @@ class Retries:
             return True
         text = f"{type(error).__name__}: {error}"
         return number < self.times and (
-            self.patterns is None
-            or any(pattern in text or re.search(pattern, text) for pattern in self.patterns)
+            self.patterns is None or any(_fits_pattern(text, pattern) for pattern in self.patterns)
         )
+
+
+def _fits_pattern(text: str, pattern: str) -> bool:
+    if pattern in text:
+        return True
+    try:
+        return re.search(pattern, text) is not None
+    except re.error:
+        return False  # A pattern such as "*busy*" is but a part of a text.
 
 
 def _wait(number: int) -> float:
@@ -114,10 +127,18 @@ def _wait(number: int) -> float:
 
 
 def _copy(data: Any) -> Any:
-    """A copy of what a function may change."""
+    """Returns a copy of a row or a batch: of all in it that a function may change."""
     if isinstance(data, Mapping):
-        return {
-            key: value.copy() if isinstance(value, np.ndarray) and value.flags.writeable else value
-            for key, value in data.items()
-        }
-    return data.copy() if type(data).__module__.startswith("pandas") else data
+        return {key: _copy_values(value) for key, value in data.items()}
+    if not type(data).__module__.startswith("pandas"):
+        return data  # Arrow's tables do not change.
+    frame = data.copy()
+    for name in data.columns[data.dtypes == np.dtype(object)]:
+        frame[name] = copy.deepcopy(data[name].to_numpy())
+    return frame
+
+
+def _copy_values(values: Any) -> Any:
+    if isinstance(values, np.ndarray) and values.dtype.kind != "O" and not values.flags.writeable:
+        return values
+    return copy.deepcopy(values)

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from headrace._internal import convert
+from headrace._internal.table_rows import slice_rows
 from headrace.block import Block, BlockAccessor, BlockMetadata
 from headrace.datasource.datasink import Datasink, TaskContext
 from headrace.datasource.datasource import Datasource, ReadTask
@@ -113,7 +114,9 @@ class SQLDatasink(Datasink[None]):
             for block in blocks:
                 table = BlockAccessor.for_block(block).to_arrow()
                 for begin in range(0, table.num_rows, _ROWS_PER_INSERT):
-                    cursor.executemany(self._sql, _values(table.slice(begin, _ROWS_PER_INSERT)))
+                    cursor.executemany(
+                        self._sql, _values(slice_rows(table, begin, _ROWS_PER_INSERT))
+                    )
 
 
 def _values(table: pa.Table) -> list[tuple[Any, ...]]:

@@ -18,6 +18,7 @@ import pyarrow as pa
 from headrace import _core
 from headrace._internal import convert
 from headrace._internal.dead_letters import Letters
+from headrace._internal.table_rows import slice_rows, take_rows
 
 # Makes what an async function returned a result: awaits it.
 Await = Callable[[Any], Any]
@@ -80,7 +81,7 @@ class BatchCalls:
             self._letters.add(batch, begin, started.error)
         elif table.num_rows > 1:
             half = table.num_rows // 2
-            for offset, part in ((0, table.slice(0, half)), (half, table.slice(half))):
+            for offset, part in ((0, slice_rows(table, 0, half)), (half, slice_rows(table, half))):
                 yield from self._finish(batch, begin + offset, part, self.start(part))
 
     def _results(self, result: Any) -> list[pa.Table]:
@@ -163,7 +164,7 @@ def map_rows(
     """`rows_at_once`: so many are Python objects at one time."""
     for batch in batches:
         for begin in range(0, batch.table.num_rows, rows_at_once):
-            table = batch.table.slice(begin, rows_at_once)
+            table = slice_rows(batch.table, begin, rows_at_once)
             good: list[tuple[int, Any]] = []
             for index, result in enumerate(calls(table)):
                 if isinstance(result, _Failed):
@@ -172,7 +173,7 @@ def map_rows(
                     good.append((index, result))
             if kind == "filter_rows":
                 kept = [index for index, keep in good if keep]
-                yield table if len(kept) == table.num_rows else table.take(pa.array(kept, "int64"))
+                yield table if len(kept) == table.num_rows else take_rows(table, kept)
             else:
                 yield from _tables(good, kind == "flat_map_rows", batch, begin, letters)
     letters.close()

@@ -22,6 +22,7 @@ import pyarrow as pa
 from headrace import _core
 from headrace._internal import convert
 from headrace._internal.errors import describe
+from headrace._internal.table_rows import slice_rows, take_rows
 
 if TYPE_CHECKING:
     import asyncio
@@ -185,7 +186,7 @@ class Runtime:
         for batch in batches:
             table = batch.table
             for begin in range(0, table.num_rows, ROWS_AT_ONCE):
-                yield table.slice(begin, ROWS_AT_ONCE)
+                yield slice_rows(table, begin, ROWS_AT_ONCE)
 
     def _map_rows(self, fn: Callable[[Any], Any], batches: Iterator[_core.Batch]) -> Iterator:
         for table in self._chunks(batches):
@@ -226,7 +227,7 @@ class Runtime:
             if all(keep):
                 yield table
             else:
-                yield table.filter(pa.array(keep, pa.bool_()))
+                yield take_rows(table, np.flatnonzero(keep))
 
     def _checked(self, results: list[Any], table: pa.Table) -> pa.Table:
         """Returns one result per row of `table` as a table."""
@@ -241,7 +242,7 @@ class Runtime:
 
     def _note_row(self, table: pa.Table, index: int) -> None:
         if 0 <= index < table.num_rows:
-            row = next(iter(_core.rows_of(table.slice(index, 1))))
+            row = next(iter(_core.rows_of(slice_rows(table, index, 1))))
             self._failed = f"row: {_short.repr(row)}"
 
     # ---- Async functions: one event loop in a thread of its own, made when it is needed, which
@@ -304,7 +305,7 @@ class Runtime:
             elif kind == "flat_map_rows":
                 yield convert.dicts_to_table([row for part in results for row in part])
             else:
-                yield table.filter(pa.array([bool(keep) for keep in results], pa.bool_()))
+                yield take_rows(table, np.flatnonzero([bool(keep) for keep in results]))
 
 
 # ---- Parts ----------------------------------------------------------------------------------
@@ -391,7 +392,7 @@ def _describe_batch(batch: _core.Batch, batch_format: str) -> str:
     if table.num_rows == 0:
         return "batch: no rows"
     try:
-        row = _short.repr(next(iter(_core.rows_of(table.slice(0, 1)))))
+        row = _short.repr(next(iter(_core.rows_of(slice_rows(table, 0, 1)))))
     except Exception:
         row = "<cannot be shown>"
     shown = f" as {batch_format}" if batch_format else ""

@@ -1,9 +1,9 @@
 """Sinks of files written in Python: a subclass writes one row, or one block, to an open file.
 
-Files are written to a temporary directory, under their names, and get to their places when all
-tasks have ended well: readers see all of a write or nothing of it, also where its process was
-killed, and a task that runs again replaces its own files. A file whose name stands there already
-takes its place.
+Each attempt at a task writes to a temporary directory of its own; files get to their places when
+all tasks have ended well: readers see all of a write or nothing of it, also where its process was
+killed, and a task that runs again has its files once. A file whose name stands there already takes
+its place.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ class FileDatasink(Datasink[None]):
         self.mode = mode
         self.has_created_dir = False
         self._skip_write = False
-        # Of the task that runs: (path, temporary path) of its files.
+        # Of the attempt at a task that runs: its directory, (path, temporary path) of its files.
+        self._attempt = uuid.uuid4().hex
         self._written: list[tuple[str, str]] = []
 
     def open_output_stream(self, path: str) -> pa.NativeFile:
@@ -107,15 +108,17 @@ class FileDatasink(Datasink[None]):
 
     def _write_file(self, name: str, fill: Callable[[pa.NativeFile], None]) -> None:
         """Writes one file by `fill`. `name` may have directories."""
-        temporary = f"{self._directory.temporary_path}/{name}"
+        temporary = f"{self._directory.temporary_path}/{self._attempt}/{name}"
         self.filesystem.create_dir(posixpath.dirname(temporary), recursive=True)
         with self.open_output_stream(temporary) as file:
             fill(file)
         self._written.append((posixpath.join(self.path, name), temporary))
 
     def take_written(self) -> list[tuple[str, str]]:
-        """Gives (path, temporary path) of the files that were written since the last call."""
+        """Gives (path, temporary path) of the files that were written since the last call. What
+        comes then is of another attempt."""
         written, self._written = self._written, []
+        self._attempt = uuid.uuid4().hex
         return written
 
     def commit(self, written: list[tuple[str, str]], more: pa.Table) -> None:

@@ -57,8 +57,6 @@ Result<WriteReport> Dataset::Write(const std::string& format, const std::string&
                         arrow::fs::FileSystemFromUriOrPath(directory, &target->directory));
   target->file_system.live = file_system;
   ARROW_RETURN_NOT_OK(RecoverWrites(file_system.get(), target->directory));
-  ARROW_RETURN_NOT_OK(
-      PrepareWrite(file_system.get(), target->directory, WriteMode::kAppend).status());
 
   std::vector<Block> results;
   auto run = [&]() -> Status {

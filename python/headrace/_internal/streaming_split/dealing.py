@@ -14,6 +14,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from headrace._internal.table_rows import slice_rows
+
 # What an equal deal holds back until it comes out even; beyond either, blocks are cut.
 _HELD_BLOCKS_PER_RANK = 2
 _HELD_BYTES = 64 << 20
@@ -40,7 +42,7 @@ class Piece:
         whole = self.block.get()
         if self.num_rows == self.block.num_rows:
             return whole
-        return whole.slice(self.begin, self.num_rows)
+        return slice_rows(whole, self.begin, self.num_rows)
 
 
 Dealt = list[tuple[int, Piece]]  # (rank, rows), in order.

@@ -303,19 +303,6 @@ const std::shared_ptr<arrow::Schema>& WriteResultSchema() {
   return schema;
 }
 
-Result<bool> PrepareWrite(fs::FileSystem* file_system, const std::string& directory,
-                          WriteMode mode) {
-  if (mode == WriteMode::kAppend || mode == WriteMode::kOverwrite) return true;
-  ARROW_ASSIGN_OR_RAISE(auto infos, ListBelow(file_system, directory));
-  for (const fs::FileInfo& info : infos) {
-    if (!info.IsFile()) continue;
-    if (mode == WriteMode::kIgnore) return false;
-    return Status::AlreadyExists("there are files in ", directory, " already, such as ",
-                                 info.path());
-  }
-  return true;
-}
-
 Status CommitWrite(fs::FileSystem* file_system, const std::string& directory,
                    const std::string& temporary_name, const std::vector<Block>& results,
                    WriteMode mode) {

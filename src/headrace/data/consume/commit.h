@@ -42,8 +42,6 @@ namespace headrace {
 enum class WriteMode : std::uint8_t {
   kAppend,     // They stay.
   kOverwrite,  // They go, after the new ones stand.
-  kIgnore,     // If there are any, nothing is written.
-  kError,      // If there are any, it is an error.
 };
 
 /// Returns the directory of a run's temporary files. `temporary` ends with the OwnerTag() of the
@@ -54,11 +52,6 @@ std::string TemporaryDirectory(const std::string& directory, const std::string& 
 
 /// Returns the schema of the result blocks, see WriteStep.
 const std::shared_ptr<arrow::Schema>& WriteResultSchema();
-
-/// Checks `directory` before the run. Returns false if nothing is to be written (kIgnore); an
-/// AlreadyExists error for kError.
-Result<bool> PrepareWrite(arrow::fs::FileSystem* file_system, const std::string& directory,
-                          WriteMode mode);
 
 /// Moves the temporary files that `results` name into place, then, for kOverwrite, removes the
 /// files that were there before, then the temporary directory (with what failed attempts of tasks

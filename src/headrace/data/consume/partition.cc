@@ -58,6 +58,9 @@ Result<std::map<std::string, std::shared_ptr<arrow::Table>>> SplitByPartition(
     if (!column) return UnknownColumn(name, *table->schema());
     ARROW_RETURN_NOT_OK(AppendParts(name, column, &directories));
   }
+  if (rest.empty()) {
+    return Status::Invalid("all columns are partition columns: none is left for the files");
+  }
   std::map<std::string, std::vector<std::int64_t>> rows;
   for (std::size_t row = 0; row < directories.size(); ++row) {
     rows[directories[row]].push_back(static_cast<std::int64_t>(row));

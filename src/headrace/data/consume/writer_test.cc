@@ -163,17 +163,6 @@ TEST(Write, OverwriteRemovesTheOldAfterTheNewStand) {
   EXPECT_EQ(Names(dir.path()), (std::vector<std::string>{"run_000007_0.parquet"}));
 }
 
-TEST(Write, ModesLookBeforeTheRun) {
-  TempDir dir;
-  arrow::fs::LocalFileSystem file_system;
-  EXPECT_TRUE(PrepareWrite(&file_system, dir.path(), WriteMode::kError).ValueOrDie());
-  dir.Write("old.csv", "old");
-  EXPECT_FALSE(PrepareWrite(&file_system, dir.path(), WriteMode::kIgnore).ValueOrDie());
-  EXPECT_TRUE(PrepareWrite(&file_system, dir.path(), WriteMode::kError).status().IsAlreadyExists());
-  EXPECT_TRUE(PrepareWrite(&file_system, dir.path(), WriteMode::kAppend).ValueOrDie());
-  EXPECT_TRUE(PrepareWrite(&file_system, dir / "none", WriteMode::kError).ValueOrDie());
-}
-
 TEST(Write, AbortLeavesNothingTemporary) {
   TempDir dir;
   arrow::fs::LocalFileSystem file_system;
