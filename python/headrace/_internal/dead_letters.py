@@ -38,6 +38,8 @@ _PART_BYTES = 16 << 20
 _TRACEBACK_CHARACTERS = 4000
 _MESSAGE_CHARACTERS = 1000
 
+_PLAIN_TYPES = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
+
 _REASON_SCHEMA = pa.schema(
     [
         ("_error_type", pa.string()),
@@ -109,6 +111,11 @@ def pickle_policy(on_error: Any, context: DataContext, fn: Any) -> bytes:
     )
 
 
+def policy_of(on_error: bytes) -> Any:
+    """Returns the policy, "raise", "skip" or a `DeadLetters`, of what `pickle_policy` made."""
+    return pickle.loads(on_error)[0] if on_error else "raise"
+
+
 # ---- In workers ------------------------------------------------------------------------------
 
 
@@ -130,8 +137,7 @@ class Letters:
         self._rows += 1
         if self._target is None:
             return
-        row = batch.table.take(pa.array([index]))  # A copy, so that the block can go.
-        letter = self._with_reason(row, batch, index, error)
+        letter = self._with_reason(_copy_of_row(batch.table, index), batch, index, error)
         self._kept.append(letter)
         self._kept_bytes += letter.nbytes
         if self._kept_bytes >= _PART_BYTES:
@@ -167,16 +173,16 @@ class Letters:
             "_error_rows_of_file": batch.rows_of_file,
             "_error_position": self._batches.position,
         }
-        before = [name for name in row.column_names if name in reason]
         columns = pa.Table.from_pylist([_writable(reason)], schema=_REASON_SCHEMA)
-        row = row.drop_columns(before)
-        for field, column in zip(columns.schema, columns.columns, strict=True):
-            row = row.append_column(field, column)
-        return row
+        kept = [i for i, name in enumerate(row.column_names) if name not in reason]
+        return pa.Table.from_arrays(
+            [*(row.column(i) for i in kept), *columns.columns],
+            schema=pa.schema(
+                [*(row.schema.field(i) for i in kept), *_REASON_SCHEMA], row.schema.metadata
+            ),
+        )
 
     def _write(self) -> None:
-        import pyarrow.parquet as pq
-
         if self._target is None or not self._kept:
             return
         run = self._batches.run_name
@@ -194,11 +200,49 @@ class Letters:
         # moment must not make it again.
         table = forget_types(convert.concat_tables(self._kept))
         with self._target.filesystem.open_output_stream(temporary) as stream:
-            pq.write_table(table, stream)
+            stream.write(_as_parquet(table))
         final = posixpath.join(self._target.path, file)
         size = self._target.filesystem.get_file_info(temporary).size
         self._written.append((final, temporary, table.num_rows, size))
         self._kept, self._kept_bytes = [], 0
+
+
+def _copy_of_row(table: pa.Table, index: int) -> pa.Table:
+    """Returns one row in memory of its own, so that the table can go. (`take` would look at all
+    chunks, and there are types that it does not take.)"""
+    if not table.column_names:
+        return table
+    row = table.slice(index, 1)
+    for i, field in enumerate(table.schema):
+        # A view would have the texts of all rows with it.
+        if plain := _PLAIN_TYPES.get(field.type):
+            row = row.set_column(i, field.with_type(plain), row.column(i).cast(plain))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, row.schema) as writer:
+        writer.write_table(row)
+    return pa.ipc.open_stream(sink.getvalue()).read_all()
+
+
+def _as_parquet(table: pa.Table) -> pa.Buffer:
+    """Returns a file; columns of types that Parquet does not have are there as text."""
+    try:
+        return _encode(table)
+    except pa.ArrowException:
+        for i, field in enumerate(table.schema):
+            try:
+                _encode(table.select([i]))
+            except pa.ArrowException:
+                texts = [_readable(repr(value)) for value in table.column(i).to_pylist()]
+                table = table.set_column(i, field.name, pa.array(texts, pa.string()))
+        return _encode(table)
+
+
+def _encode(table: pa.Table) -> pa.Buffer:
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    return sink.getvalue()
 
 
 def _is_resumed(run: str) -> bool:
@@ -212,11 +256,14 @@ def _text_of(error: BaseException) -> str:
         return "<its text cannot be had>"
 
 
+def _readable(text: str) -> str:
+    """Without halves of characters, which no file can hold."""
+    return text.encode(errors="replace").decode()
+
+
 def _writable(reason: dict[str, Any]) -> dict[str, Any]:
-    """Texts without halves of characters, which no file can hold."""
     return {
-        key: value.encode(errors="replace").decode() if isinstance(value, str) else value
-        for key, value in reason.items()
+        key: _readable(value) if isinstance(value, str) else value for key, value in reason.items()
     }
 
 
@@ -298,7 +345,7 @@ class RunLetters:
 
 
 def _policies(plan: _core.Plan) -> Iterator[Any]:
-    if plan.on_error and (policy := pickle.loads(plan.on_error)[0]) != "raise":
+    if (policy := policy_of(plan.on_error)) != "raise":
         yield policy
     for below in plan.inputs:
         yield from _policies(below)
