@@ -3,9 +3,11 @@
 #include <arrow/api.h>
 #include <arrow/extension/fixed_shape_tensor.h>
 #include <arrow/filesystem/localfs.h>
+#include <arrow/io/memory.h>
 #include <arrow/json/from_string.h>
 #include <gtest/gtest.h>
 
+#include "headrace/block/ipc.h"
 #include "headrace/data/consume/commit.h"
 #include "headrace/data/consume/json_text.h"
 #include "headrace/data/consume/partition.h"
@@ -141,8 +143,11 @@ TEST(Write, ArrowKeepsEveryTable) {
       RunWrite("arrow", dir.path(), tables, {{"max_bytes_per_file", std::int64_t{1}}}).ValueOrDie();
   ASSERT_TRUE(Commit(dir.path(), results).ok());
   for (std::size_t i = 0; i < tables.size(); ++i) {
-    const auto back = Read("arrow", dir / ("run_000007_" + std::to_string(i) + ".arrow"));
-    EXPECT_TRUE(back->schema()->Equals(*tables[i]->schema())) << back->schema()->ToString();
+    const std::string file = dir / ("run_000007_" + std::to_string(i) + ".arrow");
+    EXPECT_TRUE(Read("arrow", file)->schema()->Equals(*tables[i]->schema()));
+    const auto bytes = arrow::Buffer::FromString(ReadFile(file));
+    const auto back = ReadIpc(std::make_shared<arrow::io::BufferReader>(bytes)).ValueOrDie();
+    EXPECT_TRUE(back->Equals(*tables[i]));
     EXPECT_EQ(back->num_rows(), tables[i]->num_rows());
   }
 }
