@@ -6,6 +6,7 @@
 #include <arrow/record_batch.h>
 #include <arrow/table.h>
 
+#include <cstdint>
 #include <utility>
 #include <vector>
 
