@@ -37,7 +37,8 @@ std::string_view NameOf(FunctionKind kind) {
 
 void MakeFunction(PyFunction* self, std::string_view kind, std::string name,
                   const nb::bytes& payload, bool is_class, std::int64_t batch_rows,
-                  std::string batch_format, bool zero_copy_batch, const nb::bytes& on_error) {
+                  std::string batch_format, bool zero_copy_batch, const nb::bytes& on_error,
+                  bool drops_rows) {
   auto spec = std::make_shared<FunctionSpec>();
   spec->id = NextFunctionId();
   spec->name = std::move(name);
@@ -47,6 +48,7 @@ void MakeFunction(PyFunction* self, std::string_view kind, std::string name,
   spec->batch_format = std::move(batch_format);
   spec->zero_copy_batch = zero_copy_batch;
   spec->on_error = std::string(on_error.c_str(), on_error.size());
+  spec->drops_rows = drops_rows;
   spec->payload = SharedBytes(payload);
   new (self) PyFunction{std::move(spec)};
 }
@@ -68,13 +70,14 @@ void BindFunction(nb::module_& module) {
           "__init__",
           [](PyFunction* self, const std::string& kind, std::string name, const nb::bytes& payload,
              bool is_class, std::int64_t batch_rows, std::string batch_format, bool zero_copy,
-             const nb::bytes& on_error) {
+             const nb::bytes& on_error, bool drops_rows) {
             MakeFunction(self, kind, std::move(name), payload, is_class, batch_rows,
-                         std::move(batch_format), zero_copy, on_error);
+                         std::move(batch_format), zero_copy, on_error, drops_rows);
           },
           nb::kw_only(), nb::arg("kind"), nb::arg("name"), nb::arg("payload"),
           nb::arg("is_class") = false, nb::arg("batch_rows") = 0, nb::arg("batch_format") = "numpy",
-          nb::arg("zero_copy_batch") = true, nb::arg("on_error") = nb::bytes("", 0))
+          nb::arg("zero_copy_batch") = true, nb::arg("on_error") = nb::bytes("", 0),
+          nb::arg("drops_rows") = false)
       .def_prop_ro("id", [](const PyFunction& self) { return self.spec->id; })
       .def_prop_ro("name", [](const PyFunction& self) { return self.spec->name; })
       .def_prop_ro("kind",

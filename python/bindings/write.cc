@@ -93,13 +93,13 @@ void Abort(nb::handle filesystem, const std::string& directory, const std::strin
   Check(status);
 }
 
-void Recover(nb::handle filesystem, const std::string& directory) {
+bool Recover(nb::handle filesystem, const std::string& directory) {
   const auto fs = LiveFileSystem(filesystem);
-  Status status = [&] {
+  auto found = [&] {
     nb::gil_scoped_release unlocked;
     return RecoverWrites(fs.get(), directory);
   }();
-  Check(status);
+  return Unwrap(std::move(found));
 }
 
 // Path, the path to read it at, bytes, whether it is a directory.

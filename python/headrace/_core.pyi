@@ -64,6 +64,7 @@ class Function:
         batch_format: str = "numpy",
         zero_copy_batch: bool = True,
         on_error: bytes = b"",  # pickled: see _internal/dead_letters.py
+        drops_rows: bool = False,  # by `on_error`: the planner must not count on its rows
     ) -> None: ...
     @property
     def id(self) -> int: ...
@@ -176,7 +177,7 @@ class WriteTarget:
     def __init__(
         self,
         *,
-        format: str,  # "parquet", "csv", "json", "numpy", "python"
+        format: str,  # "parquet", "csv", "json", "numpy", "arrow", "python"
         name: str,
         directory: str = "",
         run_id: str = "",  # first part of the files' names
@@ -527,7 +528,7 @@ def finish_commit(filesystem: pa.fs.FileSystem | None, directory: str, temporary
 def abort_write(filesystem: pa.fs.FileSystem | None, directory: str, temporary: str) -> None:
     """Removes the temporary files of a write that failed. Idempotent."""
 
-def recover_writes(filesystem: pa.fs.FileSystem | None, directory: str) -> None:
+def recover_writes(filesystem: pa.fs.FileSystem | None, directory: str) -> bool:
     """Ends the commits of processes that died, and removes their temporary files."""
 
 def list_committed(

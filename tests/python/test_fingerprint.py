@@ -105,6 +105,7 @@ CODE = """
         size = 3
         def run(self):
             return math.floor(2.5)
+        _depth = 5
     def f(x):
         return helper(x), Step().run()
 """
@@ -119,6 +120,7 @@ CODE = """
         ("size = 3", "size = 4"),
         ("2.5", "2.6"),
         ("floor", "ceil"),
+        ("_depth = 5", "_depth = 6"),
         ("return helper(x),", "return helper(x + 1),"),
     ],
 )
@@ -140,6 +142,36 @@ def test_values() -> None:
     loop: list[object] = [1]
     loop.append(loop)
     assert fingerprint(loop) == fingerprint(loop)
+
+
+def test_follows_caches() -> None:
+    def digest(code: str) -> str:
+        # Such a function is pickled by its name, of a module that workers import.
+        room: dict[str, object] = {"__name__": "__main__"}
+        exec(textwrap.dedent(code), room)
+        return fingerprint(room["f"])
+
+    code = """
+        import functools
+        @functools.lru_cache(maxsize=8)
+        def f(x):
+            return x + 6
+    """
+    assert digest(code) == digest(code)
+    assert digest(code) != digest(code.replace("x + 6", "x + 7"))
+
+
+def test_sets_may_hold_what_names_them() -> None:
+    code = """
+        SEEN = set()
+        def g(x):
+            return SEEN, x + 1
+        def f(x):
+            return SEEN
+        SEEN |= {f, g}
+    """
+    assert made(code) == made(code)
+    assert made(code) != made(code.replace("x + 1", "x + 2"))
 
 
 def test_tables_are_equal_however_they_are_cut() -> None:

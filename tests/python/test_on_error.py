@@ -190,6 +190,36 @@ def test_a_batch_is_halved_until_bad_rows_are_alone(tmp_path: pathlib.Path) -> N
     assert log.read_text() == "16 8 4 4 2 2 1 1 8 4 2 1 1 2 4 "
 
 
+@pytest.mark.parametrize("how", ["skip", "letters", "blocks"])
+def test_rows_that_are_left_out_are_not_counted_on(
+    how: str, tmp_path: pathlib.Path, settings: Any
+) -> None:
+    bad = set(range(8)) if how == "blocks" else {0, 1, 2}
+
+    def some(row: Row) -> Row:
+        if row["id"] in bad:
+            raise ValueError("bad")
+        return row
+
+    settings.max_errored_blocks = -1 if how == "blocks" else 0
+    on_error = {"skip": "skip", "letters": hr.DeadLetters(tmp_path), "blocks": None}[how]
+    ds = hr.range(32, override_num_blocks=4).map(some, on_error=on_error)
+    left = [i for i in range(32) if i not in bad]
+    assert ids(ds.take_all()) == left
+    assert ds.count() == len(left)
+    assert ds.sort("id").count() == len(left)
+    assert [row["id"] for row in ds.limit(3).take_all()] == left[:3]
+    assert [row["id"] for row in ds.take(3)] == left[:3]
+
+
+def test_files_have_their_rows_behind_rows_that_are_left_out(tmp_path: pathlib.Path) -> None:
+    ds = hr.range(60, override_num_blocks=12).random_shuffle(seed=1)
+    ds.map(on_row, on_error="skip").write_parquet(tmp_path / "out", min_rows_per_file=5)
+    counts = [pq.read_metadata(file).num_rows for file in (tmp_path / "out").glob("*.parquet")]
+    assert sum(counts) == len(GOOD)
+    assert sum(count < 5 for count in counts) <= 1
+
+
 def test_all_rows_may_be_bad(tmp_path: pathlib.Path) -> None:
     def fail(row: Row) -> Row:
         raise LookupError("none is good")
@@ -272,6 +302,31 @@ def test_letters_hold_what_rows_hold(tmp_path: pathlib.Path) -> None:
     again = tmp_path / "again"
     hr.read_parquet(str(letters)).map(fail, on_error=hr.DeadLetters(again)).take_all()
     assert letters_in(again)[0]["_error_files"] != row["_error_files"]
+
+
+ODD = {
+    "no columns": pa.table({"x": [1, 2]}).select([]),
+    "empty structs": pa.table({"x": pa.array([{}, {}], pa.struct([]))}),
+    "intervals": pa.table({"x": pa.array([pa.MonthDayNano([1, 2, 3])] * 2)}),
+    "views": pa.table({"x": pa.array(["a", "b"], pa.string_view())}),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_letters_hold_what_parquet_does_not(kind: str, tmp_path: pathlib.Path) -> None:
+    def fail(batch: pa.Table) -> pa.Table:
+        raise ValueError("bad")
+
+    letters = hr.DeadLetters(tmp_path / "letters")
+    hr.from_arrow(ODD[kind]).map_batches(
+        fail, batch_format="pyarrow", batch_size=1, on_error=letters
+    ).take_all()
+    rows = hr.read_parquet(str(tmp_path / "letters")).take_all()
+    assert [row["_error_message"] for row in rows] == ["bad", "bad"]
+    found = sorted(row["x"] for row in rows if "x" in row)
+    values = [row.get("x") for row in ODD[kind].to_pylist()]
+    shown = values if kind == "views" else [repr(value) for value in values]
+    assert found == ([] if kind == "no columns" else shown)
 
 
 def test_each_run_adds_letters(tmp_path: pathlib.Path) -> None:

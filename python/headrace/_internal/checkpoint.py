@@ -1,11 +1,13 @@
 """The checkpoint of a write: which pieces of it are written, so that it can go on after a crash.
 
 A piece is what comes of one task of a source, or of one block in memory; it is named by its
-position, which is the same in every run of the plan. A checkpoint is a directory with two files:
+position, which is the same in every run of the plan. A checkpoint is a directory:
 
     manifest  what the write is: its source files, functions and options; then a record for each
-              piece that is written, appended when its files are whole
+              piece that is written, and for each stage, appended when its files are whole
     lock      held by the process that writes
+    run-*     stands as long as the temporary files of the write, which name it, are of use
+    stage-*/  the files of a stage; see stages.py
 
 The files stay in temporary directories beside the final ones until all pieces are written. Dead
 letters are files like the others, of the piece whose rows they are or of a stage.
@@ -24,7 +26,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -33,7 +35,7 @@ from headrace._internal import paths as _paths
 from headrace._internal.fingerprint import fingerprint, table_fingerprint
 from headrace._internal.plan_building import make_options
 from headrace._internal.run import Resume
-from headrace._internal.stages import Stages
+from headrace._internal.stages import StageFile, Stages, stage_path
 from headrace._internal.write_directory import WRITTEN_SCHEMA, WrittenFile, as_table, temporary_path
 
 if TYPE_CHECKING:
@@ -43,12 +45,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _Position = tuple[int, ...]
+_Part = tuple[str, str, str]  # Kind, name, digest.
 # Puts a write over a plan, given the first part of its file names and the name of its temporary
 # directory.
 _Write = Callable[[_core.Plan, str, str], _core.Plan]
 # In a temporary directory: who may remove it; see data/consume/commit.h.
 _OWNER_NAME = "/checkpoint"
 _SHOWN_CHANGES = 5
+_NOT_COMPARED = "cannot be compared"
 _SECONDS_BETWEEN_SYNCS = 0.1
 
 _held: set[str] = set()
@@ -103,14 +107,16 @@ class Checkpoint:
         self._core_filesystem = _paths.for_core(filesystem)
         self._settings = settings
         self._letters = letters
+        self._lock: IO[str] | None = None
         self._log: _core.RecordLog | None = None
-        self._parts: list[tuple[str, str, str]] = []  # kind, name, digest
+        self._parts: list[_Part] = []
         self._attempts: list[str] = []
         self._pieces: dict[_Position, list[WrittenFile]] = {}
         self._rest: list[WrittenFile] = []
-        self._stages: dict[str, list[str]] = {}
+        self._stages: dict[str, list[StageFile]] = {}
         self._stage_letters: dict[str, list[WrittenFile]] = {}
         self._waiting: dict[_Position, list[WrittenFile]] = {}
+        self._letter_paths: set[str] = set()
         self._committing = False
         self._unsynced = False
         self._synced = 0.0
@@ -131,8 +137,8 @@ class Checkpoint:
             if self.path in _held:
                 raise RuntimeError(f"the checkpoint {self.path} is in use by this process")
             _held.add(self.path)
-        self._lock = open(os.path.join(self.path, "lock"), "a")
         try:
+            self._lock = open(os.path.join(self.path, "lock"), "a")
             try:
                 # A lock of the process, which its children do not inherit.
                 fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -156,7 +162,8 @@ class Checkpoint:
         self._release()
 
     def _release(self) -> None:
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.close()
         with _held_lock:
             _held.discard(self.path)
 
@@ -183,9 +190,12 @@ class Checkpoint:
             elif kind == "attempt":
                 self._attempts.append(fields[0])
             elif kind == "stage":
-                self._stages[fields[0]] = fields[1:]
+                sizes = map(int, fields[2::2])
+                self._stages[fields[0]] = list(zip(fields[1::2], sizes, strict=True))
             elif kind == "stage letters":
                 self._stage_letters[fields[0]] = self._parse_files(fields[1:])
+            elif kind == "lost stages":
+                self._forget_stages(fields)
             elif kind == "piece":
                 self._pieces[_parse(fields[0])] = self._parse_files(fields[1:])
             elif kind == "committing":
@@ -228,9 +238,7 @@ class Checkpoint:
         Raises:
             ValueError: the write differs from the one that was begun; says in what.
         """
-        if self.started and not self.done and self._finish_commits():
-            # What was read may be among what was overwritten.
-            return
+        finished = self.started and not self.done and self._finish_commits()
         options = make_options(context)
         parts = [("setting", name, value) for name, value in sorted(self._settings.items())]
         # Names of runs and of temporary directories do not count.
@@ -239,6 +247,9 @@ class Checkpoint:
             for name, data in write(plan, "", "").describe_outputs(options)
         ]
         parts += _describe_inputs(plan)
+        before, now = self._parts, parts
+        if finished:
+            before, now = _without_files_below(self._directory, before, now)
         if self._log is None:
             self.seed = options.seed
             pathlib.Path(self._mark).touch()
@@ -247,7 +258,7 @@ class Checkpoint:
                 [["write", self.run_id, str(self.seed)]]
                 + [["part", kind, name, digest] for kind, name, digest in parts],
             )
-        elif changes := _compare(self._parts, parts):
+        elif changes := _compare(before, now):
             more = f", and {len(changes) - _SHOWN_CHANGES} more" * (len(changes) > _SHOWN_CHANGES)
             raise ValueError(
                 f"the checkpoint {self.path} is of another write: "
@@ -270,6 +281,7 @@ class Checkpoint:
             self._filesystem.create_dir(temporary, recursive=True)
             with self._filesystem.open_output_stream(temporary + _OWNER_NAME) as file:
                 file.write(_owner_lines(self._mark).encode())
+        self._letter_paths = {file[0] for written in self._kept() for file in written}
         stages = self._stage_files()
         plan = write(stages.replace(plan, context), self.run_id, self.attempt)
         names = {tuple(piece) for piece in plan.plan_pieces(make_options(context))}
@@ -278,36 +290,18 @@ class Checkpoint:
         return plan, Resume(list(self._pieces), self.seed)
 
     def _stage_files(self) -> Stages:
-        def record(name: str, files: list[str], letters: list[WrittenFile]) -> None:
+        def record(name: str, files: list[StageFile], letters: list[WrittenFile]) -> None:
+            letters = [self._with_own_path(letter) for letter in letters]
             self._stage_letters[name] = letters
-            fields = self._file_fields(letters)
-            self._append([["stage letters", name, *fields], ["stage", name, *files]])
+            sizes = [text for file, size in files for text in (file, str(size))]
+            self._append(
+                [
+                    ["stage letters", name, *self._file_fields(letters)],
+                    ["stage", name, *sizes],
+                ]
+            )
 
         return Stages(self.path, self._stages, self.seed, self._attempts, record)
-
-    def _recover(self) -> None:
-        """Takes stock of what the runs before have left."""
-        kept = [*self._pieces.values(), *self._stage_letters.values(), self._rest]
-        files = [file for piece in kept for file in piece]
-        states = self._states(files)
-        stand = [states.get(path) == size for path, _, _, size in files]
-        if self._committing and files and all(stand):
-            self._finish()
-            return
-        for piece, written in list(self._pieces.items()):
-            if not all(size in (states.get(p), states.get(t)) for p, t, _, size in written):
-                del self._pieces[piece]
-        for name, written in list(self._stage_letters.items()):
-            if not all(size in (states.get(p), states.get(t)) for p, t, _, size in written):
-                self._stages.pop(name, None)
-                del self._stage_letters[name]
-        self._rest = []
-        recorded = {file[1] for piece in self._pieces.values() for file in piece}
-        marks = [f"{temporary_path(self._directory, attempt)}/" for attempt in self._attempts]
-        for path in states:
-            temporary = any(path.startswith(mark) for mark in marks)
-            if temporary and path not in recorded and not path.endswith(_OWNER_NAME):
-                self._filesystem.delete_file(path)
 
     def _finish_commits(self) -> bool:
         """Ends the commit that a run before began, if one did."""
@@ -315,9 +309,66 @@ class Checkpoint:
             _core.finish_commit(self._core_filesystem, self._directory, attempt)
             for attempt in self._attempts
         ]
-        if any(finished):
+        if any(finished) or self._is_committed():
             self._finish()
         return self.done
+
+    def _is_committed(self) -> bool:
+        """True if all files have their names: then only the record of it is missing."""
+        files = [file for written in self._kept() for file in written]
+        if not self._committing or not files:
+            return False
+        states = self._states(files)
+        return all(states.get(path) == size for path, _, _, size in files)
+
+    def _kept(self) -> list[list[WrittenFile]]:
+        """All files that are to be committed."""
+        return [*self._pieces.values(), *self._stage_letters.values(), self._rest]
+
+    def _recover(self) -> None:
+        """Takes stock of what the runs before have left."""
+        self._rest = []
+        states = self._states(file for written in self._kept() for file in written)
+
+        def stand(written: list[WrittenFile]) -> bool:
+            return all(size in (states.get(p), states.get(t)) for p, t, _, size in written)
+
+        self._pieces = {name: files for name, files in self._pieces.items() if stand(files)}
+        if lost := self._lost_stages(stand):
+            self._forget_stages(lost)
+            self._append([["lost stages", *lost]])
+        recorded = {file[1] for written in self._kept() for file in written}
+        marks = [f"{temporary_path(self._directory, attempt)}/" for attempt in self._attempts]
+        for path in states:
+            temporary = any(path.startswith(mark) for mark in marks)
+            if temporary and path not in recorded and not path.endswith(_OWNER_NAME):
+                self._filesystem.delete_file(path)
+
+    def _lost_stages(self, stand: Callable[[list[WrittenFile]], bool]) -> list[str]:
+        """Returns stages whose files, or letters, are not as they were written. Those before a
+        stage that is complete need no files any more, but letters."""
+        complete: list[str] = []
+        lost: list[str] = []
+        for name in sorted(self._stages, key=len):  # The later ones first.
+            if any(name.startswith(f"{later}.") for later in complete):
+                continue
+            letters = [
+                letter
+                for stage, written in self._stage_letters.items()
+                if f"{stage}.".startswith(f"{name}.")
+                for letter in written
+            ]
+            folder = stage_path(self.path, name)
+            whole = all(_size(f"{folder}/{file}") == size for file, size in self._stages[name])
+            (complete if whole and stand(letters) else lost).append(name)
+        return lost
+
+    def _forget_stages(self, names: list[str]) -> None:
+        """They are done again. So are all pieces: a stage may come out in other blocks."""
+        for name in names:
+            del self._stages[name]
+            self._stage_letters.pop(name, None)
+        self._pieces = {}
 
     def _states(self, files: Iterable[WrittenFile]) -> dict[str, int]:
         """The sizes of all files below the directory, and of these, by path."""
@@ -353,7 +404,18 @@ class Checkpoint:
 
     def add_letters(self, piece: _Position, file: WrittenFile) -> None:
         """Takes dead letters of one piece."""
-        self._waiting.setdefault(piece, []).append(file)
+        self._waiting.setdefault(piece, []).append(self._with_own_path(file))
+
+    def _with_own_path(self, letter: WrittenFile) -> WrittenFile:
+        """Tasks of two branches, stages or runs may have equal positions, and so do their letters:
+        returns one with a path that no other has."""
+        first, temporary, rows, size = letter
+        path, number = first, 0
+        while path in self._letter_paths:
+            number += 1
+            path = f"{first.removesuffix('.parquet')}_{number}.parquet"
+        self._letter_paths.add(path)
+        return path, temporary, rows, size
 
     def end(self, pieces: Iterable[_Position]) -> None:
         """Records pieces all of whose results were added. On return that outlives this process;
@@ -376,8 +438,7 @@ class Checkpoint:
         allowed, belongs to it too."""
         self._rest = [file for files in self._waiting.values() for file in files]
         self._append([["committing", *self._file_fields(self._rest)]])
-        kept = [*self._pieces.values(), *self._stage_letters.values(), self._rest]
-        results = as_table(file for files in kept for file in files)
+        results = as_table(file for files in self._kept() for file in files)
         _core.commit_write(
             self._core_filesystem, self._directory, self._attempts[-1], results, mode
         )
@@ -408,7 +469,7 @@ def _parse(position: str) -> _Position:
     return tuple(int(part) for part in position.split("."))
 
 
-def _describe_inputs(plan: _core.Plan) -> Iterator[tuple[str, str, str]]:
+def _describe_inputs(plan: _core.Plan) -> Iterator[_Part]:
     """Yields what the plan reads and calls, and a digest of each."""
     for below in plan.inputs:
         yield from _describe_inputs(below)
@@ -419,18 +480,46 @@ def _describe_inputs(plan: _core.Plan) -> Iterator[tuple[str, str, str]]:
     for number, block in enumerate(plan.blocks() or ()):
         yield "block in memory", str(number), table_fingerprint(block.get())
     for name, payload in plan.payloads:
-        yield "function", name, _function_fingerprint(payload)
+        yield "function", name, _pickle_fingerprint(payload)
+        if plan.on_error:
+            yield "on_error of", name, _pickle_fingerprint(plan.on_error)
 
 
-def _function_fingerprint(payload: bytes) -> str:
+def _pickle_fingerprint(pickled: bytes) -> str:
     import cloudpickle
 
-    # What two copies differ in is of no value, such as a number of this process.
-    one, other = (fingerprint(cloudpickle.loads(payload)) for _ in range(2))
-    return one if one == other else "cannot be compared"
+    try:
+        # What two copies differ in is of no value, such as a number of this process.
+        one, other = (fingerprint(cloudpickle.loads(pickled)) for _ in range(2))
+    except RecursionError:  # Nested too deep.
+        return _NOT_COMPARED
+    return one if one == other else _NOT_COMPARED
 
 
-def _compare(before: list[tuple[str, str, str]], now: list[tuple[str, str, str]]) -> list[str]:
+def _without_files_below(directory: str, *lists: list[_Part]) -> list[list[_Part]]:
+    """Leaves out of parts what a write to the directory has changed if it read from there too: its
+    files, and operators, which tell of the files that they read."""
+    base = directory.rstrip("/") + "/"
+
+    def is_below(part: _Part) -> bool:
+        return part[0] == "file" and part[1].startswith(base)
+
+    before, now = ([part for part in parts if is_below(part)] for parts in lists)
+    return [
+        [part for part in parts if not is_below(part) and (before == now or part[0] != "operator")]
+        for parts in lists
+    ]
+
+
+def _size(path: str) -> int | None:
+    """Returns a file's size; None if there is none."""
+    try:
+        return os.path.getsize(path)
+    except FileNotFoundError:
+        return None
+
+
+def _compare(before: list[_Part], now: list[_Part]) -> list[str]:
     """Says what differs, what the user knows first."""
     changes = []
     old, new = _by_name(before), _by_name(now)
@@ -450,7 +539,7 @@ def _compare(before: list[tuple[str, str, str]], now: list[tuple[str, str, str]]
     return [text for _, text in changes]
 
 
-def _by_name(parts: list[tuple[str, str, str]]) -> dict[tuple[str, str], list[str]]:
+def _by_name(parts: list[_Part]) -> dict[tuple[str, str], list[str]]:
     grouped: dict[tuple[str, str], list[str]] = {}
     for kind, name, digest in parts:
         grouped.setdefault((kind, name), []).append(digest)

@@ -247,7 +247,8 @@ class ConsumeMixin:
         """Returns the number of rows: from metadata where it is known, else by running without
         the columns."""
         known = self._plan.infer_row_count()
-        if known is not None:
+        # A task that may fail would take its rows with it.
+        if known is not None and self._context.max_errored_blocks == 0:
             return known
         return sum(block.num_rows for block in self._blocks(self._without_columns()))
 

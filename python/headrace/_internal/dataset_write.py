@@ -28,7 +28,7 @@ file; once it is done, repeating it does nothing, and a warning says so.
     What it goes by: the read tasks, and the blocks of data in memory. Batches and files have no
         rows of two of them, so `min_rows_per_file` and `batch_size` hold within each.
     Operators that need all of their input (sort, shuffle, aggregate, join, limit, ...): their
-        output is kept in the checkpoint's directory, as Parquet, until the write is done. A write
+        output is kept in the checkpoint's directory, as it is, until the write is done. A write
         goes on from the last such operator that was complete; one that was not begins again.
     What is done again: what ran, and blocks that waited between operators that run in tasks of
         their own (before and after actors), up to the memory budget.
@@ -36,8 +36,9 @@ file; once it is done, repeating it does nothing, and a warning says so.
     Raises ValueError if the files that are read (by size and time), the functions (as far as their
         code and values can be seen), the plan or the options have changed; the message says what.
         RuntimeError if another process writes with the checkpoint.
-    It survives the death of any process. After a power cut, files that are not as long as they
-        were are written again.
+    It survives the death of any process. A power cut may take, as of any write, what the disk
+        had not got yet: files that are not as long as they were are written again, but not those
+        of a write that was done.
 """
 
 from __future__ import annotations

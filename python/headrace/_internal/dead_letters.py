@@ -111,6 +111,11 @@ def pickle_policy(on_error: Any, context: DataContext, fn: Any) -> bytes:
     )
 
 
+def policy_of(on_error: bytes) -> Any:
+    """Returns the policy, "raise", "skip" or a `DeadLetters`, of what `pickle_policy` made."""
+    return pickle.loads(on_error)[0] if on_error else "raise"
+
+
 # ---- In workers ------------------------------------------------------------------------------
 
 
@@ -168,11 +173,14 @@ class Letters:
             "_error_rows_of_file": batch.rows_of_file,
             "_error_position": self._batches.position,
         }
-        before = [name for name in row.column_names if name in reason]
-        row = row.drop_columns(before)
-        reasons = pa.Table.from_pylist([_writable(reason)], schema=_REASON_SCHEMA)
-        schema = pa.schema([*row.schema, *reasons.schema], row.schema.metadata)
-        return pa.Table.from_arrays([*row.columns, *reasons.columns], schema=schema)
+        columns = pa.Table.from_pylist([_writable(reason)], schema=_REASON_SCHEMA)
+        kept = [i for i, name in enumerate(row.column_names) if name not in reason]
+        return pa.Table.from_arrays(
+            [*(row.column(i) for i in kept), *columns.columns],
+            schema=pa.schema(
+                [*(row.schema.field(i) for i in kept), *_REASON_SCHEMA], row.schema.metadata
+            ),
+        )
 
     def _write(self) -> None:
         if self._target is None or not self._kept:
@@ -199,31 +207,30 @@ class Letters:
         self._kept, self._kept_bytes = [], 0
 
 
-def _is_resumed(run: str) -> bool:
-    return run.startswith("checkpoint-")
-
-
 def _as_parquet(table: pa.Table) -> pa.Buffer:
-    """Returns a file of the rows. Columns that Parquet has no type for become texts, the `repr` of
-    their values."""
+    """Returns a file; columns of types that Parquet does not have are there as text."""
+    try:
+        return _encode(table)
+    except pa.ArrowException:
+        for i, field in enumerate(table.schema):
+            try:
+                _encode(table.select([i]))
+            except pa.ArrowException:
+                texts = [_readable(repr(value)) for value in table.column(i).to_pylist()]
+                table = table.set_column(i, field.name, pa.array(texts, pa.string()))
+        return _encode(table)
+
+
+def _encode(table: pa.Table) -> pa.Buffer:
     import pyarrow.parquet as pq
 
-    def written(table: pa.Table) -> pa.Buffer:
-        stream = pa.BufferOutputStream()
-        pq.write_table(table, stream)
-        return stream.getvalue()
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    return sink.getvalue()
 
-    try:
-        return written(table)
-    except pa.ArrowNotImplementedError:
-        pass
-    for index, name in enumerate(table.column_names):
-        try:
-            written(table.select([index]).slice(0, 0))
-        except pa.ArrowNotImplementedError:
-            texts = [repr(value) for value in table.column(index).to_pylist()]
-            table = table.set_column(index, name, pa.array(texts, pa.string()))
-    return written(table)
+
+def _is_resumed(run: str) -> bool:
+    return run.startswith("checkpoint-")
 
 
 def _text_of(error: BaseException) -> str:
@@ -233,11 +240,14 @@ def _text_of(error: BaseException) -> str:
         return "<its text cannot be had>"
 
 
+def _readable(text: str) -> str:
+    """Without halves of characters, which no file can hold."""
+    return text.encode(errors="replace").decode()
+
+
 def _writable(reason: dict[str, Any]) -> dict[str, Any]:
-    """Texts without halves of characters, which no file can hold."""
     return {
-        key: value.encode(errors="replace").decode() if isinstance(value, str) else value
-        for key, value in reason.items()
+        key: _readable(value) if isinstance(value, str) else value for key, value in reason.items()
     }
 
 
@@ -319,7 +329,7 @@ class RunLetters:
 
 
 def _policies(plan: _core.Plan) -> Iterator[Any]:
-    if plan.on_error and (policy := pickle.loads(plan.on_error)[0]) != "raise":
+    if (policy := policy_of(plan.on_error)) != "raise":
         yield policy
     for below in plan.inputs:
         yield from _policies(below)

@@ -110,13 +110,17 @@ class _Walk:
             return "property", [self.digest(f) for f in (value.fget, value.fset, value.fdel)]
         if isinstance(value, functools.partial):
             return "partial", [self.digest(v) for v in (value.func, value.args, value.keywords)]
+        if isinstance(value, functools.cached_property):
+            return "property", [self.digest(value.func)]
+        if isinstance(value, _CACHE):
+            return "cache", [self.digest(value.__wrapped__), self.digest(value.cache_parameters())]
         return self._data(value)
 
     def _data(self, value: Any) -> tuple[str, list[Any]]:
         if type(value) in (tuple, list):
             return type(value).__name__, [self.digest(item) for item in value]
         if type(value) in (set, frozenset):
-            return "set", sorted(_Walk().digest(item) for item in value)
+            return "set", sorted(self._apart(item) for item in value)
         if type(value) is dict:
             return "dict", [self.digest(part) for item in value.items() for part in item]
         if isinstance(value, pa.Table):
@@ -130,6 +134,13 @@ class _Walk:
             flat = value.detach().cpu().contiguous().flatten().view(torch.uint8)
             return "tensor", [str(value.dtype), tuple(value.shape), flat.numpy().tobytes()]
         return "object", [kind, *self._reduced(value)]
+
+    def _apart(self, value: Any) -> bytes:
+        """The digest of an item of a set: it does not depend on those that came before."""
+        walk = _Walk()
+        walk._open = dict(self._open)
+        walk._packages = set(self._packages)
+        return walk.digest(value)
 
     def _reduced(self, value: Any) -> list[Any]:
         """What the object is made from again when it is unpickled."""
@@ -174,9 +185,7 @@ class _Walk:
             return [*parts, _version(cls.__module__)]
         parts += [self.digest(base) for base in cls.__bases__]
         for name, member in sorted(vars(cls).items()):
-            if isinstance(member, (types.FunctionType, staticmethod, classmethod, property)) or (
-                not name.startswith("_") and not isinstance(member, types.MemberDescriptorType)
-            ):
+            if name not in _NO_VALUES and not isinstance(member, types.MemberDescriptorType):
                 parts += [name, self.digest(member)]
         return parts
 
@@ -192,6 +201,24 @@ class _Walk:
         return package in self._packages
 
 
+# What `functools.lru_cache` makes.
+_CACHE: Any = type(functools.cache(repr))
+# Attributes of a class that Python makes, of which no result depends.
+_NO_VALUES = frozenset(
+    {
+        "__annotate_func__",
+        "__annotations__",
+        "__annotations_cache__",
+        "__dict__",
+        "__doc__",
+        "__firstlineno__",
+        "__module__",
+        "__qualname__",
+        "__static_attributes__",
+        "__weakref__",
+        "_abc_impl",
+    }
+)
 _LIBRARIES = frozenset({"headrace", "numpy", "pandas", "pyarrow", "torch", "cloudpickle"})
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from headrace import _core
 from headrace._internal.compute import ActorPoolStrategy, ComputeStrategy, TaskPoolStrategy
+from headrace._internal.dead_letters import policy_of
 from headrace._internal.policy import policy_parts
 from headrace._internal.runtime import check_backend
 from headrace.context import DataContext
@@ -120,6 +121,7 @@ def make_function(
         batch_format=batch_format,
         zero_copy_batch=zero_copy_batch,
         on_error=on_error,
+        drops_rows=policy_of(on_error) != "raise",
     )
 
 

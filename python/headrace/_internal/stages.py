@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -35,9 +35,15 @@ _NEEDS_ALL = frozenset(
         "zip",
     }
 )
-# A stage's files are read as they were written, a block each.
-_WRITE_OPTIONS: dict[str, Any] = {"row_group_size": 1 << 40}
-_READ_OPTIONS: dict[str, Any] = {"batch_size": 1 << 40}
+# A file goes on in another one when it has so much; else each is a block.
+_FILE_BYTES = 128 << 20
+
+StageFile = tuple[str, int]  # Name, bytes.
+
+
+def stage_path(checkpoint: str, name: str) -> str:
+    """Returns the directory of a stage."""
+    return os.path.join(checkpoint, f"stage-{name}")
 
 
 class Stages:
@@ -45,7 +51,7 @@ class Stages:
 
     Args:
         path: the checkpoint's directory.
-        done: the file names of the stages that are complete, in order, by the stage's name.
+        done: the files of the stages that are complete, in order, by the stage's name.
         seed: of the random numbers that each run draws anew.
         attempts: names of the runs, the last one of this.
         record: makes it durable that a stage is complete, with its dead letters.
@@ -54,10 +60,10 @@ class Stages:
     def __init__(
         self,
         path: str,
-        done: dict[str, list[str]],
+        done: dict[str, list[StageFile]],
         seed: int,
         attempts: list[str],
-        record: Callable[[str, list[str], list[WrittenFile]], None],
+        record: Callable[[str, list[StageFile], list[WrittenFile]], None],
     ) -> None:
         self._path = path
         self._done = done
@@ -88,7 +94,7 @@ class Stages:
         takes_groups = plan.kind == "map" and _ends_in_groups(plan.inputs[0])
         ends_stage = takes_groups or plan.kind in _NEEDS_ALL
         if ends_stage and name in self._done:
-            return self._read(name, plan, whole_blocks)
+            return self._read(name, plan.name, whole_blocks)
         inputs = [
             self._replace(below, f"{name}.{number}", plan.takes_whole_blocks, context)
             for number, below in enumerate(plan.inputs)
@@ -97,21 +103,18 @@ class Stages:
         if not ends_stage:
             return plan
         self._write(name, plan, context)
-        return self._read(name, plan, whole_blocks)
-
-    def _directory(self, name: str) -> str:
-        return os.path.join(self._path, f"stage-{name}")
+        return self._read(name, plan.name, whole_blocks)
 
     def _write(self, name: str, plan: _core.Plan, context: DataContext) -> None:
-        directory = self._directory(name)
+        directory = stage_path(self._path, name)
         shutil.rmtree(directory, ignore_errors=True)
         target = _core.WriteTarget(
-            format="parquet",
+            format="arrow",
             name="Checkpoint",
             directory=directory,
             run_id="block",
             temporary="stage",
-            options=_WRITE_OPTIONS,
+            options={"max_bytes_per_file": _FILE_BYTES},
         )
         with Run(
             plan.write(target),
@@ -123,29 +126,29 @@ class Stages:
             found = [(block.position, block.get()) for block in run.blocks()]
             letters = [file for _, file in run.take_letters()]
         found.sort(key=lambda item: item[0])
+        files: list[StageFile] = []
         if found:
             results = pa.concat_tables([table for _, table in found])
             _core.commit_write(None, directory, "stage", results, "append")
-            names = [os.path.basename(path) for path in results.column("path").to_pylist()]
-        else:
-            names = []
-        self._record(name, names, letters)
-        self._done[name] = names
+            names = map(os.path.basename, results.column("path").to_pylist())
+            files = list(zip(names, results.column("num_bytes").to_pylist(), strict=True))
+        self._record(name, files, letters)
+        self._done[name] = files
         self.remove(below=name)
 
-    def _read(self, name: str, plan: _core.Plan, whole_blocks: bool) -> _core.Plan:
+    def _read(self, name: str, shown: str, whole_blocks: bool) -> _core.Plan:
+        """`shown`: the name of the operator that made it."""
         files = self._done[name]
-        if not files:
-            schema = plan.infer_schema() or pa.schema([])
-            return _core.Plan.input_data([_core.put(schema.empty_table())])
-        paths = [os.path.join(self._directory(name), file) for file in files]
-        source = _core.file_source("parquet", paths, options=_READ_OPTIONS)
-        if whole_blocks and source.num_units > len(paths):
+        if whole_blocks and any(size >= _FILE_BYTES for _, size in files):
             raise ValueError(
-                f"'{plan.name}' makes blocks of more than 128 MiB for a function that takes whole "
+                f"'{shown}' makes blocks of more than 128 MiB for a function that takes whole "
                 "blocks: such a plan cannot be resumed. Ask for smaller blocks, or give the "
                 "function a batch_size"
             )
+        if not files:
+            return _core.Plan.input_data([])
+        folder = stage_path(self._path, name)
+        source = _core.file_source("arrow", [os.path.join(folder, file) for file, _ in files])
         return _core.Plan.read(source, parallelism=source.num_units)
 
 

@@ -9,6 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 
+_PLAIN_TYPES = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
+
+
 def slice_rows(table: pa.Table, begin: int, rows: int | None = None) -> pa.Table:
     """Returns at most `rows` rows from row `begin` on, without a copy; None: all that are left."""
     left = max(0, table.num_rows - begin)
@@ -27,7 +30,12 @@ def take_rows(table: pa.Table, indices: Sequence[int] | np.ndarray) -> pa.Table:
 
 def copy_row(table: pa.Table, index: int) -> pa.Table:
     """Returns one row in memory of its own, so that the table can go."""
+    row = table.slice(index, 1)
+    for i, field in enumerate(table.schema):
+        # A view would have the texts of all rows with it.
+        if plain := _PLAIN_TYPES.get(field.type):
+            row = row.set_column(i, field.with_type(plain), row.column(i).cast(plain))
     stream = pa.BufferOutputStream()
-    with pa.ipc.new_stream(stream, table.schema) as writer:
-        writer.write_table(table.slice(index, 1))
+    with pa.ipc.new_stream(stream, row.schema) as writer:
+        writer.write_table(row)
     return pa.ipc.open_stream(stream.getvalue()).read_all()

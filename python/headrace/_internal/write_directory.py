@@ -45,18 +45,17 @@ def temporary_path(directory: str, name: str) -> str:
     return f"{directory}/.headrace-{name}"
 
 
-def recover(directory: str, filesystem: Any) -> Any:
-    """Cleans up after writers to `directory` that died; returns the `FileType` of what then stands
-    there, NotFound or Directory. FileExistsError for a file."""
+def recover(directory: str, filesystem: Any) -> bool:
+    """Cleans up after writers to `directory` that died; returns True if there were any.
+    FileExistsError for a file."""
     from pyarrow import fs
 
     kind = filesystem.get_file_info(directory).type
-    if kind == fs.FileType.Directory:
-        _core.recover_writes(_paths.for_core(filesystem), directory)
-        kind = filesystem.get_file_info(directory).type
     if kind == fs.FileType.File:
         raise FileExistsError(f"Not a directory: {directory}")
-    return kind
+    if kind == fs.FileType.NotFound:
+        return False
+    return _core.recover_writes(_paths.for_core(filesystem), directory)
 
 
 def abort(directory: str, filesystem: Any, name: str) -> None:
@@ -106,7 +105,10 @@ class WriteDirectory:
         """
         from pyarrow import fs
 
-        if recover(self.path, self.filesystem) != fs.FileType.NotFound:
+        recovered = recover(self.path, self.filesystem)
+        if self.filesystem.get_file_info(self.path).type != fs.FileType.NotFound:
+            if recovered and not self.filesystem.get_file_info(fs.FileSelector(self.path)):
+                return True  # Nothing but what a writer left that died.
             if mode is SaveMode.ERROR:
                 raise ValueError(
                     f"Path {self.path} already exists. If this is unexpected, use mode='ignore' to "

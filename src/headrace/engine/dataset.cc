@@ -173,7 +173,10 @@ Result<std::unique_ptr<Execution>> Dataset::Execute(const ExecutionOptions& opti
 }
 
 Result<std::int64_t> Dataset::Count() const {
-  if (auto known = InferRowCount(plan_)) return *known;
+  // A task that may fail would take its rows with it.
+  if (const auto known = InferRowCount(plan_); known && options_.max_errored_blocks == 0) {
+    return *known;
+  }
   ARROW_ASSIGN_OR_RAISE(auto execution, With(Projection("Project")).Execute(options_));
   std::int64_t rows = 0;
   ARROW_RETURN_NOT_OK(ForEachHandle(*execution, [&](const BlockHandle& block) {

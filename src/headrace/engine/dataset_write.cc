@@ -56,7 +56,7 @@ Result<WriteReport> Dataset::Write(const std::string& format, const std::string&
   ARROW_ASSIGN_OR_RAISE(auto file_system,
                         arrow::fs::FileSystemFromUriOrPath(directory, &target->directory));
   target->file_system.live = file_system;
-  ARROW_RETURN_NOT_OK(RecoverWrites(file_system.get(), target->directory));
+  ARROW_RETURN_NOT_OK(RecoverWrites(file_system.get(), target->directory).status());
 
   std::vector<Block> results;
   auto run = [&]() -> Status {

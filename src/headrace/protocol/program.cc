@@ -89,6 +89,7 @@ void WriteFunction(const FunctionPtr& function, WireWriter* out) {
   out->Bytes(function->batch_format);
   out->Bool(function->zero_copy_batch);
   out->Bytes(function->on_error);
+  out->Bool(function->drops_rows);
   WriteSharedString(function->payload, out);
 }
 
@@ -107,6 +108,7 @@ Result<FunctionPtr> ReadFunction(WireReader* in) {
   function->batch_format = in->String();
   function->zero_copy_batch = in->Bool();
   function->on_error = in->String();
+  function->drops_rows = in->Bool();
   function->payload = ReadSharedString(in);
   return function;
 }

@@ -63,11 +63,17 @@ struct FunctionSpec {
   std::int64_t batch_rows = 0;  // kMapBatches: rows per call. 0: whole blocks.
   std::string batch_format;     // kMapBatches: "numpy", "pandas", "pyarrow"; "" native.
   bool zero_copy_batch = true;  // Hand out read-only views.
-  std::string on_error;  // Python: what to do with rows on which it fails, pickled. "": fail.
+  std::string on_error;         // Python: what to do when it fails, pickled. "": fail.
+  bool drops_rows = false;      // Of `on_error`: rows on which it fails are left out.
   std::shared_ptr<const std::string> payload;    // Python: the pickled callable and arguments.
   std::shared_ptr<const NativeFunction> native;  // C++: the callable. Does not travel.
 };
 using FunctionPtr = std::shared_ptr<const FunctionSpec>;
+
+/// Returns true if a function makes exactly one row of each row, in order.
+inline bool PreservesRows(const FunctionSpec& function) {
+  return function.kind == FunctionKind::kMapRows && !function.drops_rows;
+}
 
 // ---- Sources --------------------------------------------------------------------------------
 
@@ -85,7 +91,7 @@ struct ReadUnit {
 };
 
 /// Something to read. `format` names the reader in data/read: "range", "parquet", "csv", "json",
-/// "text", "binary", "numpy", "python".
+/// "text", "binary", "numpy", "arrow", "python".
 struct ReadSource {
   std::string format;
   std::string name;  // Shown as "Read" + name: "ReadParquet".
@@ -135,7 +141,7 @@ struct LimitStep {
   std::int64_t rows = 0;
 };
 
-/// Where and how a WriteStep writes. `format`: "parquet", "csv", "json", "numpy" or "python".
+/// What a WriteStep writes to. `format`: "parquet", "csv", "json", "numpy", "arrow", "python".
 struct WriteTarget {
   std::string format;
   std::string name;       // Of the format, for messages: "Parquet". The operator is "Write".

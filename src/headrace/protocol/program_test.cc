@@ -19,6 +19,7 @@ FunctionPtr SampleFunction(FunctionKind kind, std::uint64_t id) {
   function->batch_rows = 32;
   function->batch_format = "pandas";
   function->zero_copy_batch = false;
+  function->drops_rows = true;
   function->payload = std::make_shared<const std::string>(std::string("\x80\0pickle", 8));
   return function;
 }
@@ -79,6 +80,7 @@ void ExpectEqual(const FunctionPtr& a, const FunctionPtr& b) {
   EXPECT_EQ(a->batch_rows, b->batch_rows);
   EXPECT_EQ(a->batch_format, b->batch_format);
   EXPECT_EQ(a->zero_copy_batch, b->zero_copy_batch);
+  EXPECT_EQ(a->drops_rows, b->drops_rows);
   EXPECT_EQ(*a->payload, *b->payload);
 }
 

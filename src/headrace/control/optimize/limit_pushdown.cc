@@ -19,7 +19,7 @@ bool PreservesRows(const LogicalOperator& op) {
                         [](const NamedExpr& made) { return IsVolatile(made.expr); });
   }
   const auto* map = op.As<logical::Map>();
-  return map != nullptr && map->function->kind == FunctionKind::kMapRows;
+  return map != nullptr && PreservesRows(*map->function);
 }
 
 // Returns true if the read yields the first rows, and in order, by itself. Its limit holds for

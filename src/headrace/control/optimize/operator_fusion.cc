@@ -14,7 +14,7 @@ bool PreservesRows(const std::vector<Step>& steps) {
   return std::all_of(steps.begin(), steps.end(), [](const Step& step) {
     if (std::holds_alternative<ProjectStep>(step)) return true;
     const auto* map = std::get_if<MapStep>(&step);
-    return map != nullptr && map->function->kind == FunctionKind::kMapRows;
+    return map != nullptr && PreservesRows(*map->function);
   });
 }
 

@@ -153,6 +153,9 @@ TEST(OperatorFusionTest, Bundles) {
   EXPECT_EQ(Barrier(batches(batches(Input(), 32), 64)), FusionBarrier::kBundle);
   EXPECT_EQ(Barrier(batches(Filter(Input(), Gt(Col("a"), Lit(1))), 32)), FusionBarrier::kBundle);
   EXPECT_EQ(Barrier(Write(MapRows(Input()), 100)), FusionBarrier::kNone);
+  auto tolerant = Function(FunctionKind::kMapRows, "t");
+  tolerant->drops_rows = true;
+  EXPECT_EQ(Barrier(Write(Map(Input(), tolerant), 100)), FusionBarrier::kBundle);
   EXPECT_EQ(Barrier(Write(Read(), 100)), FusionBarrier::kBundle);
   EXPECT_EQ(Barrier(Write(batches(Input(), 100), 100)), FusionBarrier::kBundle);
   const auto plan = Fused(batches(MapRows(Input()), 32));

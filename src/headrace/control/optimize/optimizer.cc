@@ -111,8 +111,14 @@ Result<PlanStages> PlanQuery(const LogicalPtr& plan, const Optimizer& optimizer,
   ARROW_RETURN_NOT_OK(Validate(plan));
   PlanStages stages;
   stages.logical = plan;
+  Optimizer allowed = optimizer;
+  if (context->options.max_errored_blocks != 0) {
+    // A task that fails takes its rows with it: then no operator is known to make as many rows as
+    // it gets.
+    allowed.RemoveRule("limit_pushdown");
+  }
   ARROW_ASSIGN_OR_RAISE(stages.optimized_logical,
-                        optimizer.Optimize(plan, context->options.preserve_order));
+                        allowed.Optimize(plan, context->options.preserve_order));
   ARROW_ASSIGN_OR_RAISE(stages.physical, Lower(stages.optimized_logical, context));
   ARROW_ASSIGN_OR_RAISE(stages.optimized_physical, optimizer.Optimize(stages.physical));
   return stages;

@@ -37,7 +37,8 @@ struct PlanStages {
   PhysicalPlan optimized_physical;
 };
 
-/// Validates, optimizes, lowers and optimizes again.
+/// Validates, optimizes, lowers and optimizes again. Where tasks may fail (max_errored_blocks), no
+/// limit moves.
 Result<PlanStages> PlanQuery(const LogicalPtr& plan, const Optimizer& optimizer,
                              LoweringContext* context);
 

@@ -57,6 +57,15 @@ TEST(OptimizerTest, NothingToDoIsTheSamePointer) {
   EXPECT_EQ(Optimizer().Optimize(plan).ValueOrDie(), plan);
 }
 
+TEST(OptimizerTest, LimitsStayWhereTasksMayFail) {
+  const LogicalPtr plan = Limit(MapRows(Read()), 5);
+  LoweringContext context;
+  context.capacity = {.cpu_milli = 2000};
+  EXPECT_NE(PlanQuery(plan, Optimizer(), &context).ValueOrDie().optimized_logical, plan);
+  context.options.max_errored_blocks = -1;
+  EXPECT_EQ(PlanQuery(plan, Optimizer(), &context).ValueOrDie().optimized_logical, plan);
+}
+
 TEST(OptimizerTest, DeepPlansSettle) {
   LogicalPtr plan = Read();
   for (int i = 0; i < 200; ++i) plan = MapRows(With(plan, "x", Add(Col("a"), Lit(i))));

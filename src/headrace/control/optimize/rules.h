@@ -17,8 +17,9 @@ namespace headrace {
 std::shared_ptr<const Rule> MakePredicatePushdown();
 
 /// "limit_pushdown": joins adjacent limits and moves a limit below operators that make one row
-/// of each row: projections and row-to-row functions. A sort below it keeps only the first rows. A
-/// read below it learns the limit; the limit itself goes away where the read alone is exact.
+/// of each row: projections and row-to-row functions that leave no row out. A sort below it keeps
+/// only the first rows. A read below it learns the limit; the limit itself goes away where the read
+/// alone is exact. It does not hold where tasks may fail: PlanQuery leaves it out there.
 std::shared_ptr<const Rule> MakeLimitPushdown();
 
 /// "projection_pushdown": joins adjacent projections where that computes nothing twice, leaves

@@ -127,6 +127,9 @@ TEST(LimitPushdownTest, Golden) {
                      Limit(With(Read(), "x", Fn("random", {})), 5));
   cases.MustNotApply("over a filter function",
                      Limit(Map(Read(), Function(FunctionKind::kFilterRows, "p")), 5));
+  auto tolerant = Function(FunctionKind::kMapRows, "t");
+  tolerant->drops_rows = true;
+  cases.MustNotApply("over a row function that leaves rows out", Limit(Map(Read(), tolerant), 5));
   cases.MustNotApply("over a union", Limit(Union({Input(), Input()}), 5));
   logical::Read limited = *Read()->As<logical::Read>();
   limited.row_limit = 4;

@@ -139,8 +139,7 @@ std::optional<std::int64_t> InferRowCount(const LogicalPtr& plan) {
     return rows;
   }
   if (const auto* map = plan->As<logical::Map>()) {
-    if (map->function->kind != FunctionKind::kMapRows) return std::nullopt;
-    return InferRowCount(plan->input());
+    return PreservesRows(*map->function) ? InferRowCount(plan->input()) : std::nullopt;
   }
   if (plan->As<logical::Project>() != nullptr) return InferRowCount(plan->input());
   if (const auto* limit = plan->As<logical::Limit>()) {

@@ -80,6 +80,10 @@ TEST(InferRowCountTest, FollowsOnlyFromExactParts) {
   EXPECT_EQ(InferRowCount(Input(3)), 30);
   EXPECT_EQ(InferRowCount(MapRows(Select(Read(), {"a"}))), 400);
   EXPECT_EQ(InferRowCount(MapBatches(Read())), std::nullopt);
+  auto tolerant = Function(FunctionKind::kMapRows, "t");
+  EXPECT_EQ(InferRowCount(Map(Read(), tolerant)), 400);
+  tolerant->drops_rows = true;
+  EXPECT_EQ(InferRowCount(Map(Read(), tolerant)), std::nullopt);
   EXPECT_EQ(InferRowCount(Filter(Read(), Gt(Col("a"), Lit(1)))), std::nullopt);
   EXPECT_EQ(InferRowCount(Limit(Read(), 7)), 7);
   EXPECT_EQ(InferRowCount(Limit(Read(), 700)), 400);

@@ -42,6 +42,7 @@ FunctionPtr WithoutContents(const FunctionPtr& function) {
   auto bare = std::make_shared<FunctionSpec>(*function);
   bare->id = 0;
   bare->payload = nullptr;
+  bare->on_error.clear();
   return bare;
 }
 

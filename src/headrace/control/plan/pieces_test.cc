@@ -94,6 +94,14 @@ TEST(PiecesTest, DescriptionsAreEqualForEqualOutputs) {
             of(Write(Filter(Read(), Gt(Col("a"), Lit(2))))));
   EXPECT_NE(of(Write(Limit(Read(), 7))), of(Write(Limit(Read(), 8))));
   EXPECT_NE(of(Write(Repartition(Read(), 7))), of(Write(Repartition(Read(), 8))));
+  const auto tolerant = [](const std::string& on_error, bool drops_rows) {
+    auto function = Function(FunctionKind::kMapRows, "f");
+    function->on_error = on_error;
+    function->drops_rows = drops_rows;
+    return Write(Map(Read(), function));
+  };
+  EXPECT_EQ(of(tolerant("a pickle", true)), of(tolerant("another process's", true)));
+  EXPECT_NE(of(tolerant("", true)), of(tolerant("", false)));
   const auto described = of(Write(Read()));
   ASSERT_EQ(described.size(), 2U);
   EXPECT_EQ(described[0].first, "ReadParquet");

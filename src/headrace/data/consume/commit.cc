@@ -167,15 +167,21 @@ Status RemoveFile(fs::FileSystem* file_system, const OldFile& old) {
   return info.type() == fs::FileType::NotFound ? Status::OK() : removed;
 }
 
-// Puts back what was moved, and forgets the list. What was put in the place of a moved file since
-// is somebody else's: it stays.
-Status Undo(fs::FileSystem* file_system, const std::string& temporary, const CommitList& list) {
+enum class Moved : std::uint8_t { kBack, kGone };
+
+// Takes moved files back to where they were, or removes them where nobody will commit them again,
+// and forgets the list. What was put in the place of a moved file since is somebody else's: it
+// stays.
+Status Undo(fs::FileSystem* file_system, const std::string& temporary, const CommitList& list,
+            Moved moved) {
   std::set<std::string> made;
   for (const FileMove& move : list.moves) {
     ARROW_ASSIGN_OR_RAISE(const bool unmoved, IsFile(file_system, move.from));
     if (!unmoved) {
       ARROW_ASSIGN_OR_RAISE(const auto to, file_system->GetFileInfo(move.to));
-      if (move.stamp.Fits(to)) {
+      if (move.stamp.Fits(to) && moved == Moved::kGone) {
+        ARROW_RETURN_NOT_OK(file_system->DeleteFile(move.to));
+      } else if (move.stamp.Fits(to)) {
         ARROW_RETURN_NOT_OK(MakeParent(file_system, move.from, &made));
         ARROW_RETURN_NOT_OK(file_system->Move(move.to, move.from));
       }
@@ -200,7 +206,7 @@ Status Perform(fs::FileSystem* file_system, const std::string& directory,
   if (!list.moved) {
     if (const Status status = MoveAll(file_system, list.moves); !status.ok()) {
       // Where that fails too, the list stays and says what is to be read.
-      (void)Undo(file_system, temporary, list);
+      (void)Undo(file_system, temporary, list, Moved::kBack);
       return status;
     }
     ARROW_RETURN_NOT_OK(
@@ -232,7 +238,10 @@ Status EndCommit(fs::FileSystem* file_system, const std::string& directory,
                  const std::string& temporary) {
   ARROW_ASSIGN_OR_RAISE(const auto begun, ReadCommitList(file_system, temporary));
   if (begun && begun->moved) return Perform(file_system, directory, temporary, *begun);
-  if (begun) ARROW_RETURN_NOT_OK(Undo(file_system, temporary, *begun));
+  if (begun) {
+    // Not back: into the directory of an earlier attempt of a checkpoint, which may be gone.
+    ARROW_RETURN_NOT_OK(Undo(file_system, temporary, *begun, Moved::kGone));
+  }
   return RemoveTemporary(file_system, temporary);
 }
 
@@ -354,14 +363,8 @@ Status AbortWrite(fs::FileSystem* file_system, const std::string& directory,
   return file_system->DeleteDir(temporary);
 }
 
-Status RecoverWrites(fs::FileSystem* file_system, const std::string& directory) {
-  ARROW_ASSIGN_OR_RAISE(const bool any, Recover(file_system, directory, /*below=*/false));
-  // Only an empty directory goes, and only where nothing can come into it meanwhile.
-  if (any && file_system->type_name() == "local" && !IsLink(file_system, directory)) {
-    std::error_code error;
-    std::filesystem::remove(directory, error);
-  }
-  return Status::OK();
+Result<bool> RecoverWrites(fs::FileSystem* file_system, const std::string& directory) {
+  return Recover(file_system, directory, /*below=*/false);
 }
 
 }  // namespace headrace

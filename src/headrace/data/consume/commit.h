@@ -68,8 +68,9 @@ Result<bool> FinishCommit(arrow::fs::FileSystem* file_system, const std::string&
 Status AbortWrite(arrow::fs::FileSystem* file_system, const std::string& directory,
                   const std::string& temporary);
 
-/// Cleans up after drivers that died: ends the commits that they began, removes other temporary
-/// files, and `directory` itself if nothing else is in it. Those of living ones stay.
-Status RecoverWrites(arrow::fs::FileSystem* file_system, const std::string& directory);
+/// Cleans up after drivers that died: ends the commits that they began, and removes other temporary
+/// files; returns true if there were any. Those of living ones stay, and so does `directory`: who
+/// made it is not known.
+Result<bool> RecoverWrites(arrow::fs::FileSystem* file_system, const std::string& directory);
 
 }  // namespace headrace

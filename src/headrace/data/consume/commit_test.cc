@@ -136,11 +136,22 @@ TEST_F(CommitTest, WhatWasBeingRemovedGoes) {
   EXPECT_EQ(Standing(), Texts{"old.csv"});
 }
 
-TEST_F(CommitTest, ADirectoryOfLeftoversGoesWithThem) {
+TEST_F(CommitTest, ADirectoryOfLeftoversStays) {
   dir_.Write("out/" + Temporary("a.csv"), "new");
-  ASSERT_TRUE(RecoverWrites(&files_, dir_ / "out").ok());
-  EXPECT_FALSE(std::filesystem::exists(dir_ / "out"));
-  ASSERT_TRUE(RecoverWrites(&files_, dir_ / "out").ok());
+  EXPECT_TRUE(RecoverWrites(&files_, dir_ / "out").ValueOrDie());
+  EXPECT_TRUE(std::filesystem::is_empty(dir_ / "out"));
+  EXPECT_FALSE(RecoverWrites(&files_, dir_ / "out").ValueOrDie());
+}
+
+TEST_F(CommitTest, WhatADeadDriverMovedGoesWithTheDirectoryItCameFrom) {
+  // Moved out of an earlier attempt's directory, which went first.
+  dir_.Write("a.csv", "new");
+  dir_.Write("b.csv", "old");
+  CommitList list;
+  list.moves = {{dir_ / ".headrace-run-0/a.csv", dir_ / "a.csv", {3, 0}, {}}};
+  dir_.Write(Temporary("commit"), EncodeCommitList(list, dir_.path()));
+  ASSERT_TRUE(RecoverWrites(&files_, dir_.path()).ok());
+  EXPECT_EQ(Standing(), Texts{"b.csv"});
 }
 
 TEST_F(CommitTest, TheLivingAreLeftAlone) {

@@ -40,11 +40,13 @@ Result<std::unique_ptr<FileWriter>> MakeParquetWriter(const FileWriterArgs& args
 Result<std::unique_ptr<FileWriter>> MakeCsvWriter(const FileWriterArgs& args);
 Result<std::unique_ptr<FileWriter>> MakeJsonWriter(const FileWriterArgs& args);
 Result<std::unique_ptr<FileWriter>> MakeNumpyWriter(const FileWriterArgs& args);
+Result<std::unique_ptr<FileWriter>> MakeArrowWriter(const FileWriterArgs& args);
 
 /// Returns the writer and file extension of `format`, or an error that names the formats there are.
 struct FileFormat {
   Result<std::unique_ptr<FileWriter>> (*make)(const FileWriterArgs&);
   const char* extension;
+  bool keeps_empty = false;  // Blocks without rows make files too, for their schema.
 };
 Result<FileFormat> FindFileFormat(const std::string& format);
 

@@ -63,6 +63,7 @@ class WriteStream : public BatchStream {
         context_(context),
         pool_(context.pool ? context.pool : arrow::default_memory_pool()),
         max_rows_(GetInt(target_->options, "max_rows_per_file", 0)),
+        max_bytes_(GetInt(target_->options, "max_bytes_per_file", 0)),
         partition_columns_(GetStrings(target_->options, "partition_cols")) {}
 
   Result<std::optional<Batch>> Next() override {
@@ -75,7 +76,7 @@ class WriteStream : public BatchStream {
       ARROW_ASSIGN_OR_RAISE(std::optional<Batch> batch, input_->Next());
       if (!batch) break;
       origin.files = batch->origin.files;
-      if (batch->block.num_rows() == 0) continue;
+      if (batch->block.num_rows() == 0 && !format_.keeps_empty) continue;
       const Status status = Write(batch->block.table());
       if (!status.ok()) return AddOrigin(status, FailureKind::kDataError, batch->origin);
     }
@@ -93,19 +94,21 @@ class WriteStream : public BatchStream {
 
   // Writes rows of one partition, going on to a next file where the file is full or the schema
   // changes.
-  Status WriteRows(const std::string& partition, std::shared_ptr<arrow::Table> table) {
-    while (table->num_rows() > 0) {
+  Status WriteRows(const std::string& partition, const std::shared_ptr<arrow::Table>& table) {
+    std::int64_t begin = 0;
+    do {
       ARROW_ASSIGN_OR_RAISE(OpenFileState * file, FileFor(partition, table));
-      std::int64_t rows = table->num_rows();
+      std::int64_t rows = table->num_rows() - begin;
       if (max_rows_ > 0) rows = std::min(rows, max_rows_ - file->result.num_rows);
-      const auto part = rows < table->num_rows() ? table->Slice(0, rows) : table;
+      const auto part = rows < table->num_rows() ? table->Slice(begin, rows) : table;
       ARROW_RETURN_NOT_OK(InFile(file->writer->Write(*part), file->result.path));
       file->result.num_rows += rows;
-      table = rows < table->num_rows() ? table->Slice(rows) : table->Slice(0, 0);
-      if (max_rows_ > 0 && file->result.num_rows >= max_rows_) {
-        ARROW_RETURN_NOT_OK(Close(partition));
-      }
-    }
+      begin += rows;
+      ARROW_ASSIGN_OR_RAISE(const std::int64_t bytes, file->sink->Tell());
+      const bool full = (max_rows_ > 0 && file->result.num_rows >= max_rows_) ||
+                        (max_bytes_ > 0 && bytes >= max_bytes_);
+      if (full) ARROW_RETURN_NOT_OK(Close(partition));
+    } while (begin < table->num_rows());
     return Status::OK();
   }
 
@@ -186,7 +189,8 @@ class WriteStream : public BatchStream {
   const std::string base_name_;
   const TaskContext context_;
   arrow::MemoryPool* const pool_;
-  const std::int64_t max_rows_;  // Of a file; 0: no limit.
+  const std::int64_t max_rows_;   // Of a file; 0: no limit.
+  const std::int64_t max_bytes_;  // A file that has these is closed; 0: no limit.
   const std::vector<std::string> partition_columns_;
   FileFormat format_{};
   std::shared_ptr<arrow::fs::FileSystem> file_system_;
@@ -204,8 +208,9 @@ Result<FileFormat> FindFileFormat(const std::string& format) {
   if (format == "csv") return FileFormat{MakeCsvWriter, "csv"};
   if (format == "json") return FileFormat{MakeJsonWriter, "json"};
   if (format == "numpy") return FileFormat{MakeNumpyWriter, "npy"};
+  if (format == "arrow") return FileFormat{MakeArrowWriter, "arrow", true};
   return Status::Invalid("no writer for format '", format,
-                         "'; there are parquet, csv, json, numpy, python");
+                         "'; there are parquet, csv, json, numpy, arrow, python");
 }
 
 StreamPtr MakeWriteStream(StreamPtr input, std::shared_ptr<const WriteTarget> target,

@@ -18,7 +18,8 @@ namespace headrace {
 /// "key=value" directories where the rows are partitioned.
 ///
 /// Options of all formats: min_rows_per_file (rows of a task that go into one file at least) and
-/// max_rows_per_file (at most; 0: no limit). Those of one format stand at its writer.
+/// max_rows_per_file (at most; 0: no limit); max_bytes_per_file (a file that has these on the disk
+/// is the last for its rows; 0: no limit). Those of one format stand at its writer.
 StreamPtr MakeWriteStream(StreamPtr input, std::shared_ptr<const WriteTarget> target,
                           const TaskContext& context, TaskStats* stats);
 

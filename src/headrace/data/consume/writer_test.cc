@@ -3,9 +3,11 @@
 #include <arrow/api.h>
 #include <arrow/extension/fixed_shape_tensor.h>
 #include <arrow/filesystem/localfs.h>
+#include <arrow/io/memory.h>
 #include <arrow/json/from_string.h>
 #include <gtest/gtest.h>
 
+#include "headrace/block/ipc.h"
 #include "headrace/data/consume/commit.h"
 #include "headrace/data/consume/json_text.h"
 #include "headrace/data/consume/partition.h"
@@ -118,6 +120,36 @@ TEST(Write, MaxRowsPerFileCutsFiles) {
   EXPECT_EQ(testing::Int(*results[0].table(), "num_rows", 2), 2);
   ASSERT_TRUE(Commit(dir.path(), results).ok());
   EXPECT_EQ(ReadFile(dir / "run_000007_2.csv"), "\"x\",\"s\"\n10,\"v10\"\n11,\"v11\"\n");
+}
+
+TEST(Write, RowsWithoutColumnsAreCutToo) {
+  TempDir dir;
+  const auto table = arrow::Table::Make(arrow::schema({}), arrow::ChunkedArrayVector{}, 5);
+  auto results = RunWrite("json", dir.path(), {table}, {{"max_rows_per_file", std::int64_t{2}}});
+  ASSERT_TRUE(results.ok()) << results.status();
+  ASSERT_EQ(results->at(0).num_rows(), 3);
+  EXPECT_EQ(testing::Int(*results->at(0).table(), "num_rows", 2), 1);
+}
+
+TEST(Write, ArrowKeepsEveryTable) {
+  TempDir dir;
+  const auto bare = arrow::Table::Make(arrow::schema({}), arrow::ChunkedArrayVector{}, 5);
+  const auto empty = NumbersTable(0, 0);
+  const auto intervals = arrow::Table::Make(
+      arrow::schema({arrow::field("i", arrow::month_day_nano_interval())}),
+      arrow::ArrayVector{arrow::MakeArrayOfNull(arrow::month_day_nano_interval(), 2).ValueOrDie()});
+  const std::vector<std::shared_ptr<arrow::Table>> tables = {bare, empty, intervals, intervals};
+  auto results =
+      RunWrite("arrow", dir.path(), tables, {{"max_bytes_per_file", std::int64_t{1}}}).ValueOrDie();
+  ASSERT_TRUE(Commit(dir.path(), results).ok());
+  for (std::size_t i = 0; i < tables.size(); ++i) {
+    const std::string file = dir / ("run_000007_" + std::to_string(i) + ".arrow");
+    EXPECT_TRUE(Read("arrow", file)->schema()->Equals(*tables[i]->schema()));
+    const auto bytes = arrow::Buffer::FromString(ReadFile(file));
+    const auto back = ReadIpc(std::make_shared<arrow::io::BufferReader>(bytes)).ValueOrDie();
+    EXPECT_TRUE(back->Equals(*tables[i]));
+    EXPECT_EQ(back->num_rows(), tables[i]->num_rows());
+  }
 }
 
 TEST(Write, ASchemaThatChangesStartsANewFile) {

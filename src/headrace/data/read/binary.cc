@@ -19,16 +19,6 @@ namespace headrace {
 
 namespace {
 
-// One batch that is there already.
-class OneBatchStream : public BatchStream {
- public:
-  explicit OneBatchStream(Batch batch) : batch_(std::move(batch)) {}
-  Result<std::optional<Batch>> Next() override { return std::exchange(batch_, std::nullopt); }
-
- private:
-  std::optional<Batch> batch_;
-};
-
 template <class ArrayType, class Offset>
 Result<std::shared_ptr<arrow::Array>> OneValue(std::shared_ptr<arrow::Buffer> bytes) {
   const Offset offsets[2] = {0, static_cast<Offset>(bytes->size())};
@@ -51,8 +41,7 @@ class BinaryReaderImpl : public Reader {
     static const auto small_schema = arrow::schema({arrow::field("bytes", arrow::binary())});
     static const auto large_schema = arrow::schema({arrow::field("bytes", arrow::large_binary())});
     auto table = arrow::Table::Make(large ? large_schema : small_schema, {std::move(array)});
-    return std::make_unique<OneBatchStream>(
-        Batch{Block(std::move(table), size + (large ? 16 : 8)), {}, nullptr});
+    return MakeOneBatchStream(Batch{Block(std::move(table), size + (large ? 16 : 8)), {}, nullptr});
   }
 };
 

@@ -49,6 +49,7 @@ const char* NameOf(const std::string& format) {
   if (format == "json") return "JSON";
   if (format == "text") return "Text";
   if (format == "numpy") return "Numpy";
+  if (format == "arrow") return "Arrow";
   return "Binary";
 }
 

@@ -1,4 +1,5 @@
 #include <array>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -7,15 +8,33 @@
 
 namespace headrace {
 
+namespace {
+
+class OneBatchStream : public BatchStream {
+ public:
+  explicit OneBatchStream(Batch batch) : batch_(std::move(batch)) {}
+  Result<std::optional<Batch>> Next() override { return std::exchange(batch_, std::nullopt); }
+
+ private:
+  std::optional<Batch> batch_;
+};
+
+}  // namespace
+
+StreamPtr MakeOneBatchStream(Batch batch) {
+  return std::make_unique<OneBatchStream>(std::move(batch));
+}
+
 Result<const Reader*> FindReader(const std::string& format) {
   using Entry = std::pair<const char*, const Reader& (*)()>;
-  static constexpr std::array<Entry, 8> kReaders{{{"range", RangeReader},
+  static constexpr std::array<Entry, 9> kReaders{{{"range", RangeReader},
                                                   {"parquet", ParquetReader},
                                                   {"csv", CsvReader},
                                                   {"json", JsonReader},
                                                   {"text", TextReader},
                                                   {"binary", BinaryReader},
                                                   {"numpy", NumpyReader},
+                                                  {"arrow", ArrowReader},
                                                   {"python", PythonReader}}};
   std::string known;
   for (const auto& [name, reader] : kReaders) {

@@ -16,6 +16,7 @@
 #include <cstring>
 #include <utility>
 
+#include "headrace/block/ipc.h"
 #include "headrace/runtime/store/checksum.h"
 
 namespace headrace {
@@ -78,15 +79,8 @@ class ChecksumStream : public arrow::io::OutputStream {
 };
 
 Status WriteStream(const arrow::Table& table, arrow::io::OutputStream* out) {
-  // A stream, not a file: only there may the chunks of a column have different dictionaries.
   ARROW_ASSIGN_OR_RAISE(auto writer, arrow::ipc::MakeStreamWriter(out, table.schema()));
-  if (table.num_columns() == 0) {
-    // A batch writer splits by chunks, of which there are none here.
-    ARROW_RETURN_NOT_OK(writer->WriteRecordBatch(
-        *arrow::RecordBatch::Make(table.schema(), table.num_rows(), arrow::ArrayVector{})));
-  } else {
-    ARROW_RETURN_NOT_OK(writer->WriteTable(table));
-  }
+  ARROW_RETURN_NOT_OK(WriteIpc(table, writer.get()));
   return writer->Close();
 }
 
