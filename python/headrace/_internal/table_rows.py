@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-
 _PLAIN_TYPES = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 
 
