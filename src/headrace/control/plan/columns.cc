@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "headrace/control/plan/facts.h"
 #include "headrace/protocol/exchange_schema.h"
 
 namespace headrace {
@@ -106,13 +107,13 @@ struct ColumnsOf {
 
 }  // namespace
 
-MaybeNames InferColumns(const LogicalPtr& plan) {
-  return plan->facts().columns.Get([&] {
-    std::vector<MaybeNames> inputs;
-    for (const LogicalPtr& input : plan->inputs()) inputs.push_back(InferColumns(input));
-    return std::visit(ColumnsOf{inputs}, plan->kind());
-  });
+MaybeNames FindColumns(const LogicalOperator& op) {
+  std::vector<MaybeNames> inputs;
+  for (const LogicalPtr& input : op.inputs()) inputs.push_back(InferColumns(input));
+  return std::visit(ColumnsOf{inputs}, op.kind());
 }
+
+MaybeNames InferColumns(const LogicalPtr& plan) { return plan->facts().columns; }
 
 ExprPtr ResolveColumn(const ProjectStep& projection, std::string_view name) {
   for (const NamedExpr& made : projection.exprs) {

@@ -4,6 +4,7 @@
 
 #include "headrace/control/plan/columns.h"
 #include "headrace/control/plan/expr_facts.h"
+#include "headrace/control/plan/facts.h"
 #include "headrace/control/plan/logical_plan.h"
 #include "headrace/protocol/exchange_schema.h"
 
@@ -94,42 +95,40 @@ std::optional<std::int64_t> RowsOfUnion(const std::vector<LogicalPtr>& inputs) {
   return all;
 }
 
-SchemaPtr SchemaOf(const LogicalPtr& plan) {
-  if (const auto* read = plan->As<logical::Read>()) return SchemaOfRead(*read);
-  if (const auto* data = plan->As<logical::InputData>()) {
+}  // namespace
+
+SchemaPtr FindSchema(const LogicalOperator& plan) {
+  if (const auto* read = plan.As<logical::Read>()) return SchemaOfRead(*read);
+  if (const auto* data = plan.As<logical::InputData>()) {
     return CommonSchema(data->blocks, [](const BlockHandle& block) { return block.info.schema; });
   }
-  if (const auto* map = plan->As<logical::Map>()) {
+  if (const auto* map = plan.As<logical::Map>()) {
     const bool keeps = map->function->kind == FunctionKind::kFilterRows;
-    return keeps ? InferSchema(plan->input()) : nullptr;
+    return keeps ? InferSchema(plan.input()) : nullptr;
   }
-  if (const auto* project = plan->As<logical::Project>()) {
-    return SchemaOfProject(*project, plan->input());
+  if (const auto* project = plan.As<logical::Project>()) {
+    return SchemaOfProject(*project, plan.input());
   }
-  if (plan->As<logical::Union>() != nullptr || plan->As<logical::Mix>() != nullptr) {
-    return CommonSchema(plan->inputs(), InferSchema);
+  if (plan.As<logical::Union>() != nullptr || plan.As<logical::Mix>() != nullptr) {
+    return CommonSchema(plan.inputs(), InferSchema);
   }
-  if (const auto* write = plan->As<logical::Write>()) return SchemaOfWrite(*write);
-  if (const auto* aggregate = plan->As<logical::Aggregate>()) {
-    const SchemaPtr input = InferSchema(plan->input());
+  if (const auto* write = plan.As<logical::Write>()) return SchemaOfWrite(*write);
+  if (const auto* aggregate = plan.As<logical::Aggregate>()) {
+    const SchemaPtr input = InferSchema(plan.input());
     if (input == nullptr) return nullptr;
     const AggregateStep step{AggregateStep::Phase::kWhole, aggregate->keys, aggregate->aggregates};
     return AggregateSchema(step, *input).ValueOr(nullptr);
   }
-  if (const auto* join = plan->As<logical::Join>()) {
-    const SchemaPtr left = InferSchema(plan->inputs()[0]), right = InferSchema(plan->inputs()[1]);
+  if (const auto* join = plan.As<logical::Join>()) {
+    const SchemaPtr left = InferSchema(plan.inputs()[0]), right = InferSchema(plan.inputs()[1]);
     if (left == nullptr || right == nullptr) return nullptr;
     return JoinSchema(join->join, *left, *right).ValueOr(nullptr);
   }
-  if (plan->As<logical::Zip>() != nullptr) return SchemaOfZip(plan->inputs());
-  return InferSchema(plan->input());  // Those that only choose or order rows.
+  if (plan.As<logical::Zip>() != nullptr) return SchemaOfZip(plan.inputs());
+  return InferSchema(plan.input());  // Those that only choose or order rows.
 }
 
-}  // namespace
-
-SchemaPtr InferSchema(const LogicalPtr& plan) {
-  return plan->facts().schema.Get([&] { return SchemaOf(plan); });
-}
+SchemaPtr InferSchema(const LogicalPtr& plan) { return plan->facts().schema; }
 
 std::optional<std::int64_t> InferRowCount(const LogicalPtr& plan) {
   if (const auto* read = plan->As<logical::Read>()) return RowsOfRead(*read);

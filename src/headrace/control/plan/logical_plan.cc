@@ -1,6 +1,7 @@
 #include "headrace/control/plan/logical_plan.h"
 
 #include "headrace/base/check.h"
+#include "headrace/control/plan/facts.h"
 
 namespace headrace {
 namespace {
@@ -68,7 +69,10 @@ bool TakesInputs(const LogicalKind& kind, std::size_t count) {
 
 LogicalPtr LogicalOperator::Make(LogicalKind kind, std::vector<LogicalPtr> inputs) {
   HEADRACE_CHECK(TakesInputs(kind, inputs.size()));
-  return LogicalPtr(new LogicalOperator(std::move(kind), std::move(inputs)));
+  const std::shared_ptr<LogicalOperator> op(
+      new LogicalOperator(std::move(kind), std::move(inputs)));
+  op->facts_ = {FindSchema(*op), FindColumns(*op), FindFault(*op)};
+  return op;
 }
 
 LogicalPtr LogicalOperator::WithInputs(const LogicalPtr& op, std::vector<LogicalPtr> inputs) {

@@ -8,7 +8,6 @@
 #include <variant>
 #include <vector>
 
-#include "headrace/base/memo.h"
 #include "headrace/base/resources.h"
 #include "headrace/base/status.h"
 #include "headrace/block/block.h"
@@ -151,12 +150,11 @@ using LogicalKind =
                  logical::Aggregate, logical::Group, logical::Join, logical::Zip>;
 
 /// One node of a logical plan: what it does and where its input comes from.
-/// What follows from a plan, as InferSchema(), InferColumns() and Validate() found it: each verb
-/// asks again about all that is below it.
+/// What follows from a plan alone: see InferSchema(), InferColumns() and Validate().
 struct PlanFacts {
-  Memo<std::shared_ptr<arrow::Schema>> schema;
-  Memo<std::optional<std::vector<std::string>>> columns;
-  Memo<Status> valid;
+  std::shared_ptr<arrow::Schema> schema;
+  std::optional<std::vector<std::string>> columns;
+  Status fault;
 };
 
 class LogicalOperator {

@@ -1,9 +1,12 @@
+#include <arrow/type.h>
+
 #include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
 
 #include "headrace/control/plan/columns.h"
+#include "headrace/control/plan/facts.h"
 #include "headrace/control/plan/logical_plan.h"
 #include "headrace/protocol/exchange_schema.h"
 
@@ -205,9 +208,8 @@ struct Check {
                            kPartitionsMax, ", not ", partitions);
   }
   static MaybeNames ColumnsOfSource(const logical::Read& read) {
-    logical::Read whole = read;
-    whole.columns.reset();
-    return InferColumns(LogicalOperator::Make(std::move(whole)));
+    if (read.source->schema == nullptr) return std::nullopt;
+    return read.source->schema->field_names();
   }
 };
 
@@ -295,17 +297,15 @@ Status Check::operator()(const logical::Project& project) const {
   return CheckUnique(step.rename.empty() ? makes : "rename_columns", std::move(output));
 }
 
-// Checks the inputs first, so that the first wrong verb is the one reported.
-Status ValidateTree(const LogicalPtr& plan) {
-  for (const LogicalPtr& input : plan->inputs()) ARROW_RETURN_NOT_OK(Validate(input));
-  const MaybeNames first = plan->inputs().empty() ? std::nullopt : InferColumns(plan->input());
-  return std::visit(Check{*plan, first}, plan->kind());
-}
-
 }  // namespace
 
-Status Validate(const LogicalPtr& plan) {
-  return plan->facts().valid.Get([&] { return ValidateTree(plan); });
+Status FindFault(const LogicalOperator& op) {
+  // The inputs first, so that the first wrong verb is the one reported.
+  for (const LogicalPtr& input : op.inputs()) ARROW_RETURN_NOT_OK(Validate(input));
+  const MaybeNames first = op.inputs().empty() ? std::nullopt : InferColumns(op.input());
+  return std::visit(Check{op, first}, op.kind());
 }
+
+Status Validate(const LogicalPtr& plan) { return plan->facts().fault; }
 
 }  // namespace headrace
