@@ -323,3 +323,10 @@ def test_random_numbers_differ_between_rows_blocks_and_runs() -> None:
     assert len({*first, *second}) == 200
     with pytest.raises(TypeError, match="integer"):
         random(seed="x")  # type: ignore[arg-type]
+
+
+def test_plans_may_be_deeper_than_the_stack() -> None:
+    ds = headrace.range(3)
+    for i in range(1100):
+        ds = ds.filter(expr=f"id != {i + 3}")
+    assert [row["id"] for row in ds.take_all()] == [0, 1, 2]

@@ -329,7 +329,10 @@ class RunLetters:
 
 
 def _policies(plan: _core.Plan) -> Iterator[Any]:
-    if (policy := policy_of(plan.on_error)) != "raise":
-        yield policy
-    for below in plan.inputs:
-        yield from _policies(below)
+    """Of all operators, from the last one down. (Plans may be deeper than Python's stack.)"""
+    waiting = [plan]
+    while waiting:
+        below = waiting.pop()
+        if (policy := policy_of(below.on_error)) != "raise":
+            yield policy
+        waiting.extend(reversed(below.inputs))
