@@ -23,6 +23,7 @@ HAS_TORCH = importlib.util.find_spec("torch") is not None
 # Where Headrace differs and the difference stands for now, with the reason.
 DIFFERS: dict[str, str] = {
     "transforming-rows_with_times_of_a_zone": "ray.data drops the time zone of rows' datetimes",
+    "transforming-errored_blocks_are_skipped": "ray.data counts the rows of blocks that fail, too",
     "returning-series_in_a_dict": "ray.data makes objects of text in a Series, and nan of None",
     "groupby-std_with_nulls": "with nan among the values the deviation is nan, not None",
 }
