@@ -58,14 +58,22 @@ void ActorPoolState::TaskStarted(std::uint32_t ordinal) {
   Actor& actor = actors_[ordinal];
   HEADRACE_CHECK(RoomOf(actor) > 0);
   ++actor.tasks;
+  actor.had_several = actor.had_several || actor.tasks > 1;
   --free_slots_;
 }
 
 void ActorPoolState::TaskEnded(std::uint32_t ordinal) {
   Actor& actor = actors_[ordinal];
   HEADRACE_CHECK(actor.tasks > 0);
+  free_slots_ -= RoomOf(actor);
   --actor.tasks;
-  if (actor.state == State::kReady) ++free_slots_;
+  free_slots_ += RoomOf(actor);
+}
+
+void ActorPoolState::LimitToOneTask() {
+  spec_.max_tasks_in_flight = 1;
+  free_slots_ = 0;
+  for (const std::uint32_t ordinal : live_) free_slots_ += RoomOf(actors_[ordinal]);
 }
 
 std::int32_t ActorPoolState::FindIdle() const {

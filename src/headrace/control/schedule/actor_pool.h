@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -37,7 +38,11 @@ class ActorPoolState {
   bool over_memory(std::uint32_t ordinal) const { return actors_[ordinal].over_memory; }
   std::int32_t tasks(std::uint32_t ordinal) const { return actors_[ordinal].tasks; }
 
-  bool known(std::uint32_t ordinal) const { return ordinal < actors_.size(); }
+  /// Whether it ever had several tasks at once.
+  bool had_several(std::uint32_t ordinal) const { return actors_[ordinal].had_several; }
+
+  /// From now on actors get one task at a time.
+  void LimitToOneTask();
 
   /// Returns the ready actor with the fewest tasks and room for one more, the oldest of equals,
   /// or -1.
@@ -70,9 +75,11 @@ class ActorPoolState {
     State state = State::kStarting;
     std::int32_t tasks = 0;
     bool over_memory = false;
+    bool had_several = false;
   };
   std::int64_t RoomOf(const Actor& actor) const {
-    return actor.state == State::kReady ? spec_.max_tasks_in_flight - actor.tasks : 0;
+    if (actor.state != State::kReady) return 0;
+    return std::max<std::int64_t>(0, spec_.max_tasks_in_flight - actor.tasks);
   }
 
   ActorPool spec_;

@@ -171,14 +171,21 @@ bool SchedulerImpl::RetryAfterStop(OperatorRun& run, TaskRecord& task, std::int6
   return true;
 }
 
-/// An actor was stopped. Only what happens while nothing else runs tells that there is no room for
-/// it. A task that it ran keeps count too, and comes to its end earlier.
+/// An actor was stopped. Only what happens while nothing else runs, and with one task at a time,
+/// tells that there is no room for it. A task that it ran keeps count too, and comes to its end
+/// earlier.
 void SchedulerImpl::NoteActorStopped(OperatorRun& run, std::uint32_t actor,
                                      std::int64_t heap_bytes) {
   run.pool->SetOverMemory(actor);
   memory_.Raise(run.id, heap_bytes + heap_bytes / 4);
   SetActorHeap(run, memory_.Expected(run.id, 0));
-  if (num_active_ > run.pool->tasks(actor)) return;
+  if (run.pool->had_several(actor)) return run.pool->LimitToOneTask();
+  const auto ordinal = static_cast<std::int32_t>(actor);
+  bool runs = false;
+  run.tasks.ForEach([&](const TaskRecord& task) {
+    runs = runs || (task.actor == ordinal && task.state == TaskRecord::State::kRunning);
+  });
+  if (num_active_ > (runs ? 1 : 0)) return;
   if (++run.pool->memory_losses < kActorStopsMax) return;
   FailRun(run, OverLimit(run, heap_bytes, "an actor"));
 }
@@ -188,13 +195,12 @@ Failure SchedulerImpl::OverLimit(const OperatorRun& run, std::int64_t peak_bytes
   Failure failure;
   failure.kind = FailureKind::kOverMemory;
   failure.code = arrow::StatusCode::OutOfMemory;
-  const std::int64_t engine =
-      std::max<std::int64_t>(0, options_.memory_limit_bytes - memory_.available());
   failure.message = run.spec->name + " needs more memory than there is: " + noun + " held " +
                     Megabytes(peak_bytes) + " when it was stopped, alone; memory_limit is " +
                     Megabytes(options_.memory_limit_bytes) +
-                    ", of which the engine and other runs hold " + Megabytes(engine) +
-                    " and blocks " + Megabytes(ledger_.charged());
+                    ", of which the engine, other runs and their limits leave this one " +
+                    Megabytes(std::max<std::int64_t>(0, memory_.available())) +
+                    ", and its blocks hold " + Megabytes(ledger_.charged());
   failure.context = "operator " + run.spec->name + FunctionsOf(run) +
                     "\nA smaller batch_size (or smaller blocks) makes a task need less; "
                     "ExecutionOptions.memory_limit allows more. Where only some need much, memory= "
