@@ -27,6 +27,8 @@ import headrace
 BENCH = pathlib.Path(__file__).parents[2] / "bench" / "memory_limit.py"
 MB = 1_000_000
 TOLERANCE = 1.05
+# What a function may take between two looks of a watch that waits for a cpu.
+UNSEEN = 20 * MB
 
 
 def held_bytes() -> int:
@@ -171,7 +173,7 @@ def test_a_task_past_its_allowance_is_stopped_and_its_rows_come_once(
     assert sorted(row["id"] for row in ds.take_all()) == list(range(100))
     assert attempts(tmp_path, "grow") == 2
     assert "run again: 1" in ds.stats()
-    assert peak.bytes <= most * TOLERANCE
+    assert peak.bytes <= most * TOLERANCE + UNSEEN
 
 
 def test_an_actor_past_its_allowance_is_replaced(limit: Any, tmp_path: pathlib.Path) -> None:
@@ -223,7 +225,7 @@ def test_what_does_not_fit_alone_fails_and_says_why(
     assert "ExecutionOptions.memory_limit" in text
     assert "batch_size" in text
     assert 2 <= attempts(tmp_path, "run") <= 5
-    assert peak.bytes <= most * TOLERANCE
+    assert peak.bytes <= most * TOLERANCE + UNSEEN
 
 
 def test_an_actor_that_fits_nowhere_fails_the_run(limit: Any, nothing_left: None) -> None:

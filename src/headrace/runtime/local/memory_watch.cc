@@ -202,10 +202,17 @@ void MemoryWatch::StopOne(const Sample& sample) {
   std::int64_t busy = 0;
   std::size_t over = sample.workers.size();
   std::size_t largest = over;
+  std::int64_t others = 0;
   for (std::size_t i = 0; i < sample.workers.size(); ++i) {
     const WorkerUse& worker = sample.workers[i];
     if (worker.dying) return;  // Its memory is about to be free.
     if (worker.port == nullptr) continue;
+    const bool limited = std::any_of(runs_.begin(), runs_.end(),
+                                     [&](const Run& run) { return run.port == worker.port; });
+    if (!limited) {
+      others += sample.heaps[i];
+      continue;
+    }
     ++busy;
     const std::int64_t excess = worker.allowance > 0 ? sample.heaps[i] - worker.allowance : 0;
     if (excess > largest_excess) {
@@ -217,6 +224,7 @@ void MemoryWatch::StopOne(const Sample& sample) {
       largest = i;
     }
   }
+  if (sample.total_bytes - others <= limit()) return;  // It is not these runs that are too large.
   if (over == sample.workers.size()) {
     if (busy < 2 || SteadyNanos() - over_since_nanos_ < kPatienceNanos) return;
     over = largest;

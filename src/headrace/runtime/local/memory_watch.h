@@ -28,7 +28,8 @@ struct WorkerUse;
 ///   1. gives back what is free but kept: by allocators, and by workers without tasks, which end;
 ///   2. above it, stops the worker that is furthest past its allowance;
 ///   3. where none is, and it stays so for a while, the largest of several.
-/// Several runs share: each may take its part of what is free.
+/// Several runs share: each may take its part of what is free. Workers of runs without a limit
+/// count as taken, and are not stopped; nor is one of the others for what those hold.
 ///
 /// Threads: all methods from any thread. The thread runs while there are runs.
 class MemoryWatch {

@@ -51,13 +51,13 @@ struct WorkerTask {
 /// pool as long as a block does. Threads: all methods from any thread.
 class DropQueue {
  public:
-  /// `wake` is an eventfd, written when the queue was empty.
   struct Drop {
     std::uint64_t worker = 0;
     std::uint64_t block = 0;
     std::int64_t num_bytes = 0;
     friend auto operator<=>(const Drop&, const Drop&) = default;
   };
+  /// `wake` is an eventfd, written when the queue was empty.
   explicit DropQueue(int wake);
   void Add(const Drop& drop);
   /// Appends to `drops` what came since the last call.
