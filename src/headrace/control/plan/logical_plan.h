@@ -149,7 +149,6 @@ using LogicalKind =
                  logical::RandomShuffle, logical::RandomizeBlocks, logical::Sort,
                  logical::Aggregate, logical::Group, logical::Join, logical::Zip>;
 
-/// One node of a logical plan: what it does and where its input comes from.
 /// What follows from a plan alone: see InferSchema(), InferColumns() and Validate().
 struct PlanFacts {
   std::shared_ptr<arrow::Schema> schema;
@@ -157,6 +156,7 @@ struct PlanFacts {
   Status fault;
 };
 
+/// One node of a logical plan: what it does and where its input comes from.
 class LogicalOperator {
  public:
   /// Makes a node. Requires: the number of inputs that the kind takes (Read and InputData none,

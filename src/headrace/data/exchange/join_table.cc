@@ -15,11 +15,10 @@ namespace headrace {
 
 namespace {
 
-// A hash table takes 25 to 50 bytes for each key, but only those pages of the list that have keys
-// are ever touched.
-constexpr std::uint64_t kRangePerRow = 32;
+// A hash table takes 25 to 50 bytes for each key, the list four for each number in the range.
+constexpr std::uint64_t kRangePerRow = 8;
 constexpr std::uint64_t kRangeAlways = 64 << 10;
-constexpr std::uint64_t kRangeMax = std::uint64_t{1} << 28;
+constexpr std::uint64_t kRangeMax = std::uint64_t{1} << 26;
 
 // Calls use(T{}) with the integer of which the type's values are; returns U() for others.
 template <class U, class Use>
