@@ -228,9 +228,7 @@ def test_a_plan_may_be_deeper_than_the_stack(tmp_path: pathlib.Path) -> None:
     for _ in range(sys.getrecursionlimit() + 200):
         ds = ds.rename_columns({"id": "id"})
     for _ in range(2):
-        ds.write_parquet(
-            str(tmp_path / "out"), mode="overwrite", checkpoint=str(tmp_path / "c")
-        )
+        ds.write_parquet(str(tmp_path / "out"), mode="overwrite", checkpoint=str(tmp_path / "c"))
         assert read_ids(tmp_path / "out") == list(range(6))
 
 

@@ -277,8 +277,12 @@ def test_follows_the_users_modules(source: str, own_package: Callable[..., str])
 def test_has_of_the_users_modules_what_is_named(own_package: Callable[..., str]) -> None:
     source = "from own_package import b\ndef f(x): return b.g(x)"
     before = own_package(a=source, b="def g(x): return h() + 1\ndef h(): return 3\nrest = 1")
-    assert own_package(a=source, b="def g(x): return h() + 1\ndef h(): return 3\nrest = 2") == before
-    assert own_package(a=source, b="def g(x): return h() + 1\ndef h(): return 4\nrest = 1") != before
+    assert (
+        own_package(a=source, b="def g(x): return h() + 1\ndef h(): return 3\nrest = 2") == before
+    )
+    assert (
+        own_package(a=source, b="def g(x): return h() + 1\ndef h(): return 4\nrest = 1") != before
+    )
 
 
 def test_globals_of_libraries_do_not_matter(own_package: Callable[..., str]) -> None:
