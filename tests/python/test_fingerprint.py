@@ -11,7 +11,10 @@ import pathlib
 import subprocess
 import sys
 import textwrap
+import types
+import unittest.mock
 from collections.abc import Callable
+from typing import Any
 
 import cloudpickle
 import numpy as np
@@ -295,6 +298,20 @@ def test_globals_of_libraries_do_not_matter(own_package: Callable[..., str]) -> 
     assert own_package(a=source.format(number=1, added=1)) != own_package(
         a=source.format(number=2, added=1)
     )
+
+
+def test_follows_what_libraries_wrap() -> None:
+    def digest(added: int) -> str:
+        room: dict[str, Any] = {"__name__": "somewhere"}
+        exec("def wrap(g):\n    def run(x): return g(x)\n    return run", room)
+        own: dict[str, Any] = {"__name__": "__main__", "wrap": room["wrap"]}
+        exec(f"@wrap\ndef f(x): return x + {added}", own)
+        return fingerprint(own["f"])
+
+    library = types.ModuleType("somewhere")
+    library.__file__ = "/lib/site-packages/somewhere.py"
+    with unittest.mock.patch.dict(sys.modules, {"somewhere": library}):
+        assert digest(1) == digest(1) != digest(2)
 
 
 def test_shared_parts_of_sets_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,8 @@
 Pickles will not do: those of two processes differ for equal values. A digest follows what a
 function does: its code, defaults, closure, attributes, and the globals that it names, through the
 user's own modules. Of a library (the standard library, and what lies in a folder site-packages or
-dist-packages) it has the name, the version and, of small ones, the code of the function or the
-class itself, but not the globals, which a library may fill as it goes.
+dist-packages) it has the name and the version and, but for those that most programs use, the code
+of the function or the class itself; not the globals, which a library may fill as it goes.
 """
 
 from __future__ import annotations
@@ -196,15 +196,16 @@ class _Walk:
     def _function(self, function: types.FunctionType) -> list[Any]:
         parts: list[Any] = [function.__module__, function.__qualname__]
         if not _is_own(function.__module__):
-            return [*parts, *self._library_code(function.__module__, [function])]
+            parts += self._library_code(function.__module__, [function])
+            # What decorates may keep the module of the decorator.
+            cells = [_content(cell) for cell in function.__closure__ or ()]
+            wrapped = [cell for cell in cells if isinstance(cell, types.FunctionType)]
+            return [*parts, *(self.digest(f) for f in wrapped if _is_own(f.__module__))]
         parts += [self.digest(function.__code__), self.digest(function.__defaults__)]
         parts += [self.digest(function.__kwdefaults__), self.digest(vars(function))]
         names = _names(function.__code__)
         for cell in function.__closure__ or ():
-            try:
-                parts.append(self._reached(cell.cell_contents, names))
-            except ValueError:  # It is empty.
-                parts.append("empty")
+            parts.append(self._reached(_content(cell), names))
         for name in sorted(names):
             if name in function.__globals__:
                 parts += [name, self._reached(function.__globals__[name], names)]
@@ -246,7 +247,7 @@ class _Walk:
         return parts
 
     def _library_code(self, module: str, members: Iterable[Any]) -> list[Any]:
-        if _package(module) in sys.stdlib_module_names | _LIBRARIES:
+        if _package(module) in _KNOWN:
             return [_version(module)]
         functions = [f for f in members if isinstance(f, types.FunctionType)]
         codes = {f.__qualname__: f.__code__ for f in functions if f.__module__ == module}
@@ -274,8 +275,16 @@ _NO_VALUES = frozenset(
     }
 )
 _LIBRARIES = frozenset({"headrace", "numpy", "pandas", "pyarrow", "torch", "cloudpickle"})
+_KNOWN = sys.stdlib_module_names | _LIBRARIES
 # Folders of libraries.
-_INSTALLED = frozenset({"site-packages", "dist-packages"})
+_INSTALLED_IN = frozenset({"site-packages", "dist-packages"})
+
+
+def _content(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # It is empty.
+        return types.CellType
 
 
 def _package(module: Any) -> str:
@@ -287,11 +296,16 @@ def _is_own(module: Any) -> bool:
     """True if a module, of a function or a class, is the user's."""
     if module is None or _package(module) in ("__main__", "__mp_main__"):
         return True
-    if _package(module) in sys.stdlib_module_names | _LIBRARIES:
+    if _package(module) in _KNOWN:
         return False
     loaded = sys.modules.get(module) or sys.modules.get(_package(module))
-    where = getattr(loaded, "__file__", None) or next(iter(getattr(loaded, "__path__", ())), "")
-    return _INSTALLED.isdisjoint(pathlib.PurePath(where).parts)
+    return not _is_installed(getattr(loaded, "__file__", None), getattr(loaded, "__path__", ()))
+
+
+def _is_installed(file: str | None, folders: Iterable[str] | None) -> bool:
+    """True if a module is of a library; one in several folders has no file."""
+    place = file or next(iter(folders or ()), "")
+    return not _INSTALLED_IN.isdisjoint(pathlib.PurePath(place).parts)
 
 
 def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
@@ -325,16 +339,15 @@ def _imports(code: types.CodeType, room: dict[str, Any]) -> set[str]:
 
 def _source(module: str) -> bytes:
     """The digest of the source of a user's module; nothing of a library, which is not imported."""
-    package = _package(module)
-    if package in sys.stdlib_module_names | _LIBRARIES | {"__main__"}:
+    if _package(module) in _KNOWN:
         return b""
     try:
-        spec = importlib.util.find_spec(package)
-        if spec is None or not _INSTALLED.isdisjoint(pathlib.PurePath(spec.origin or "").parts):
-            return b""
-        spec = importlib.util.find_spec(module)
-        source = spec.loader.get_source(module) if spec is not None else None  # type: ignore
-    except Exception:
+        for name in (_package(module), module):
+            spec = importlib.util.find_spec(name)
+            if spec is None or _is_installed(spec.origin, spec.submodule_search_locations):
+                return b""
+        source: str | None = spec.loader.get_source(module)  # type: ignore[union-attr]
+    except Exception:  # It cannot be found, or a package that it is in cannot be imported.
         return b""
     return hashlib.blake2b((source or "").encode(), digest_size=16).digest()
 
