@@ -16,8 +16,10 @@ from headrace._internal.expr.lowering import lower
 from headrace._internal.expr.parse import parse
 from headrace._internal.prefetch import Prefetcher
 from headrace._internal.progress import ProgressDisplay, counts_of, wants_progress
+from headrace._internal.ray_backend import connect
 from headrace.aggregate import AggregateFn, AggregateFnV2, Count, Mean, Quantile, Sum, ValueCounter
 from headrace.context import DataContext
+from headrace.datasource.filename_provider import part_name, row_name
 from headrace.datatype import DataType
 from headrace.expressions import col, download, lit, udf, unnest
 
@@ -330,3 +332,35 @@ def test_plans_may_be_deeper_than_the_stack() -> None:
     for i in range(1100):
         ds = ds.filter(expr=f"id != {i + 3}")
     assert [row["id"] for row in ds.take_all()] == [0, 1, 2]
+
+
+# ---- Names ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "part"),
+    [
+        ("a.parquet", "a_000001_000002.parquet", "a-3.parquet"),
+        ("a.b/c", "a.b/c_000001_000002", "a.b/c-3.parquet"),
+        ("a.b/c.parquet", "a.b/c_000001_000002.parquet", "a.b/c-3.parquet"),
+    ],
+)
+def test_numbers_come_before_the_ending_of_a_file(name: str, row: str, part: str) -> None:
+    assert row_name(name, 1, 2) == row
+    assert part_name(name, 3) == part
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [("[::1]:6379", "::1"), ("host:6379", "host"), ("10.0.0.1:6379", "10.0.0.1")],
+)
+def test_addresses_of_clusters(address: str, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def answer(place: tuple[str, int], timeout: float) -> SimpleNamespace:
+        asked.append(place)
+        return SimpleNamespace(close=lambda: None)
+
+    monkeypatch.setattr(connect.socket, "create_connection", answer)
+    connect._check_address(address)
+    assert asked == [(host, 6379)]

@@ -223,6 +223,38 @@ def test_what_is_nested_too_deep_is_not_compared(tmp_path: pathlib.Path) -> None
     assert hr.read_json(str(tmp_path / "out")).count() == 3
 
 
+def test_a_plan_may_be_deeper_than_the_stack(tmp_path: pathlib.Path) -> None:
+    ds = hr.range(6, override_num_blocks=2).random_shuffle(seed=1)
+    for _ in range(sys.getrecursionlimit() + 200):
+        ds = ds.rename_columns({"id": "id"})
+    for _ in range(2):
+        ds.write_parquet(str(tmp_path / "out"), mode="overwrite", checkpoint=str(tmp_path / "c"))
+        assert read_ids(tmp_path / "out") == list(range(6))
+
+
+def test_stages_of_several_inputs_are_apart(tmp_path: pathlib.Path) -> None:
+    def sides() -> hr.Dataset:
+        def stop(row: dict[str, Any]) -> dict[str, Any]:
+            if (tmp_path / "stops").exists():
+                raise ValueError
+            return row
+
+        def shuffled(first: int) -> hr.Dataset:
+            items = hr.from_items([{"id": first + i} for i in range(3)])
+            return items.repartition(2).map(lambda row: row).sort("id")
+
+        joined = shuffled(0).union(shuffled(3), shuffled(6).map(lambda row: row))
+        return joined.map(stop)
+
+    (tmp_path / "stops").touch()
+    with pytest.raises(hr.exceptions.UserCodeException):
+        sides().write_parquet(str(tmp_path / "out"), checkpoint=str(tmp_path / "c"))
+    assert len(list((tmp_path / "c").glob("stage-*"))) == 3
+    (tmp_path / "stops").unlink()
+    sides().write_parquet(str(tmp_path / "out"), checkpoint=str(tmp_path / "c"))
+    assert read_ids(tmp_path / "out") == list(range(9))
+
+
 def test_a_lock_that_cannot_be_had_is_not_held(tmp_path: pathlib.Path) -> None:
     (tmp_path / "c" / "lock").mkdir(parents=True)
     for _ in range(2):

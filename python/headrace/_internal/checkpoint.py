@@ -470,19 +470,22 @@ def _parse(position: str) -> _Position:
 
 
 def _describe_inputs(plan: _core.Plan) -> Iterator[_Part]:
-    """Yields what the plan reads and calls, and a digest of each."""
-    for below in plan.inputs:
-        yield from _describe_inputs(below)
-    source = plan.source()
-    if source is not None:
-        for path, size, changed in source.file_states():
-            yield "file", path, f"{size} bytes, changed at {changed}"
-    for number, block in enumerate(plan.blocks() or ()):
-        yield "block in memory", str(number), table_fingerprint(block.get())
-    for name, payload in plan.payloads:
-        yield "function", name, _pickle_fingerprint(payload)
-        if plan.on_error:
-            yield "on_error of", name, _pickle_fingerprint(plan.on_error)
+    """Yields what the plan reads and calls, and a digest of each: of inputs first."""
+    nodes, waiting = [], [plan]  # Plans may be deeper than Python's stack.
+    while waiting:
+        nodes.append(waiting.pop())
+        waiting.extend(nodes[-1].inputs)
+    for node in reversed(nodes):
+        source = node.source()
+        if source is not None:
+            for path, size, changed in source.file_states():
+                yield "file", path, f"{size} bytes, changed at {changed}"
+        for number, block in enumerate(node.blocks() or ()):
+            yield "block in memory", str(number), table_fingerprint(block.get())
+        for name, payload in node.payloads:
+            yield "function", name, _pickle_fingerprint(payload)
+            if node.on_error:
+                yield "on_error of", name, _pickle_fingerprint(node.on_error)
 
 
 def _pickle_fingerprint(pickled: bytes) -> str:

@@ -28,6 +28,7 @@ class ObjectArray(pa.ExtensionArray):
         return objects_to_arrow(objects)
 
     def objects(self) -> list[Any]:
+        """Returns the objects, unpickled; None where it is null."""
         loads = pickle.loads
         return [None if data is None else loads(data) for data in self.storage.to_pylist()]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
@@ -46,6 +46,23 @@ def stage_path(checkpoint: str, name: str) -> str:
     return os.path.join(checkpoint, f"stage-{name}")
 
 
+class _Node(NamedTuple):
+    """An operator of a plan.
+
+    Attributes:
+        name: the way to it: the numbers of inputs of stages, and where several inputs meet. It is
+            part of a path, so it does not grow with each operator.
+        whole_blocks: whether what takes its output needs the blocks as they are.
+        num_inputs: 0 if its stage is complete.
+    """
+
+    plan: _core.Plan
+    name: str
+    whole_blocks: bool
+    ends_stage: bool
+    num_inputs: int
+
+
 class Stages:
     """The stages of one checkpoint.
 
@@ -78,7 +95,19 @@ class Stages:
         """
         if _ends_in_groups(plan):
             raise ValueError("a plan that ends with whole groups in blocks cannot be resumed")
-        return self._replace(plan, "0", False, context)
+        nodes = self._nodes(plan)
+        made: list[_core.Plan] = []
+        while nodes:
+            node = nodes.pop()
+            first = len(made) - node.num_inputs
+            made[first:], inputs = [], made[first:]
+            below = node.plan.with_inputs(inputs) if inputs else node.plan
+            if node.ends_stage:
+                if node.name not in self._done:
+                    self._write(node.name, below, context)
+                below = self._read(node.name, node.plan.name, node.whole_blocks)
+            made.append(below)
+        return made.pop()
 
     def remove(self, below: str = "") -> None:
         """Removes the files of stages, those before the stage `below` or all."""
@@ -87,23 +116,23 @@ class Stages:
             if stage != name and (not below or stage.startswith(below + ".")):
                 shutil.rmtree(os.path.join(self._path, name))
 
-    def _replace(
-        self, plan: _core.Plan, name: str, whole_blocks: bool, context: DataContext
-    ) -> _core.Plan:
-        """`name` is the way to this node: the numbers of inputs."""
-        takes_groups = plan.kind == "map" and _ends_in_groups(plan.inputs[0])
-        ends_stage = takes_groups or plan.kind in _NEEDS_ALL
-        if ends_stage and name in self._done:
-            return self._read(name, plan.name, whole_blocks)
-        inputs = [
-            self._replace(below, f"{name}.{number}", plan.takes_whole_blocks, context)
-            for number, below in enumerate(plan.inputs)
-        ]
-        plan = plan.with_inputs(inputs) if inputs else plan
-        if not ends_stage:
-            return plan
-        self._write(name, plan, context)
-        return self._read(name, plan.name, whole_blocks)
+    def _nodes(self, plan: _core.Plan) -> list[_Node]:
+        """Returns what the plan consists of down to stages that are complete: from the last on,
+        inputs come first, in order. (Plans may be deeper than Python's stack.)"""
+        nodes = []
+        waiting = [(plan, "1", False)]
+        while waiting:
+            below, name, whole_blocks = waiting.pop()
+            takes_groups = below.kind == "map" and _ends_in_groups(below.inputs[0])
+            ends_stage = takes_groups or below.kind in _NEEDS_ALL
+            inputs = [] if ends_stage and name in self._done else below.inputs
+            nodes.append(_Node(below, name, whole_blocks, ends_stage, len(inputs)))
+            parts = ends_stage or len(inputs) > 1
+            waiting += [
+                (node, f"{name}.{number}" if parts else name, below.takes_whole_blocks)
+                for number, node in enumerate(inputs)
+            ]
+        return nodes
 
     def _write(self, name: str, plan: _core.Plan, context: DataContext) -> None:
         directory = stage_path(self._path, name)
@@ -154,6 +183,6 @@ class Stages:
 
 def _ends_in_groups(plan: _core.Plan) -> bool:
     """True if the plan yields blocks of whole groups, which the next map needs as they are."""
-    if plan.kind == "group":
-        return True
-    return plan.kind in ("filter", "project") and _ends_in_groups(plan.inputs[0])
+    while plan.kind in ("filter", "project"):
+        plan = plan.inputs[0]
+    return plan.kind == "group"

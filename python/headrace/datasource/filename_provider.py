@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import Any
 
 from headrace.block import Block
@@ -48,9 +49,8 @@ class FilenameProvider:
 
 
 def split_ending(name: str) -> tuple[str, str]:
-    """Returns a name and its ending with the dot, "" if it has none."""
-    stem, dot, ending = name.rpartition(".")
-    return (stem, dot + ending) if dot else (name, "")
+    """Returns a name, which may be in a folder, and its ending with the dot, "" if it has none."""
+    return posixpath.splitext(name)
 
 
 def row_name(task_name: str, block_index: int, row_index: int) -> str:
@@ -71,6 +71,6 @@ def part_name(task_name: str, part: int) -> str:
     if "parquet" not in task_name:
         return f"{task_name}-{part}.parquet"
     stem, ending = split_ending(task_name)
-    if "." in stem:
+    if "." in posixpath.basename(stem):
         raise ValueError(f"Filename should not contain a dot: {task_name}")
     return f"{stem}-{part}{ending}"

@@ -73,7 +73,23 @@ class PythonObjectArray(ExtensionArray):
         return len(self.values)
 
     def __eq__(self, other: Any) -> Any:
-        return self.values == getattr(other, "values", other)
+        """Per row; arrays are equal if all of their values are.
+
+        Raises ValueError for values of another length.
+        """
+        if isinstance(other, (pd.Series, pd.DataFrame, pd.Index)):
+            return NotImplemented
+        if isinstance(other, PythonObjectArray):
+            other = other.values
+        if not isinstance(other, (list, tuple, np.ndarray)):
+            other = [other] * len(self)
+        if len(other) != len(self):
+            raise ValueError(f"Lengths must match: {len(self)} and {len(other)}.")
+        return np.array([_are_equal(*pair) for pair in zip(self.values, other, strict=True)], bool)
+
+    def __ne__(self, other: Any) -> Any:
+        equal = self == other
+        return equal if equal is NotImplemented else ~equal
 
     def to_numpy(self, dtype: Any = None, copy: bool = False, na_value: Any = None) -> np.ndarray:
         return np.array(self.values, dtype=dtype) if copy or dtype is not None else self.values
@@ -97,7 +113,17 @@ class PythonObjectArray(ExtensionArray):
         )
 
     def copy(self) -> PythonObjectArray:
+        """Returns an array of the same objects, as pandas' copies of columns of objects are."""
         return type(self)(self.values)
 
     def __arrow_array__(self, type: Any = None) -> Any:
         return object_type.objects_to_arrow(self.values)
+
+
+def _are_equal(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        return np.array_equal(one, other)
+    try:
+        return bool(one == other)
+    except ValueError:  # Arrays in other objects.
+        return one is other
