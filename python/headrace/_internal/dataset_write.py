@@ -499,11 +499,14 @@ def _commit_files(
     files: FileDatasink, results: list[_TaskResult], letters: RunLetters, notes: IdNotes | None
 ) -> None:
     """Commits the files of all tasks, with dead letters and ids in the same list."""
+    written = [file for result in results for file in result.files]
+    kept = dict(written)
     more = [letters.take_for(files.filesystem)]
     if notes is not None:
-        noted = [path for result in results for path in result.id_files]
-        more.append(notes.take_for(files.filesystem, noted))
-    files.commit([file for result in results for file in result.files], pa.concat_tables(more))
+        # Not the ids of rows whose file gave its name to another task's.
+        whole = [r for r in results if all(kept[path] == file for path, file in r.files)]
+        more.append(notes.take_for(list(kept), [path for r in whole for path in r.id_files]))
+    files.commit(written, pa.concat_tables(more))
     if notes is not None:
         notes.commit()
 
@@ -524,7 +527,7 @@ class _SinkWriter:
         take_written = getattr(self._datasink, "take_written", list)
         take_written()  # Of a task before that failed.
         value = self._datasink.write(counted, context)
-        files = take_written()
+        files: list[tuple[str, str]] = take_written()
         id_files = [] if self._recorder is None else self._recorder.note(counted.ids)
         return _TaskResult(value, counted.num_rows, counted.num_bytes, files, id_files)
 

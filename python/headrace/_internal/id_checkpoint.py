@@ -15,9 +15,10 @@ of what is written are noted in Parquet files, in a temporary directory of the w
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _TEMPORARY = ".headrace-"
+_PLACE = "place"
 _SEVERAL_ROWS = ("join", "zip")
 
 
@@ -154,7 +156,8 @@ class IdNotes:
         self._directory = directory
         self._name = write_directory.new_name()
         self._temporary = write_directory.temporary_path(self._path, self._name)
-        self._waiting: list[WrittenFile] = []
+        self._waiting: list[tuple[str, str]] = []  # Path, temporary path.
+        self._data_stands = False
         if self._is_with_data() and f"{directory.path}/".startswith(f"{self._path}/"):  # type: ignore[union-attr]
             raise ValueError(
                 f"the directory to write, {directory.path}, must not be in that of the "  # type: ignore[union-attr]
@@ -175,21 +178,54 @@ class IdNotes:
         is_file = self._filesystem.get_file_info(self._path).type == fs.FileType.File
         for info in [] if is_file else self._filesystem.get_file_info(selector):
             if info.type == fs.FileType.Directory and info.base_name.startswith(_TEMPORARY):
-                # The list of its commit lies where its data went.
-                with (
-                    contextlib.suppress(OSError),
-                    self._filesystem.open_input_stream(f"{info.path}/place") as stream,
-                ):
-                    write_directory.recover(stream.read().decode(), self._filesystem)
+                with contextlib.suppress(OSError):  # It may have none; living ones end theirs.
+                    self._end_commit(f"{info.path}/{_PLACE}")
         write_directory.recover(self._path, self._filesystem)
         return IdSet.of(map(self._read, self._files()))
+
+    def _end_commit(self, place: str) -> None:
+        """Ends the commit of the write, perhaps a dead one, that left `place`."""
+        with self._filesystem.open_input_stream(place) as stream:
+            place_of = json.loads(stream.read())
+        if place_of["with data"]:
+            # The list of its commit lies where its data went.
+            write_directory.recover(place_of["directory"], self._filesystem)
+            return
+        to = self._directory
+        if to is None or to.filesystem.type_name != place_of["filesystem"]:
+            return
+        write_directory.recover(place_of["directory"], to.filesystem)
+        if to.filesystem.get_file_info(place_of["file"]).is_file:
+            self._move(place_of["moves"])
+
+    def _move(self, moves: Iterable[Sequence[str]]) -> None:
+        for path, temporary in moves:
+            try:
+                self._filesystem.move(temporary, path)
+            except OSError:
+                # Another write has ended this one's commit.
+                if not self._filesystem.get_file_info(path).is_file:
+                    raise
+
+    def _note_place(self, **more: Any) -> None:
+        """Leaves word for those who come after a death of this process."""
+        to = self._directory
+        if to is None:
+            return
+        place = {
+            "with data": self._is_with_data(),
+            "filesystem": to.filesystem.type_name,
+            "directory": to.path,
+            **more,
+        }
+        with self._filesystem.open_output_stream(f"{self._temporary}/{_PLACE}") as out:
+            out.write(json.dumps(place).encode())
 
     def prepare(self, done: IdSet) -> tuple[Any, str] | None:
         """Makes the directory of the write. Returns the place of the ids to leave out, if any."""
         self._filesystem.create_dir(self._temporary, recursive=True)
-        if self._is_with_data() and self._directory is not None:
-            with self._filesystem.open_output_stream(f"{self._temporary}/place") as out:
-                out.write(self._directory.path.encode())
+        if self._is_with_data():
+            self._note_place()
         if not done:
             return None
         done.save(self._filesystem, f"{self._temporary}/done")
@@ -200,23 +236,29 @@ class IdNotes:
         to = self._path if self._directory is None else self._temporary
         return IdRecorder(self._column, self._filesystem, to)
 
-    def take_for(self, filesystem: Any, paths: list[str] | None = None) -> pa.Table:
-        """Returns files of ids to be committed together with files of data, if they are of this
+    def take_for(self, data: Sequence[str], paths: list[str] | None = None) -> pa.Table:
+        """Returns files of ids to be committed together with files of data, if they are of their
         file system; else `commit` does it.
 
         Args:
+            data: the paths that the files of data will have.
             paths: what the recorder wrote; default: all that it wrote.
         """
-        self._waiting = self._joined(self._noted() if paths is None else paths)
-        if not filesystem.equals(self._filesystem):
-            return as_table([])
-        mine, self._waiting = self._waiting, []
-        return as_table(mine)
+        files = self._joined(self._noted() if paths is None else paths)
+        if self._is_with_data():
+            return as_table(files)
+        self._waiting = [(path, temporary) for path, temporary, _, _ in files]
+        if self._directory is not None:
+            there = self._directory.filesystem
+            new = next((path for path in data if not there.get_file_info(path).is_file), None)
+            if new is not None:
+                self._note_place(file=new, moves=self._waiting)
+        return as_table([])
 
     def commit(self) -> None:
-        """Makes the ids count that were not committed with the data."""
-        for path, temporary, _, _ in self._waiting:
-            self._filesystem.move(temporary, path)
+        """Makes the ids count that were not committed with the data, which stands."""
+        self._data_stands = True
+        self._move(self._waiting)
         self._waiting = []
 
     def end(self, paths: Sequence[str] = ()) -> None:
@@ -225,13 +267,14 @@ class IdNotes:
         if self._delete:
             self._filesystem.delete_dir(self._path)
         elif len(paths) > 1:
-            self._waiting = self._joined(paths)
-            self.commit()
+            self._move((path, temporary) for path, temporary, _, _ in self._joined(paths))
             for path in paths:
                 self._filesystem.delete_file(path)
 
     def remove(self) -> None:
         """Removes what was not committed."""
+        if self._waiting and self._data_stands:
+            return  # Ids of rows that are written: the next write takes them from there.
         write_directory.abort(self._path, self._filesystem, self._name)
 
     def _joined(self, paths: Sequence[str]) -> list[WrittenFile]:

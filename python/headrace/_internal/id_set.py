@@ -66,7 +66,8 @@ class IdSet:
                 rest = column.filter(pa.array(~known))
                 others.update(value for value in rest.to_pylist() if value is not None)
         joined = np.concatenate(numbers) if numbers else np.zeros(0, np.int64)
-        return IdSet(np.unique(joined), frozenset(others))
+        joined.sort()
+        return IdSet(joined, frozenset(others))
 
     def __bool__(self) -> bool:
         return bool(len(self._numbers) or self._others)

@@ -71,10 +71,11 @@ class NativeWrite:
             with run:
                 tables = [block.get() for block in run.blocks()]
             # In one list with the files, so that both stand or neither.
-            tables.append(run.letters.take_for(directory.filesystem))
+            letters = run.letters.take_for(directory.filesystem)
             if notes is not None:
-                tables.append(notes.take_for(directory.filesystem))
-            directory.commit(pa.concat_tables(tables), self.mode)
+                files = [path for table in tables for path in table["path"].to_pylist()]
+                tables.append(notes.take_for(files))
+            directory.commit(pa.concat_tables([*tables, letters]), self.mode)
         except BaseException:
             directory.abort()
             run.letters.remove()
