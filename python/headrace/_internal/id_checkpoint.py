@@ -158,10 +158,10 @@ class IdNotes:
         self._temporary = write_directory.temporary_path(self._path, self._name)
         self._waiting: list[tuple[str, str]] = []  # Path, temporary path.
         self._data_stands = False
-        if self._is_with_data() and f"{directory.path}/".startswith(f"{self._path}/"):  # type: ignore[union-attr]
+        to = "" if directory is None else directory.path
+        if self._is_with_data() and f"{to}/".startswith(f"{self._path}/"):
             raise ValueError(
-                f"the directory to write, {directory.path}, must not be in that of the "  # type: ignore[union-attr]
-                f"checkpoint, {self._path}"
+                f"the directory to write, {to}, must not be in that of the checkpoint, {self._path}"
             )
 
     def _is_with_data(self) -> bool:
