@@ -16,7 +16,7 @@ import pytest
 from pyarrow import fs
 
 import headrace as hr
-from headrace._internal.id_checkpoint import _NotDone
+from headrace._internal.id_checkpoint import IdRecorder, _NotDone
 from headrace._internal.id_set import IdSet
 from headrace.checkpoint import (
     CheckpointBackend,
@@ -341,6 +341,29 @@ def test_a_process_that_dies(
     assert ids(tmp_path / "b") == list(range(10 if when == "commit" else 0, 12))
     assert noted(tmp_path) == list(range(12))
     assert not [path for path in (tmp_path / "done").iterdir() if path.is_dir()]
+
+
+def test_ids_that_are_not_whole_do_not_count(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    (tmp_path / "done").mkdir()
+    recorder = IdRecorder(
+        "id", fs.LocalFileSystem(), str(tmp_path / "temporary"), str(tmp_path / "done")
+    )
+
+    def dies(table: pa.Table, path: str, **options: Any) -> None:
+        pathlib.Path(path).write_bytes(b"PAR1")
+        raise SystemExit
+
+    ids = [pa.chunked_array([[1, 2]])]
+    with monkeypatch.context() as patched:
+        patched.setattr(pq, "write_table", dies)
+        with pytest.raises(SystemExit):
+            recorder.note(ids)
+    assert noted(tmp_path) == []
+    recorder.note(ids)
+    assert noted(tmp_path) == [1, 2]
 
 
 def test_ids_are_joined(tmp_path: pathlib.Path, context: hr.DataContext) -> None:

@@ -98,7 +98,7 @@ def rows_to_write(
             _check_column(known, config.id_column)
     notes = IdNotes(config, directory)
     done = notes.recover()
-    if done and getattr(mode, "name", "") == "OVERWRITE":
+    if done and getattr(mode, "name", str(mode)).upper() == "OVERWRITE":
         raise ValueError(
             f"{config.checkpoint_path} has ids of rows that are written: mode='overwrite' would "
             "remove these rows, and not write them again. Remove the ids, or append."
@@ -121,12 +121,16 @@ class IdRecorder:
 
     Args:
         column: the ids.
-        directory: where the files go; it must exist, but in object stores.
+        temporary: where files are written; it must exist, but in object stores.
+        directory: where they go when they are whole; None: they stay.
     """
 
-    def __init__(self, column: str, filesystem: Any, directory: str) -> None:
+    def __init__(
+        self, column: str, filesystem: Any, temporary: str, directory: str | None = None
+    ) -> None:
         self._column = column
         self._filesystem = filesystem
+        self._temporary = temporary
         self._directory = directory
 
     def ids_of(self, table: pa.Table) -> pa.ChunkedArray:
@@ -138,8 +142,12 @@ class IdRecorder:
         paths = []
         for column in by_type(ids):
             if len(column):
-                path = f"{self._directory}/{uuid.uuid4().hex}.parquet"
+                name = f"{uuid.uuid4().hex}.parquet"
+                path = f"{self._temporary}/{name}"
                 _write_ids(self._filesystem, path, self._column, column)
+                if self._directory is not None:
+                    self._filesystem.move(path, f"{self._directory}/{name}")
+                    path = f"{self._directory}/{name}"
                 paths.append(path)
         return paths
 
@@ -178,7 +186,8 @@ class IdNotes:
         is_file = self._filesystem.get_file_info(self._path).type == fs.FileType.File
         for info in [] if is_file else self._filesystem.get_file_info(selector):
             if info.type == fs.FileType.Directory and info.base_name.startswith(_TEMPORARY):
-                with contextlib.suppress(OSError):  # It may have none; living ones end theirs.
+                # There may be none, or half of one.
+                with contextlib.suppress(OSError, ValueError):
                     self._end_commit(f"{info.path}/{_PLACE}")
         write_directory.recover(self._path, self._filesystem)
         return IdSet.of(map(self._read, self._files()))
@@ -233,8 +242,8 @@ class IdNotes:
 
     def recorder(self) -> IdRecorder:
         """Returns what notes ids: until the commit if files are written, else for good."""
-        to = self._path if self._directory is None else self._temporary
-        return IdRecorder(self._column, self._filesystem, to)
+        to = self._path if self._directory is None else None
+        return IdRecorder(self._column, self._filesystem, self._temporary, to)
 
     def take_for(self, data: Sequence[str], paths: list[str] | None = None) -> pa.Table:
         """Returns files of ids to be committed together with files of data, if they are of their
