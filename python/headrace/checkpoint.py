@@ -6,9 +6,31 @@
     )
 
 Each write verb then leaves out the rows that it reads whose ids stand under the path, and notes
-there the ids of the rows that it has written, once its files stand. A write is all or nothing here,
-so one that fails notes nothing. To go on in the midst of a write that was killed, no ids are
-needed: see `checkpoint=` of the write verbs.
+there the ids of the rows that it has written. When these count depends on what is written to:
+
+    Files: with the files, all or nothing. A write that fails, or whose process dies, notes nothing,
+        and leaves no rows. To go on in the midst of one, see `checkpoint=` of the write verbs;
+        the two do not go together (ValueError).
+    Databases, and a `Datasink` of your own: when the sink's `write` of a task has returned; those
+        ids stay if the write fails. Rows of a task that failed in `write` may stand there and be
+        written again; of a sink whose rows stand only once `on_write_complete` has ended well,
+        rows of a write that failed would be left out: give such a sink no checkpoint.
+
+A row is left out where it is read, so what comes of several rows, such as a group, is made of those
+that are left. Rows whose id is null or nan are always written. Ids are equal as numbers or texts,
+whatever their types: 7, 7.0 and "7", but not "07". A dataset with blocks in memory among its
+sources is written whole, with a warning.
+
+Write verbs raise:
+    ValueError: a column of that name is not there, where rows are read or where they are written,
+        or has lists, structs or the like; the mode is OVERWRITE, and there are ids already: what
+        they stand for would be removed; or the files go below the path of the ids.
+    InvalidCheckpointingOperators: several reads are joined or zipped.
+    NotImplementedError: the context has `max_errored_blocks`.
+
+A process that dies leaves a directory in the path, which the next write with the same path ends or
+removes: one on the same host, and where the ids lie on another file system than the files, one to
+that file system.
 """
 
 from __future__ import annotations
@@ -34,7 +56,7 @@ class InvalidCheckpointingConfig(Exception):
 
 
 class InvalidCheckpointingOperators(Exception):
-    """A plan cannot be checkpointed."""
+    """A plan cannot be checkpointed: it joins or zips several reads."""
 
 
 class CheckpointBackend(Enum):
@@ -48,15 +70,16 @@ class CheckpointConfig:
     """Which column names a row, and where the ids of written rows are kept.
 
     Args:
-        id_column: a column of the data that is read whose values are unique, and which is there
-            still when rows are written.
+        id_column: a column of the data as it is read, before a `_block_udf`, whose values are
+            unique: numbers, texts, bytes, times; it must be there still when rows are written.
         checkpoint_path: a directory; default: "ray_data_checkpoint" below the directory in the
             environment variable `RAY_DATA_CHECKPOINT_PATH_BUCKET`.
-        delete_checkpoint_on_success: remove the directory after a write that ended well.
+        delete_checkpoint_on_success: remove the directory, with all that is in it, after a write
+            that ended well; not after one that did nothing, by its mode.
         override_filesystem: the file system of the path.
         override_backend: deprecated; it follows from the path.
         write_num_threads: accepted; ids are written by the tasks that have the rows.
-        checkpoint_path_partition_filter: chooses the files of ids to read.
+        checkpoint_path_partition_filter: chooses the files of ids to read, of the list of paths.
         checkpoint_filter_cls, checkpoint_manager_cls: not supported.
 
     Raises:

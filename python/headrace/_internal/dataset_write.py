@@ -53,7 +53,12 @@ import pyarrow as pa
 from headrace import _core
 from headrace._internal.compute import TaskPoolStrategy
 from headrace._internal.csv_options import csv_write_options
-from headrace._internal.id_checkpoint import checkpointed
+from headrace._internal.id_checkpoint import (
+    IdNotes,
+    IdRecorder,
+    RowsToWrite,
+    rows_to_write,
+)
 from headrace._internal.native_write import NativeWrite, refuse_checkpoint
 from headrace._internal.plan_building import make_placement, pickle_function
 from headrace._internal.run import Run
@@ -63,6 +68,7 @@ if TYPE_CHECKING:
     from headrace._internal.dead_letters import RunLetters
     from headrace.context import DataContext
     from headrace.datasource.datasink import Datasink
+    from headrace.datasource.file_datasink import FileDatasink
     from headrace.datasource.filename_provider import FilenameProvider
 
 
@@ -359,39 +365,49 @@ class WriteMixin:
         from headrace.datasource.datasink import WriteResult
         from headrace.datasource.file_datasink import FileDatasink
 
-        config = self._context.checkpoint_config
-        if config is not None:
-            with checkpointed(self, config) as left:
-                left.write_datasink(
-                    datasink, ray_remote_args=ray_remote_args, concurrency=concurrency
+        directory = datasink._directory if isinstance(datasink, FileDatasink) else None
+        placement = self._write_placement(concurrency, ray_remote_args)
+        with rows_to_write(self, getattr(datasink, "mode", None), directory, False) as rows:
+            datasink.on_write_start(self._known_schema())
+            if getattr(datasink, "_skip_write", False):
+                return
+            results = self._run_sink(datasink, rows, placement)
+            datasink.on_write_complete(
+                WriteResult(
+                    num_rows=sum(result.num_rows for result in results),
+                    size_bytes=sum(result.num_bytes for result in results),
+                    write_returns=[result.value for result in results],
                 )
-            return
-        datasink.on_write_start(self._known_schema())
-        if getattr(datasink, "_skip_write", False):
-            return
+            )
+            if rows.notes is not None:
+                noted = [path for result in results for path in result.id_files]
+                rows.notes.end(noted if directory is None else ())
+
+    def _run_sink(
+        self, datasink: Datasink[Any], rows: RowsToWrite, placement: _core.Placement
+    ) -> list[_TaskResult]:
+        """Runs the tasks of a sink that was started, and commits its files."""
+        from headrace.datasource.file_datasink import FileDatasink
+
         files = datasink if isinstance(datasink, FileDatasink) else None
         name = datasink.get_name()
-        write_uuid = uuid.uuid4().hex
+        recorder = None if rows.notes is None else rows.notes.recorder()
         letters: RunLetters | None = None
         try:
             function = _core.Function(
                 kind="write",
                 name=name,
-                payload=pickle_function(name, _SinkWriter(datasink, write_uuid)),
+                payload=pickle_function(name, _SinkWriter(datasink, uuid.uuid4().hex, recorder)),
             )
             target = _core.WriteTarget(format="python", name=name, function=function)
-            rows = datasink.min_rows_per_write or 0
-            plan = self._plan.write(
-                target, self._write_placement(concurrency, ray_remote_args), rows
-            )
+            plan = rows.plan.write(target, placement, datasink.min_rows_per_write or 0)
             run = Run(
-                plan, self._context, self._name or "", on_stats=self._keep_stats, keeps_letters=True
+                plan, rows.context, self._name or "", on_stats=self._keep_stats, keeps_letters=True
             )
             letters = run.letters
             results = _results_of(run)
             if files is not None:
-                written = [file for result in results for file in result.files]
-                files.commit(written, letters.take_for(files.filesystem))
+                _commit_files(files, results, letters, rows.notes)
             letters.commit()
         except BaseException as error:
             if files is not None:
@@ -401,13 +417,7 @@ class WriteMixin:
             if isinstance(error, Exception):
                 datasink.on_write_failed(error)
             raise
-        datasink.on_write_complete(
-            WriteResult(
-                num_rows=sum(result.num_rows for result in results),
-                size_bytes=sum(result.num_bytes for result in results),
-                write_returns=[result.value for result in results],
-            )
-        )
+        return results
 
     def _known_schema(self) -> pa.Schema | None:
         raise NotImplementedError
@@ -428,23 +438,6 @@ class WriteMixin:
         try_create_dir: bool = True,
         checkpoint: str | None = None,
     ) -> None:
-        config = self._context.checkpoint_config
-        if config is not None:
-            with checkpointed(self, config) as left:
-                left._write_native(
-                    format,
-                    name,
-                    path,
-                    filesystem,
-                    options,
-                    min_rows_per_file,
-                    mode,
-                    concurrency,
-                    ray_remote_args,
-                    try_create_dir,
-                    checkpoint,
-                )
-            return
         write = NativeWrite(
             format,
             name,
@@ -458,9 +451,15 @@ class WriteMixin:
         placement = self._write_placement(concurrency, ray_remote_args)
         title = self._name or ""
         if checkpoint is None:
-            write.run(self._plan, placement, self._context, title, self._keep_stats)
-        else:
-            write.resume(checkpoint, self._plan, placement, self._context, title, self._keep_stats)
+            with rows_to_write(self, write.mode, write.directory, True) as rows:
+                write.run(rows.plan, placement, rows.context, title, self._keep_stats, rows.notes)
+            return
+        if self._context.checkpoint_config is not None:
+            raise ValueError(
+                "`checkpoint` and the context's checkpoint_config are two ways to go on with a "
+                "write: give one of them"
+            )
+        write.resume(checkpoint, self._plan, placement, self._context, title, self._keep_stats)
 
     def _write_placement(
         self, concurrency: int | None, ray_remote_args: dict[str, Any] | None
@@ -474,12 +473,18 @@ class _TaskResult:
     """What one task of a sink of the user returned, and what it wrote."""
 
     def __init__(
-        self, value: Any, num_rows: int, num_bytes: int, files: list[tuple[str, str]]
+        self,
+        value: Any,
+        num_rows: int,
+        num_bytes: int,
+        files: list[tuple[str, str]],
+        id_files: list[str],
     ) -> None:
         self.value = value
         self.num_rows = num_rows
         self.num_bytes = num_bytes
         self.files = files
+        self.id_files = id_files
 
 
 def _results_of(run: Run) -> list[_TaskResult]:
@@ -490,29 +495,50 @@ def _results_of(run: Run) -> list[_TaskResult]:
     return [pickle.loads(data) for _, table in found for data in table.column("result").to_pylist()]
 
 
-class _SinkWriter:
-    """Calls a sink's `write` in a worker, once a task."""
+def _commit_files(
+    files: FileDatasink, results: list[_TaskResult], letters: RunLetters, notes: IdNotes | None
+) -> None:
+    """Commits the files of all tasks, with dead letters and ids in the same list."""
+    written = [file for result in results for file in result.files]
+    kept = dict(written)
+    more = [letters.take_for(files.filesystem)]
+    if notes is not None:
+        # Not the ids of rows whose file gave its name to another task's.
+        whole = [r for r in results if all(kept[path] == file for path, file in r.files)]
+        more.append(notes.take_for(list(kept), [path for r in whole for path in r.id_files]))
+    files.commit(written, pa.concat_tables(more))
+    if notes is not None:
+        notes.commit()
 
-    def __init__(self, datasink: Any, write_uuid: str) -> None:
+
+class _SinkWriter:
+    """Calls a sink's `write` in a worker, once a task, and notes the ids of what it wrote."""
+
+    def __init__(self, datasink: Any, write_uuid: str, recorder: IdRecorder | None) -> None:
         self._datasink = datasink
         self._write_uuid = write_uuid
+        self._recorder = recorder
 
     def __call__(self, tables: Iterator[pa.Table], task_number: int) -> _TaskResult:
         from headrace.datasource.datasink import TaskContext
 
-        counted = _Counted(tables)
+        counted = _Counted(tables, self._recorder)
         context = TaskContext(task_idx=task_number, kwargs={"write_uuid": self._write_uuid})
         take_written = getattr(self._datasink, "take_written", list)
         take_written()  # Of a task before that failed.
         value = self._datasink.write(counted, context)
-        return _TaskResult(value, counted.num_rows, counted.num_bytes, take_written())
+        files: list[tuple[str, str]] = take_written()
+        id_files = [] if self._recorder is None else self._recorder.note(counted.ids)
+        return _TaskResult(value, counted.num_rows, counted.num_bytes, files, id_files)
 
 
 class _Counted:
-    """Blocks on their way to a sink, counted."""
+    """Blocks on their way to a sink, counted; with their ids if there is a recorder."""
 
-    def __init__(self, tables: Iterator[pa.Table]) -> None:
+    def __init__(self, tables: Iterator[pa.Table], recorder: IdRecorder | None) -> None:
         self._tables = iter(tables)
+        self._recorder = recorder
+        self.ids: list[pa.ChunkedArray] = []
         self.num_rows = 0
         self.num_bytes = 0
 
@@ -523,6 +549,8 @@ class _Counted:
         table = next(self._tables)
         self.num_rows += table.num_rows
         self.num_bytes += table.nbytes
+        if self._recorder is not None and table.num_rows:
+            self.ids.append(self._recorder.ids_of(table))
         return table
 
 

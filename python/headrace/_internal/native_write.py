@@ -18,6 +18,7 @@ from headrace._internal.write_directory import WriteDirectory
 
 if TYPE_CHECKING:
     from headrace._internal.checkpoint import Checkpoint
+    from headrace._internal.id_checkpoint import IdNotes
     from headrace.context import DataContext
 
 logger = logging.getLogger(__name__)
@@ -57,8 +58,9 @@ class NativeWrite:
         context: DataContext,
         title: str,
         on_stats: Callable[..., None],
+        notes: IdNotes | None = None,
     ) -> None:
-        """Runs `plan` and writes what it yields, all or nothing."""
+        """Runs `plan` and writes what it yields, all or nothing; with the ids that it notes."""
         directory = self._directory
         if not directory.prepare(self.mode, self.try_create_dir):
             return
@@ -69,13 +71,25 @@ class NativeWrite:
             with run:
                 tables = [block.get() for block in run.blocks()]
             # In one list with the files, so that both stand or neither.
-            tables.append(run.letters.take_for(directory.filesystem))
-            directory.commit(pa.concat_tables(tables), self.mode)
+            letters = run.letters.take_for(directory.filesystem)
+            if notes is not None:
+                files = [path for table in tables for path in table["path"].to_pylist()]
+                tables.append(notes.take_for(files))
+            directory.commit(pa.concat_tables([*tables, letters]), self.mode)
         except BaseException:
             directory.abort()
             run.letters.remove()
             raise
+        if notes is not None:
+            notes.commit()
         run.letters.commit()
+        if notes is not None:
+            notes.end()
+
+    @property
+    def directory(self) -> WriteDirectory:
+        """Where the files go."""
+        return self._directory
 
     def resume(
         self,
