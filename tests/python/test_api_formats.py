@@ -351,7 +351,7 @@ def test_jax_batches_are_cast_and_padded(monkeypatch: pytest.MonkeyPatch) -> Non
     fake.numpy = np  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "jax", fake)
     monkeypatch.setitem(sys.modules, "jax.numpy", np)
-    ds = headrace.range(5)
+    ds = headrace.range(5, override_num_blocks=1)
     batches = list(ds.iter_jax_batches(batch_size=3, dtypes=np.int8, paddings={"id": -1}))
     assert [b["id"].tolist() for b in batches] == [[0, 1, 2], [3, 4, -1]]
     assert batches[0]["id"].dtype == np.int8
