@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import pathlib
 import subprocess
 import sys
 from pathlib import Path
@@ -35,3 +36,12 @@ def test_a_lazy_import_loads_a_module_at_its_first_use() -> None:
     )
     environment = {**os.environ, "HEADRACE_LAZY_IMPORT": "1"}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
+def test_native_reads_and_writes_import_no_pandas(tmp_path: pathlib.Path) -> None:
+    code = (
+        "import sys, headrace; headrace.range(9).write_parquet(sys.argv[1]); "
+        "headrace.read_parquet(sys.argv[1]).filter(expr='id > 3').write_parquet(sys.argv[1]); "
+        "assert 'pandas' not in sys.modules and 'pyarrow.compute' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)

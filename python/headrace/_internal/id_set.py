@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")  # Fits 64 bits.
 _FLOAT_IS_WHOLE_BELOW = 2.0**53
@@ -26,6 +25,8 @@ def plain_ids(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
 
     Raises ValueError for lists, structs and the like.
     """
+    import pyarrow.compute as pc
+
     while True:
         dtype = column.type
         if isinstance(dtype, pa.BaseExtensionType):
@@ -132,6 +133,8 @@ class IdSet:
 
 def _whole_numbers(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the values as int64, and which of them are whole numbers that fit."""
+    import pyarrow.compute as pc
+
     size, dtype = len(column), column.type
     if pa.types.is_integer(dtype):
         known = pc.is_valid(column)
