@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -41,18 +42,21 @@ class Driver {
   explicit Driver(Scheduler* scheduler) : scheduler_(*scheduler) {}
 
   std::int64_t Run() {
-    Step(event::OutputWanted{0, 1'024});
+    Event wanted = event::OutputWanted{0, 1'024};
+    Step(std::span(&wanted, 1));
     while (true) {
-      while (std::optional<Action> action = scheduler_.Poll()) Perform(*action);
+      scheduler_.TakeActions(&actions_);
+      for (Action& action : actions_) Perform(action);
       if (events_.empty()) return blocks_;
-      for (Event& event : std::exchange(events_, {})) Step(std::move(event));
+      std::vector<Event> events = std::exchange(events_, {});
+      Step(events);
     }
   }
 
  private:
-  void Step(Event event) {
+  void Step(std::span<Event> events) {
     now_.nanos += 100;
-    scheduler_.Step(std::move(event), now_);
+    scheduler_.Step(events, now_);
   }
 
   void Perform(Action& action) {
@@ -64,9 +68,11 @@ class Driver {
       events_.push_back(event::BlockYielded{start->task, 0, std::move(block)});
       events_.push_back(event::TaskEnded{start->task, {}, {.wall_nanos = 20'000}});
     } else if (auto* deliver = std::get_if<action::DeliverOutput>(&action)) {
-      ++blocks_;
-      events_.push_back(event::OutputConsumed{0, deliver->blocks.front().info.num_bytes});
-      events_.push_back(event::OutputWanted{0, 1});
+      for (const BlockHandle& block : deliver->blocks) {
+        ++blocks_;
+        events_.push_back(event::OutputConsumed{0, block.info.num_bytes});
+        events_.push_back(event::OutputWanted{0, 1});
+      }
     }
   }
 
@@ -75,6 +81,7 @@ class Driver {
   std::uint64_t objects_ = 0;
   std::int64_t blocks_ = 0;
   std::vector<Event> events_;
+  std::vector<Action> actions_;
 };
 
 int Measure(const char* name, std::int64_t tasks, int maps, bool keep_order) {

@@ -128,7 +128,7 @@ std::pair<BlockRefPtr, bool> PyExecution::Poll(double timeout_seconds, std::int6
 std::vector<std::vector<std::uint32_t>> PyExecution::TakeEndedPieces() {
   std::vector<std::vector<std::uint32_t>> pieces;
   if (run_ == nullptr) return pieces;
-  for (Position& position : run_->TakeEndedPieces()) pieces.push_back(std::move(position.path));
+  for (const Position& position : run_->TakeEndedPieces()) pieces.push_back(PathOf(position));
   return pieces;
 }
 
@@ -136,7 +136,7 @@ std::vector<std::pair<std::vector<std::uint32_t>, nb::bytes>> PyExecution::TakeL
   std::vector<std::pair<std::vector<std::uint32_t>, nb::bytes>> letters;
   if (run_ == nullptr) return letters;
   for (Execution::Letter& letter : run_->TakeLetters()) {
-    letters.emplace_back(std::move(letter.piece.path),
+    letters.emplace_back(PathOf(letter.piece),
                          nb::bytes(letter.record.data(), letter.record.size()));
   }
   return letters;

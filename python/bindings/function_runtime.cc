@@ -165,7 +165,7 @@ class PythonRunner final : public FunctionRunner {
     auto state = std::make_shared<CallState>();
     state->task_number = context.task_number;
     state->position = context.position;
-    state->run_name = context.run_name;
+    state->run_name = std::string(context.run_name);
     state->stats = stats;
     state->input = std::move(input);
     nb::gil_scoped_acquire locked;

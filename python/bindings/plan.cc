@@ -184,7 +184,7 @@ PyPositions PlanPieces(const PyPlan& self, const PyExecutionOptions& options) {
     return session->PlanPieces(self.plan, options);
   }();
   PyPositions pieces;
-  for (Position& position : Unwrap(std::move(planned))) pieces.push_back(std::move(position.path));
+  for (const Position& position : Unwrap(std::move(planned))) pieces.push_back(PathOf(position));
   return pieces;
 }
 

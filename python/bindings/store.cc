@@ -24,7 +24,7 @@ namespace headrace::python {
 namespace {
 
 nb::tuple PositionOf(const BlockRef& self) {
-  return nb::tuple(nb::cast(self.handle().info.position.path));
+  return nb::tuple(nb::cast(PathOf(self.handle().info.position)));
 }
 
 std::vector<std::string> FilesOf(const BlockRef& self) {

@@ -2,12 +2,18 @@
 
 #include <arrow/type_fwd.h>
 
+#include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "headrace/block/block.h"
 #include "process.h"
 
 namespace headrace::python {
+
+inline std::vector<std::uint32_t> PathOf(const Position& position) {
+  return {position.path.begin(), position.path.end()};
+}
 
 /// One reference to a block in the store, of which this object is the owner.
 class BlockRef {

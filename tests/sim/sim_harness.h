@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -83,14 +84,17 @@ class SimRun {
       events.clear();
       backend_.Wait(kNever, &events);
       if (events.empty()) break;  // Over, or stalled for ever.
-      for (Event& event : events) {
-        out_.log += encoder_.Record(backend_.Now(), event);
-        scheduler_->Step(std::move(event), backend_.Now());
+      // Events that come together are one step, or some steps one behind the other.
+      for (std::span<Event> rest = events; !rest.empty();) {
+        const std::size_t count = rng_.Chance(0.5) ? rest.size() : 1;
+        Step(rest.first(count));
         if (check) scheduler_->CheckInvariants();
-        out_.log += encoder_.RecordAnswers(tape_->Take());
-        if (++out_.steps > kStepsMax) return Close("does not end");
+        rest = rest.subspan(count);
+        if ((out_.steps += static_cast<std::int64_t>(count)) > kStepsMax) {
+          return Close("does not end");
+        }
+        Perform();
       }
-      Perform();
     }
     return Close("");
   }
@@ -125,9 +129,16 @@ class SimRun {
     backend_.Post(event::StopRequested{});
   }
 
+  void Step(std::span<Event> events) {
+    step_at_ = std::max(backend_.Now(), step_at_ + Duration{1});
+    for (const Event& event : events) out_.log += encoder_.Record(step_at_, event);
+    scheduler_->Step(events, step_at_);
+  }
+
   void Perform() {
     out_.log += encoder_.RecordAnswers(tape_->Take());
-    while (std::optional<Action> action = scheduler_->Poll()) {
+    for (Action& next : scheduler_->TakeActions()) {
+      Action* action = &next;
       if (out_.finished) out_.violations.push_back("an action after Finish");
       out_.log += encoder_.Record(*action);
       if (auto* a = std::get_if<action::StartTask>(&*action)) {
@@ -155,7 +166,7 @@ class SimRun {
   /// Takes delivered blocks: thinks about each, lets go of it and asks for more.
   void Consume(const action::DeliverOutput& delivered) {
     for (const BlockHandle& block : delivered.blocks) {
-      out_.blocks.push_back({block.info.position.path, block.info.num_rows});
+      out_.blocks.push_back({block.info.position, block.info.num_rows});
       const ObjectId object[] = {block.object};
       backend_.Release(object);
       const bool burst = rng_.Chance(case_.burst_chance);
@@ -177,6 +188,7 @@ class SimRun {
   const std::shared_ptr<PolicyTape> tape_ = std::make_shared<PolicyTape>();
   std::unique_ptr<Scheduler> scheduler_;
   Instant free_at_;
+  Instant step_at_;  // When the scheduler took its last step.
   Outcome out_;
 };
 

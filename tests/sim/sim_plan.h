@@ -327,7 +327,7 @@ inline std::int64_t BudgetOf(const Case& c) {
 
 /// A block as a test sees it.
 struct Row {
-  std::vector<std::uint32_t> position;
+  Position position;
   std::int64_t num_rows = 0;
   friend auto operator<=>(const Row&, const Row&) = default;
 };
@@ -347,7 +347,7 @@ class Oracle {
   Expected Compute() {
     const auto blocks = Eval(static_cast<std::int32_t>(case_.plan.operators.size()) - 1);
     for (const BlockInfo& block : blocks) {
-      out_.blocks.push_back({block.position.path, block.num_rows});
+      out_.blocks.push_back({block.position, block.num_rows});
     }
     return std::move(out_);
   }
@@ -355,17 +355,17 @@ class Oracle {
  private:
   using Blocks = std::vector<BlockInfo>;
 
-  static BlockInfo Block(const std::vector<std::uint32_t>& position, const SimModel::Block& size) {
+  static BlockInfo Block(const Position& position, const SimModel::Block& size) {
     BlockInfo info;
     info.num_rows = size.num_rows;
     info.num_bytes = size.num_bytes;
-    info.position.path = position;
+    info.position = position;
     return info;
   }
 
-  void RunTask(OperatorId op, const TaskProgram& program,
-               const std::vector<std::uint32_t>& position, std::int64_t rows_in, Blocks* out) {
-    const auto outputs = case_.sim.model.OutputsOf(op, Position{position}, rows_in);
+  void RunTask(OperatorId op, const TaskProgram& program, const Position& position,
+               std::int64_t rows_in, Blocks* out) {
+    const auto outputs = case_.sim.model.OutputsOf(op, position, rows_in);
     std::uint32_t index = 0;
     for (const SimModel::Block& block : outputs.blocks) {
       BlockInfo info = Block(position, block);
@@ -384,7 +384,7 @@ class Oracle {
     for (std::size_t i = 0; i < in.size(); ++i) {
       rows += in[i].num_rows;
       if (rows < map.min_bundle_rows && i + 1 < in.size()) continue;
-      RunTask(op, program, in[begin].position.path, rows, &out);
+      RunTask(op, program, in[begin].position, rows, &out);
       begin = i + 1;
       rows = 0;
     }
@@ -426,7 +426,7 @@ class Oracle {
         small += info.num_rows;
       }
       for (const BlockInfo& info : in[static_cast<std::size_t>(1 - exchange.small_input)]) {
-        RunTask(op, *last, info.position.path, info.num_rows + small, &out);
+        RunTask(op, *last, info.position, info.num_rows + small, &out);
       }
       return out;
     }
@@ -446,7 +446,7 @@ class Oracle {
       for (const BlockInfo* info : all) left += info->num_rows;
       for (std::uint32_t task = 0; left > 0 || task == 0; ++task) {
         const std::int64_t rows = std::min(left, exchange.rows_per_partition);
-        RunTask(op, *last, {task}, rows, &out);
+        RunTask(op, *last, {{task}}, rows, &out);
         left -= rows;
       }
       return out;
@@ -459,7 +459,7 @@ class Oracle {
       for (const BlockPart& part : plan->WorkOf(task).parts) {
         rows += part.range.end - part.range.begin;
       }
-      RunTask(op, *last, {task}, rows, &out);
+      RunTask(op, *last, {{task}}, rows, &out);
     }
     return out;
   }
@@ -512,7 +512,7 @@ class Oracle {
     Blocks out;
     if (spec.As<InputOperator>() != nullptr) {
       for (const auto& block : case_.input_blocks[static_cast<std::size_t>(index)]) {
-        out.push_back(Block({static_cast<std::uint32_t>(out.size())}, block));
+        out.push_back(Block({{static_cast<std::uint32_t>(out.size())}}, block));
       }
     } else if (spec.As<UnionOperator>() != nullptr) {
       for (std::size_t i = 0; i < spec.inputs.size(); ++i) {
@@ -542,7 +542,7 @@ class Oracle {
       const TaskProgram& program = last != nullptr ? *last : *task->program;
       if (!spec.inputs.empty()) return EvalMap(op, *task, program, Eval(spec.inputs[0].value));
       for (const auto& group : task->unit_groups) {
-        RunTask(op, program, {group.front()}, -1, &out);
+        RunTask(op, program, {{group.front()}}, -1, &out);
       }
     }
     return out;

@@ -135,9 +135,13 @@ ShapedBlock BlockBuilder::Next() {
 Status BlockBuilder::Flush() {
   if (pending_.empty()) return Status::OK();
   if (pending_.size() == 1) {
+    pending_bytes_ = 0;
+    if (ready_.empty() && !IsTooLarge(pending_.front().block)) {
+      ready_.swap(pending_);
+      return Status::OK();
+    }
     ShapedBlock only = std::move(pending_.front());
     pending_.clear();
-    pending_bytes_ = 0;
     Emit(std::move(only.block), std::move(only.files));
     return Status::OK();
   }
@@ -158,8 +162,7 @@ Status BlockBuilder::Flush() {
 // Splits until every piece is small enough. A piece is measured after its cut, since rows differ
 // in size; one that is still too large is cut again.
 void BlockBuilder::Emit(Block block, FileList files) {
-  const std::int64_t split_over = target_max_bytes_ + target_max_bytes_ / 2;
-  if (block.num_bytes() <= split_over) {
+  if (!IsTooLarge(block)) {
     ready_.push_back({std::move(block), std::move(files)});
     return;
   }
@@ -167,7 +170,7 @@ void BlockBuilder::Emit(Block block, FileList files) {
   while (!stack.empty()) {
     Block top = std::move(stack.back());
     stack.pop_back();
-    if (top.num_bytes() <= split_over || top.num_rows() <= 1) {
+    if (!IsTooLarge(top) || top.num_rows() <= 1) {
       ready_.push_back({std::move(top), files});
       continue;
     }

@@ -52,6 +52,9 @@ class BlockBuilder {
  private:
   Status Flush();
   void Emit(Block block, FileList files);
+  bool IsTooLarge(const Block& block) const {
+    return block.num_bytes() > target_max_bytes_ + target_max_bytes_ / 2;
+  }
 
   const std::int64_t target_min_bytes_;
   const std::int64_t target_max_bytes_;

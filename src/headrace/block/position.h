@@ -3,7 +3,8 @@
 #include <compare>
 #include <cstdint>
 #include <string>
-#include <vector>
+
+#include "headrace/base/small_vector.h"
 
 namespace headrace {
 
@@ -14,15 +15,14 @@ namespace headrace {
 /// Positions of one stream sort in the order of the data ("3.0.2" after "3.0.1.7"). A task over
 /// several blocks takes the position of its first.
 struct Position {
-  std::vector<std::uint32_t> path;
+  using Path = SmallVector<std::uint32_t, 4>;
+  Path path;
 
   friend auto operator<=>(const Position&, const Position&) = default;
 
   /// Returns the position of output number `index` of a task at this position.
   Position Child(std::uint32_t index) const {
-    Position child;
-    child.path.reserve(path.size() + 1);
-    child.path = path;
+    Position child = *this;
     child.path.push_back(index);
     return child;
   }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
+#include <iterator>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -59,20 +60,9 @@ class Execution::Impl {
   }
 
   Result<Polled> Poll(Instant deadline, std::int64_t prefetch) {
-    AskForMore(prefetch);
-    if (backend_->runs_in_caller()) {
-      DriveUntil([this] { return !ready_.empty(); });
-    }
     std::unique_lock<std::mutex> lock(mutex_);
-    consumer_waits_ = true;
-    if (deadline == kNever) {
-      changed_.wait(lock, [this] { return !ready_.empty() || over_; });
-    } else {
-      const Duration left = deadline - backend_->Now();
-      changed_.wait_for(lock, std::chrono::nanoseconds(std::max<std::int64_t>(left.nanos, 0)),
-                        [this] { return !ready_.empty() || over_; });
-    }
-    consumer_waits_ = false;
+    AskForMore(prefetch, &lock);
+    if (ready_.empty() && !over_) Await(deadline, &lock);
     if (over_ && failure_) return failure_->ToStatus();
     Polled polled;
     if (!ready_.empty()) {
@@ -150,21 +140,38 @@ class Execution::Impl {
 
   // Keeps the standing request between half of `prefetch` and `1 + prefetch` blocks beyond those
   // that were taken. A consumer that finds nothing ready always says all: the run may wait for it.
-  void AskForMore(std::int64_t prefetch) {
+  void AskForMore(std::int64_t prefetch, std::unique_lock<std::mutex>* lock) {
+    if (over_) return;
     prefetch = std::max<std::int64_t>(prefetch, 0);
-    std::int64_t more = 0;
-    std::int64_t let_go = 0;
-    {
-      std::lock_guard lock(mutex_);
-      if (over_) return;
-      let_go_bytes_ += std::exchange(handed_out_bytes_, 0);
-      more = taken_ + 1 + prefetch - asked_;
-      if (!ready_.empty() && 2 * more <= prefetch) return;
-      if (more > 0) asked_ += more;
-      let_go = std::exchange(let_go_bytes_, 0);
-    }
+    let_go_bytes_ += std::exchange(handed_out_bytes_, 0);
+    const std::int64_t more = taken_ + 1 + prefetch - asked_;
+    if (!ready_.empty() && 2 * more <= prefetch) return;
+    if (more > 0) asked_ += more;
+    const std::int64_t let_go = std::exchange(let_go_bytes_, 0);
+    lock->unlock();
     if (let_go > 0) backend_->Post(event::OutputConsumed{0, let_go});
     if (more > 0) backend_->Post(event::OutputWanted{0, more});
+    lock->lock();
+  }
+
+  // Waits until a block is ready or the run is over.
+  void Await(Instant deadline, std::unique_lock<std::mutex>* lock) {
+    const auto changed = [this] { return !ready_.empty() || over_; };
+    if (backend_->runs_in_caller()) {
+      lock->unlock();
+      DriveUntil([this] { return !ready_.empty(); });
+      lock->lock();
+      return;
+    }
+    consumer_waits_ = true;
+    if (deadline == kNever) {
+      changed_.wait(*lock, changed);
+    } else {
+      const Duration left = deadline - backend_->Now();
+      changed_.wait_for(*lock, std::chrono::nanoseconds(std::max<std::int64_t>(left.nanos, 0)),
+                        changed);
+    }
+    consumer_waits_ = false;
   }
 
   void Drive() {
@@ -177,23 +184,23 @@ class Execution::Impl {
   template <class Done>
   void DriveUntil(Done done) {
     std::vector<Event> events;
-    Instant deadline = PerformAll();
+    PerformAll();
     while (!over() && !done()) {
       events.clear();
-      backend_->Wait(deadline, &events);
+      backend_->Wait(deadline_, &events);
       if (events.empty()) events.push_back(event::TimePassed{});
-      const Instant now = backend_->Now();
-      for (Event& event : events) {
-        if (recorder_ != nullptr) recorder_->Record(now, event);
+      // Each step at an instant of its own: so the log knows which events are of one step.
+      step_at_ = std::max(backend_->Now(), step_at_ + Duration{1});
+      for (const Event& event : events) {
+        if (recorder_ != nullptr) recorder_->Record(step_at_, event);
         KeepLetters(event);
         if (tracker_ != nullptr) tracker_->On(event);
-        {
-          std::lock_guard lock(scheduler_mutex_);
-          scheduler_->Step(std::move(event), now);
-        }
-        if (recorder_ != nullptr) PerformAll();  // The log has actions after their event.
       }
-      deadline = PerformAll();
+      {
+        std::lock_guard lock(scheduler_mutex_);
+        scheduler_->Step(events, step_at_);
+      }
+      PerformAll();
     }
   }
 
@@ -207,39 +214,36 @@ class Execution::Impl {
     }
   }
 
-  // Performs every action there is; returns until when to wait for the next event. What an action
-  // frees may have to wait for Python's lock, whose owner may be waiting in Snapshot(): so nothing
-  // is performed under scheduler_mutex_.
-  Instant PerformAll() {
-    Instant deadline;
-    while (true) {
-      std::optional<Action> action;
-      {
-        std::lock_guard lock(scheduler_mutex_);
-        action = scheduler_->Poll();
-        if (!action) deadline = scheduler_->NextDeadline().value_or(kNever);
-      }
-      if (!action) break;
-      if (recorder_ != nullptr) recorder_->Record(*action);
-      if (tracker_ != nullptr) tracker_->On(*action);
-      Perform(*std::move(action));
+  // Performs every action there is. What an action frees may have to wait for Python's lock, whose
+  // owner may be waiting in Snapshot(): so nothing is performed under scheduler_mutex_.
+  void PerformAll() {
+    {
+      std::lock_guard lock(scheduler_mutex_);
+      scheduler_->TakeActions(&actions_);
+      deadline_ = scheduler_->NextDeadline().value_or(kNever);
+    }
+    for (Action& action : actions_) {
+      if (recorder_ != nullptr) recorder_->Record(action);
+      if (tracker_ != nullptr) tracker_->On(action);
+      Perform(action);
     }
     HandOver();
     if (recorder_ != nullptr) recorder_->Flush();
-    return deadline;
   }
 
-  void Perform(Action action) {
+  void Perform(Action& action) {
     std::visit(
         Overloaded{
-            [this](action::StartTask& a) { backend_->StartTask(a.task, a.order); },
+            [this](action::StartTask& a) { backend_->StartTask(a.task, std::move(a.order)); },
             [this](action::GrantCredit& a) { backend_->GrantCredit(a.task, a.credit_bytes); },
             [this](action::CancelTask& a) { backend_->CancelTask(a.task); },
             [this](action::StartActor& a) { backend_->StartActor(a.actor, a.order); },
             [this](action::StopActor& a) { backend_->StopActor(a.actor); },
             [this](action::ReleaseObjects& a) { backend_->Release(a.objects); },
             [this](action::SpillObjects& a) { backend_->SpillObjects(std::move(a.objects)); },
-            [this](action::DeliverOutput& a) { delivered_.push_back(std::move(a.blocks)); },
+            [this](action::DeliverOutput& a) {
+              std::move(a.blocks.begin(), a.blocks.end(), std::back_inserter(delivered_));
+            },
             [this](action::Finish& a) {
               HandOver();
               Finish(std::move(a.failure));
@@ -257,11 +261,7 @@ class Execution::Impl {
     bool wake = false;
     {
       std::lock_guard lock(mutex_);
-      for (std::vector<BlockHandle>& blocks : delivered_) {
-        // A bundle of several blocks counts as one wish; the rest was not asked for one by one.
-        asked_ += static_cast<std::int64_t>(blocks.size()) - 1;
-        for (BlockHandle& block : blocks) ready_.push_back(std::move(block));
-      }
+      std::move(delivered_.begin(), delivered_.end(), std::back_inserter(ready_));
       const std::int64_t so_far = taken_ + static_cast<std::int64_t>(ready_.size());
       for (Position& piece : pieces) ended_pieces_.push_back({std::move(piece), so_far});
       // Who is woken without a block sleeps again, and nobody would wake it any more.
@@ -303,7 +303,12 @@ class Execution::Impl {
   const std::unique_ptr<EventRecorder> recorder_;  // Null: the run is not recorded.
   const std::unique_ptr<PieceTracker> tracker_;    // Null: nobody asks for pieces.
   const Instant start_;
-  std::vector<std::vector<BlockHandle>> delivered_;  // Of the driver: not handed over yet.
+
+  // Of the driver.
+  Instant step_at_;                     // When the scheduler took its last step,
+  Instant deadline_;                    // and until when to wait for the next one.
+  std::vector<Action> actions_;         // That it took.
+  std::vector<BlockHandle> delivered_;  // Not handed over yet.
   std::thread driver_;
   std::mutex stop_mutex_;  // Two threads may stop at once; one of them joins.
 

@@ -46,7 +46,7 @@ class PieceTracker {
   };
   struct Task {
     std::size_t piece = 0;
-    std::vector<ObjectId> inputs;
+    SmallVector<ObjectId, 2> inputs;
   };
   struct Object {
     std::size_t piece = 0;

@@ -28,10 +28,11 @@ PhysicalPlan MakePlan() {
 
 class PieceTrackerTest : public ::testing::Test {
  protected:
-  void Start(TaskId task, std::vector<ObjectId> inputs, std::vector<std::uint32_t> units = {}) {
+  void Start(TaskId task, const std::vector<ObjectId>& inputs,
+             const std::vector<std::uint32_t>& units = {}) {
     TaskOrder order;
-    order.inputs = std::move(inputs);
-    order.units = std::move(units);
+    order.inputs = inputs;
+    order.units = units;
     tracker_.On(Action(action::StartTask{task, order}));
   }
   void Yield(TaskId task, ObjectId object) {
@@ -151,7 +152,7 @@ TEST(PieceTrackerRunTest, TellsEachPieceOnceAfterItsBlocks) {
     }
   };
   while (auto block = execution->Next().ValueOrDie()) {
-    const std::vector<std::uint32_t>& path = block->info.position.path;
+    const Position::Path& path = block->info.position.path;
     const Position piece{{path[0], path[1]}};
     EXPECT_FALSE(ended.contains(piece)) << "told too early: " << piece.ToString();
     rows[piece] += block->info.num_rows;

@@ -208,23 +208,45 @@ Status Replay(const EventLog& log, const std::vector<ReplayObserver*>& observers
                            " ms after the start: the log has \"", recorded,
                            "\", the replay gave \"", replayed, "\"");
   };
-  for (const EventLog::Entry& entry : log.entries) {
+  std::vector<Action> actions;
+  scheduler->TakeActions(&actions);
+  std::size_t next_action = 0;
+  std::vector<Event> step;
+  for (auto entry = log.entries.begin(); entry != log.entries.end();) {
     ++number;
-    if (!entry.action.empty()) {
-      const std::optional<Action> action = scheduler->Poll();
-      const std::string text = action ? ToString(*action) : "nothing";
-      if (text != entry.action) return differs(entry.action, text);
-      for (ReplayObserver* observer : observers) observer->OnAction(now, *action);
+    if (!entry->action.empty()) {
+      const bool some = next_action < actions.size();
+      const std::string text = some ? ToString(actions[next_action]) : "nothing";
+      if (text != entry->action) return differs(entry->action, text);
+      for (ReplayObserver* observer : observers) observer->OnAction(now, actions[next_action]);
+      ++next_action;
+      ++entry;
       continue;
     }
-    const Event& event = log.events[entry.event];
-    now = entry.at;
-    scheduler->Step(event, now);
-    if (player->differs()) return differs("other questions to the policies", ToString(event));
-    for (ReplayObserver* observer : observers) observer->OnEvent(now, event, *scheduler);
+    if (next_action < actions.size()) {
+      return differs(ToString(log.events[entry->event]), ToString(actions[next_action]));
+    }
+    now = entry->at;
+    const auto first = entry;
+    step.clear();
+    for (; entry != log.entries.end() && entry->action.empty() && entry->at == now; ++entry) {
+      step.push_back(log.events[entry->event]);
+    }
+    number += step.size() - 1;
+    scheduler->Step(step, now);
+    scheduler->TakeActions(&actions);
+    next_action = 0;
+    if (player->differs()) {
+      return differs("other questions to the policies", ToString(log.events[first->event]));
+    }
+    for (auto at = first; at != entry; ++at) {
+      for (ReplayObserver* observer : observers) {
+        observer->OnEvent(now, log.events[at->event], *scheduler);
+      }
+    }
   }
-  const std::optional<Action> more = log.cut.empty() ? scheduler->Poll() : std::nullopt;
-  return more ? differs("its end", ToString(*more)) : Status::OK();
+  if (next_action == actions.size() || !log.cut.empty()) return Status::OK();
+  return differs("its end", ToString(actions[next_action]));
 }
 
 std::string ToString(const EventLog& log) {

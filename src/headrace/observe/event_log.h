@@ -25,6 +25,8 @@
 //          | 'E' instant, number of the block's schema or 0, event
 //          | 'A' action as text
 //
+// Events of one instant with no action between them are one step of the scheduler.
+//
 // Since the scheduler is a pure state machine, the events alone give the run; the actions are
 // there to check that. A log holds no row, function or credential, but names: of operators, files
 // and columns, and the messages of failures. Pure: the files are the caller's.
@@ -37,9 +39,10 @@ class EventLogEncoder {
   /// Returns the start of the log. `policies` are the names of the user's.
   std::string Header(const PhysicalPlan& plan, const ExecutionOptions& options,
                      const BackendTraits& traits, const std::vector<std::string>& policies = {});
-  /// Returns the record of one event, given to the scheduler at `now`.
+  /// Returns the record of one event, given to the scheduler at `now` with all others of that
+  /// instant. Steps are at instants of their own.
   std::string Record(Instant now, const Event& event);
-  /// Returns the record of one action, polled after the events before it.
+  /// Returns the record of one action, taken after the events before it.
   std::string Record(const Action& action);
   /// Returns the record of what a PolicyTape took; "" of nothing. Goes before the actions that
   /// came of it.
@@ -86,9 +89,9 @@ class ReplayObserver {
   virtual void OnAction(Instant at, const Action& action) = 0;
 };
 
-/// Gives the log's events to a new scheduler and compares what it does with the log, action by
-/// action. Fails at the first difference; the message says which record, what the log has there and
-/// what the replay gave. `observers` see all up to there.
+/// Gives the log's events to a new scheduler, step by step, and compares what it does with the log,
+/// action by action. Fails at the first difference; the message says which record, what the log has
+/// there and what the replay gave. `observers` see all up to there.
 Status Replay(const EventLog& log, const std::vector<ReplayObserver*>& observers = {});
 
 /// Prints the log as a transcript, a line for each event and action, with times in milliseconds.

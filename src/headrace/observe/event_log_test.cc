@@ -85,7 +85,7 @@ std::string Recorded(Policies policies = {}, std::shared_ptr<arrow::Schema> sche
   auto scheduler = *Scheduler::Make(Plan(), {}, kTraits, Tape(std::move(policies), tape));
   const auto poll = [&] {
     bytes += encoder.RecordAnswers(tape->Take());
-    while (auto action = scheduler->Poll()) bytes += encoder.Record(*action);
+    for (const Action& action : scheduler->TakeActions()) bytes += encoder.Record(action);
   };
   const auto step = [&](const Event& event, std::int64_t at) {
     bytes += encoder.Record(Instant{at}, event);
@@ -207,15 +207,17 @@ TEST(PolicyTape, AFailureIsReplayedAsWell) {
   auto scheduler = *Scheduler::Make(Plan(), {}, kTraits, Tape(One<Broken>(), tape));
   const auto poll = [&] {
     bytes += encoder.RecordAnswers(tape->Take());
-    while (auto action = scheduler->Poll()) bytes += encoder.Record(*action);
+    for (const Action& action : scheduler->TakeActions()) bytes += encoder.Record(action);
   };
   poll();
   const std::vector<Event> events = {event::OutputWanted{0, 1},
                                      event::TaskEnded{{OperatorId{0}, 0, 0}, {}, {}},
                                      event::TaskEnded{{OperatorId{0}, 0, 1}, {}, {}}};
+  Instant now;
   for (const Event& event : events) {
-    bytes += encoder.Record(Instant{1}, event);
-    scheduler->Step(event, Instant{1});
+    now.nanos += 1;
+    bytes += encoder.Record(now, event);
+    scheduler->Step(event, now);
     poll();
   }
   EXPECT_TRUE(scheduler->finished());

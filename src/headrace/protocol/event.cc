@@ -19,12 +19,12 @@ std::string Text(ActorId actor) {
 
 std::string Text(ObjectId object) { return "o" + std::to_string(object.value); }
 
-template <class Id>
-std::string TextList(const std::vector<Id>& ids) {
+template <class Ids>
+std::string TextList(const Ids& ids) {
   std::string text;
-  for (const Id& id : ids) {
+  for (const auto& id : ids) {
     if (!text.empty()) text += ' ';
-    if constexpr (std::is_integral_v<Id>) {
+    if constexpr (std::is_integral_v<typename Ids::value_type>) {
       text += std::to_string(id);
     } else {
       text += Text(id);
@@ -201,7 +201,7 @@ struct WriteBody {
   }
   void operator()(const event::OutputWanted& e) const {
     out->I32(e.output);
-    out->I64(e.bundles);
+    out->I64(e.blocks);
   }
   void operator()(const event::OutputConsumed& e) const {
     out->I32(e.output);
@@ -277,7 +277,7 @@ template <>
 event::OutputWanted ReadBody(WireReader* in) {
   event::OutputWanted e;
   e.output = in->I32();
-  e.bundles = in->I64();
+  e.blocks = in->I64();
   return e;
 }
 
@@ -374,7 +374,7 @@ std::string ToString(const Event& event) {
             return "actor lost " + Text(e.actor) + " " + Text(e.failure) + Heap(e.heap_bytes);
           },
           [](const event::OutputWanted& e) {
-            return "want " + Output(e.output) + " bundles=" + std::to_string(e.bundles);
+            return "want " + Output(e.output) + " blocks=" + std::to_string(e.blocks);
           },
           [](const event::OutputConsumed& e) {
             return "consumed " + Output(e.output) + " bytes=" + std::to_string(e.bytes);

@@ -10,6 +10,7 @@
 
 #include "headrace/base/id.h"
 #include "headrace/base/resources.h"
+#include "headrace/base/small_vector.h"
 #include "headrace/base/status.h"
 #include "headrace/base/time.h"
 #include "headrace/block/block.h"
@@ -38,16 +39,19 @@ class WireReader;
 class WireWriter;
 struct TaskProgram;
 
+/// Read units of one task, by their numbers in the program's source.
+using UnitGroup = SmallVector<std::uint32_t, 4>;
+
 /// Everything that a backend needs to start one task.
 struct TaskOrder {
   std::shared_ptr<const TaskProgram> program;
-  std::vector<ObjectId> inputs;      // Blocks to process, in order; then those of sides.
+  SmallVector<ObjectId, 2> inputs;   // Blocks to process, in order; then those of sides.
   std::vector<RowRange> ranges;      // One for each input: the rows to process. Empty: all.
   std::uint32_t left_inputs = 0;     // Joins and zips: the first inputs are the left side.
   std::vector<std::uint32_t> sides;  // How many of the last inputs are the right side of each of
                                      // the program's last joins, in order; see JoinStep.
   std::optional<KeyRange> keys;      // Merges.
-  std::vector<std::uint32_t> units;  // Read units of the program's source, in order.
+  UnitGroup units;                   // Read units of the program's source, in order.
   Position position;                 // Of the task; its outputs are its children.
   Resources cost;
   std::optional<ActorId> actor;    // Unset: any worker of the program's lane.
@@ -131,10 +135,10 @@ struct ActorLost {
   Failure failure;
   std::int64_t heap_bytes = 0;  // That it was stopped for, with kOverMemory.
 };
-/// The consumer of an output will take `bundles` more.
+/// The consumer of an output will take `blocks` more.
 struct OutputWanted {
   std::int32_t output = 0;
-  std::int64_t bundles = 1;
+  std::int64_t blocks = 1;
 };
 /// The consumer let go of delivered blocks of this many bytes.
 struct OutputConsumed {
@@ -204,7 +208,7 @@ struct ReleaseObjects {
 struct SpillObjects {
   std::vector<ObjectId> objects;
 };
-/// Hands blocks, and the references to them, to the consumer.
+/// Hands blocks, and the references to them, to the consumer: as many of those that it wanted.
 struct DeliverOutput {
   std::int32_t output = 0;
   std::vector<BlockHandle> blocks;

@@ -191,7 +191,7 @@ TEST(EventTest, TranscriptLines) {
             "end 2#17.1 failed user_error: no key\n"
             "actor ready 3@7 heap=1048576\n"
             "actor lost 3@7 user_error: no key heap=5\n"
-            "want output 1 bundles=2\n"
+            "want output 1 blocks=2\n"
             "consumed output 0 bytes=4096\n"
             "capacity cpu=1.5 gpu=0.001 memory=2 TPU=2\n"
             "time\n"

@@ -39,7 +39,7 @@ class Backend {
 
   // ---- Tasks: see protocol/event.h for credit.
 
-  virtual void StartTask(TaskId task, const TaskOrder& order) = 0;
+  virtual void StartTask(TaskId task, TaskOrder order) = 0;
   virtual void GrantCredit(TaskId task, std::int64_t credit_bytes) = 0;
   virtual void CancelTask(TaskId task) = 0;
 

@@ -12,6 +12,7 @@
 #include "headrace/base/resources.h"
 #include "headrace/base/status.h"
 #include "headrace/block/block.h"
+#include "headrace/protocol/event.h"
 #include "headrace/protocol/program.h"
 
 // What the scheduler runs: operators and edges after lowering, as plain values.
@@ -43,7 +44,7 @@ struct InputOperator {
 /// A fused chain, run once per bundle of input or, without an input, per group of read units.
 struct TaskOperator {
   ProgramPtr program;
-  std::vector<std::vector<std::uint32_t>> unit_groups;  // Sources: the units of each task.
+  std::vector<UnitGroup> unit_groups;  // Sources: the units of each task.
   Compute compute = TaskPool{};
   Resources cost{.cpu_milli = 1000};  // Of one task, or of one actor.
   std::int64_t min_bundle_rows = 0;   // Input blocks are joined in order up to this. 0: one each.

@@ -82,7 +82,7 @@ void Describe(const TaskOperator& task, WireWriter* out) {
   const ReadStep* read = FindReadStep(*task.program);
   if (read == nullptr) return;
   out->U64(task.unit_groups.size());
-  for (const std::vector<std::uint32_t>& group : task.unit_groups) {
+  for (const UnitGroup& group : task.unit_groups) {
     out->U64(group.size());
     for (const std::uint32_t index : group) {
       ReadUnit unit = read->source->units[index];
@@ -162,7 +162,7 @@ std::vector<Piece> ListPieces(const PhysicalPlan& plan) {
         add(static_cast<std::uint32_t>(k), input->blocks[k].info.position);
       }
     } else if (const auto* task = op.As<TaskOperator>(); task != nullptr && op.inputs.empty()) {
-      for (const std::vector<std::uint32_t>& group : task->unit_groups) {
+      for (const UnitGroup& group : task->unit_groups) {
         if (!group.empty()) add(group.front(), Position{{group.front()}});
       }
     }
@@ -182,7 +182,7 @@ void TakeOutPieces(const std::set<Position>& done, PhysicalPlan* plan) {
       std::uint32_t k = 0;
       std::erase_if(input->blocks, [&](const BlockHandle&) { return parts.contains({id, k++}); });
     } else if (auto* task = std::get_if<TaskOperator>(&op.kind)) {
-      std::erase_if(task->unit_groups, [&](const std::vector<std::uint32_t>& group) {
+      std::erase_if(task->unit_groups, [&](const UnitGroup& group) {
         return !group.empty() && parts.contains({id, group.front()});
       });
     }

@@ -62,7 +62,7 @@ TEST(PiecesTest, WhatIsDoneDoesNotRun) {
   TakeOutPieces({Position{{0, 1}}, Position{{0, 2}}, Position{{1, 0}}}, &plan);
   EXPECT_EQ(Positions(plan), (std::vector<std::string>{"0.0", "0.3", "1.1", "1.2"}));
   const auto* read = plan.operators.front().As<TaskOperator>();
-  EXPECT_EQ(read->unit_groups, (std::vector<std::vector<std::uint32_t>>{{0}, {3}}));
+  EXPECT_EQ(read->unit_groups, (std::vector<UnitGroup>{{0}, {3}}));
   TakeOutPieces({Position{{0, 0}}, Position{{0, 3}}, Position{{1, 1}}, Position{{1, 2}}}, &plan);
   EXPECT_TRUE(Positions(plan).empty());
 }

@@ -54,9 +54,8 @@ std::int64_t CountTasks(const logical::Read& read, const ExecutionOptions& optio
 
 }  // namespace
 
-std::vector<std::vector<std::uint32_t>> GroupUnits(const logical::Read& read,
-                                                   const ExecutionOptions& options,
-                                                   std::int64_t cpu_milli) {
+std::vector<UnitGroup> GroupUnits(const logical::Read& read, const ExecutionOptions& options,
+                                  std::int64_t cpu_milli) {
   const std::size_t count = CountNeeded(read);
   std::vector<std::int64_t> weights = EstimateBytes(read.source->units, count);
   std::int64_t total = 0;
@@ -67,7 +66,7 @@ std::vector<std::vector<std::uint32_t>> GroupUnits(const logical::Read& read,
     std::fill(weights.begin(), weights.end(), 1);
     total = static_cast<std::int64_t>(count);
   }
-  std::vector<std::vector<std::uint32_t>> groups(static_cast<std::size_t>(tasks));
+  std::vector<UnitGroup> groups(static_cast<std::size_t>(tasks));
   std::size_t group = 0;
   std::int64_t before = 0;  // Weight of the units that are placed.
   for (std::size_t i = 0; i < count; ++i) {

@@ -9,8 +9,7 @@
 namespace headrace {
 
 /// Divides the units of a read over tasks; see Lower() for how many and which.
-std::vector<std::vector<std::uint32_t>> GroupUnits(const logical::Read& read,
-                                                   const ExecutionOptions& options,
-                                                   std::int64_t cpu_milli);
+std::vector<UnitGroup> GroupUnits(const logical::Read& read, const ExecutionOptions& options,
+                                  std::int64_t cpu_milli);
 
 }  // namespace headrace

@@ -183,12 +183,12 @@ TaskOrder SchedulerImpl::OrderOf(const OperatorRun& run, const TaskRecord& task)
   const ProposedTask& work = task.work;
   order.program = work.program;
   order.inputs.reserve(work.held.items.size() + work.shared.size() + work.side_inputs.size());
-  if (work.shared_first) order.inputs = work.shared;
+  if (work.shared_first) order.inputs.append(work.shared.begin(), work.shared.end());
   for (const RefBundle::Item& item : work.held.items) order.inputs.push_back(item.object.id());
   if (!work.shared_first) {
-    order.inputs.insert(order.inputs.end(), work.shared.begin(), work.shared.end());
+    order.inputs.append(work.shared.begin(), work.shared.end());
   }
-  order.inputs.insert(order.inputs.end(), work.side_inputs.begin(), work.side_inputs.end());
+  order.inputs.append(work.side_inputs.begin(), work.side_inputs.end());
   order.ranges = work.ranges;
   if (!order.ranges.empty()) order.ranges.resize(order.inputs.size());
   order.left_inputs = work.left_inputs;

@@ -77,15 +77,16 @@ void SchedulerImpl::CloseAboveLimits() {
 
 void SchedulerImpl::Deliver() {
   OperatorRun& run = last();
+  if (wanted_ <= 0 || !run.op->HasOutput()) return;
+  action::DeliverOutput deliver;
   while (wanted_ > 0 && run.op->HasOutput()) {
     RefBundle::Item item = run.op->TakeOutput();
     ledger_.Move(item.owner, Place::kOutputQueue, Place::kConsumer, item.info.num_bytes);
     delivered_.emplace_back(item.owner, item.info.num_bytes);
     --wanted_;
-    action::DeliverOutput deliver;
     deliver.blocks.push_back({std::move(item.object).HandOver(), std::move(item.info)});
-    Push(std::move(deliver));
   }
+  Push(std::move(deliver));
 }
 
 namespace {

@@ -34,15 +34,15 @@ namespace headrace {
 /// that other tasks read too stay with the operator: until OnTaskEnd() at least.
 struct ProposedTask {
   ProgramPtr program;
-  RefBundle held;                                     // Inputs; empty for sources.
-  std::vector<ObjectId> shared{};                     // Inputs that the operator holds.
-  bool shared_first = false;                          // They come before `held`, else after.
-  std::vector<RowRange> ranges{};                     // As in TaskOrder.
-  std::uint32_t left_inputs = 0;                      // As in TaskOrder.
-  std::optional<KeyRange> keys{};                     // As in TaskOrder.
-  std::vector<ObjectId> side_inputs{};                // Inputs that exchanges hold, and
-  std::vector<std::uint32_t> sides{};                 // as in TaskOrder: how many of each.
-  const std::vector<std::uint32_t>* units = nullptr;  // Sources: the read units. In the plan.
+  RefBundle held;                       // Inputs; empty for sources.
+  std::vector<ObjectId> shared{};       // Inputs that the operator holds.
+  bool shared_first = false;            // They come before `held`, else after.
+  std::vector<RowRange> ranges{};       // As in TaskOrder.
+  std::uint32_t left_inputs = 0;        // As in TaskOrder.
+  std::optional<KeyRange> keys{};       // As in TaskOrder.
+  std::vector<ObjectId> side_inputs{};  // Inputs that exchanges hold, and
+  std::vector<std::uint32_t> sides{};   // as in TaskOrder: how many of each.
+  const UnitGroup* units = nullptr;     // Sources: the read units. In the plan.
   Position position;
 };
 

@@ -252,9 +252,9 @@ void SchedulerImpl::AdvanceTime(Instant now) {
   }
 }
 
-void SchedulerImpl::Step(Event event, Instant now) {
+void SchedulerImpl::Step(std::span<Event> events, Instant now) {
   AdvanceTime(now);
-  std::visit([this](auto& e) { On(e); }, event);
+  for (Event& event : events) std::visit([this](auto& e) { On(e); }, event);
   Decide();
 }
 
@@ -284,16 +284,13 @@ void SchedulerImpl::CheckPolicies() {
   }
 }
 
-std::optional<Action> SchedulerImpl::Poll() {
-  if (actions_.empty()) return std::nullopt;
-  std::optional<Action> action = std::move(actions_.front());
-  actions_.pop_front();
-  if (std::holds_alternative<action::Finish>(*action)) finish_polled_ = true;
-  return action;
+void SchedulerImpl::TakeActions(std::vector<Action>* actions) {
+  actions->clear();
+  actions->swap(actions_);
 }
 
 void SchedulerImpl::On(event::OutputWanted& e) {
-  if (e.output == 0 && e.bundles > 0) wanted_ += e.bundles;
+  if (e.output == 0 && e.blocks > 0) wanted_ += e.blocks;
 }
 
 void SchedulerImpl::On(event::OutputConsumed& e) {
@@ -336,8 +333,8 @@ Result<std::unique_ptr<Scheduler>> Scheduler::Make(
   return std::unique_ptr<Scheduler>(new Scheduler(std::move(impl)));
 }
 
-void Scheduler::Step(Event event, Instant now) { impl_->Step(std::move(event), now); }
-std::optional<Action> Scheduler::Poll() { return impl_->Poll(); }
+void Scheduler::Step(std::span<Event> events, Instant now) { impl_->Step(events, now); }
+void Scheduler::TakeActions(std::vector<Action>* actions) { impl_->TakeActions(actions); }
 std::optional<Instant> Scheduler::NextDeadline() const { return std::nullopt; }
 bool Scheduler::finished() const { return impl_->finished(); }
 std::vector<OperatorState> Scheduler::Snapshot() const { return impl_->Snapshot(); }

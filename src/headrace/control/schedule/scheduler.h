@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,8 +17,9 @@
 
 // Decides what runs: a pure state machine. Events in, actions out.
 //
-// One step: take an event → credit finished and yielded work to its operator → move outputs to
-// the next operator → update the ledger → while some operator may run: choose, submit, charge.
+// One step: take the events of one instant → credit finished and yielded work to its operator →
+// move outputs to the next operator → update the ledger → while some operator may run: choose,
+// submit, charge.
 //
 // The scheduler does no I/O, starts no thread, reads no clock, takes no lock and makes no random
 // number: equal events give equal actions. It holds references to blocks, never blocks.
@@ -90,20 +92,26 @@ class Scheduler {
       std::vector<std::unique_ptr<BackpressurePolicy>> policies = {});
   ~Scheduler();
 
-  /// Takes in one event that happened at `now`. Time must not go back.
+  /// Takes in what happened at `now`, in order, then decides once. Time must not go back.
   /// An event about a task or object that the scheduler does not know is ignored, and its object
   /// released.
-  void Step(Event event, Instant now);
+  void Step(std::span<Event> events, Instant now);
+  void Step(Event event, Instant now) { Step(std::span(&event, 1), now); }
 
-  /// Returns the next action to perform, or nothing until the next Step(). The first actions are
-  /// there before any Step().
-  [[nodiscard]] std::optional<Action> Poll();
+  /// Gives the actions to perform, in order, that no call gave before; nothing more until the next
+  /// Step(). The first actions are there before any Step(). What was in `actions` is gone.
+  void TakeActions(std::vector<Action>* actions);
+  [[nodiscard]] std::vector<Action> TakeActions() {
+    std::vector<Action> actions;
+    TakeActions(&actions);
+    return actions;
+  }
 
   /// Returns when to send TimePassed if no event comes before. Nothing today: no decision
   /// depends on time alone.
   std::optional<Instant> NextDeadline() const;
 
-  /// True once Finish was polled.
+  /// True once Finish was taken.
   bool finished() const;
 
   std::vector<OperatorState> Snapshot() const;

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -89,9 +90,9 @@ class SchedulerImpl {
 
   // scheduler.cc
   void Begin();
-  void Step(Event event, Instant now);
-  std::optional<Action> Poll();
-  bool finished() const { return finish_polled_; }
+  void Step(std::span<Event> events, Instant now);
+  void TakeActions(std::vector<Action>* actions);
+  bool finished() const { return finish_pushed_ && actions_.empty(); }
 
   // report.cc
   std::vector<OperatorState> Snapshot() const;
@@ -119,7 +120,10 @@ class SchedulerImpl {
   void AdvanceTime(Instant now);
   void Decide();
   void CheckPolicies();
-  void Push(Action action) { actions_.push_back(std::move(action)); }
+  template <class A>
+  void Push(A&& action) {
+    actions_.emplace_back(std::forward<A>(action));
+  }
 
   // dispatch.cc
   struct Candidate {
@@ -247,12 +251,11 @@ class SchedulerImpl {
   std::optional<Failure> failure_;
   bool stopping_ = false;
   bool finish_pushed_ = false;
-  bool finish_polled_ = false;
   std::int64_t overrides_ = 0;
 
   std::optional<Instant> now_;      // Of the last event.
   std::vector<ObjectId> unwanted_;  // Objects of events that were ignored.
-  std::deque<Action> actions_;
+  std::vector<Action> actions_;
 };
 
 }  // namespace headrace

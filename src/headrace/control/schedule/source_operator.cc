@@ -28,7 +28,7 @@ void SourceOperator::Close() {
 
 ProposedTask SourceOperator::TakeWork() {
   HEADRACE_CHECK(HasWork());
-  const std::vector<std::uint32_t>& units = spec_.unit_groups[next_group_];
+  const UnitGroup& units = spec_.unit_groups[next_group_];
   ProposedTask work{.program = spec_.program, .held = {}, .units = &units, .position = {}};
   work.position.path = {units.empty() ? static_cast<std::uint32_t>(next_group_) : units.front()};
   ++next_group_;

@@ -13,6 +13,7 @@ Result<std::shared_ptr<JoinSide>> JoinSides::Get(const std::vector<ObjectId>& ob
     std::shared_ptr<Entry>& known = entries_[{objects, how}];
     if (known == nullptr) known = std::make_shared<Entry>();
     entry = known;
+    any_.store(true, std::memory_order_relaxed);
   }
   std::lock_guard lock(entry->mutex);
   if (entry->side == nullptr) {
@@ -22,6 +23,7 @@ Result<std::shared_ptr<JoinSide>> JoinSides::Get(const std::vector<ObjectId>& ob
 }
 
 void JoinSides::Forget(std::span<const ObjectId> objects) {
+  if (!any_.load(std::memory_order_relaxed)) return;
   std::vector<std::shared_ptr<Entry>> dropped;  // Freed after the lock is given back.
   std::lock_guard lock(mutex_);
   if (entries_.empty()) return;

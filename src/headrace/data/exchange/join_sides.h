@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -37,6 +38,7 @@ class JoinSides {
   using Key = std::pair<std::vector<ObjectId>, std::string>;
 
   std::mutex mutex_;
+  std::atomic<bool> any_{false};                   // Entries were added. Written under mutex_.
   std::map<Key, std::shared_ptr<Entry>> entries_;  // Guarded by mutex_.
 };
 

@@ -39,6 +39,8 @@ class ChainPipeline : public Pipeline {
     return Label(builder_.Next());
   }
 
+  bool ended() const override { return !chain_ && !builder_.has_next(); }
+
   TaskStats stats() const override { return stats_; }
 
  private:

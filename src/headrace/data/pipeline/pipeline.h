@@ -54,6 +54,9 @@ class Pipeline {
   /// operator, file and rows.
   virtual Result<std::optional<PipelineOutput>> Next() = 0;
 
+  /// True if Next() is known to have no more. It may not be known before Next() says so.
+  virtual bool ended() const = 0;
+
   /// What it has cost so far; wall and cpu time count the calls of Next() only.
   virtual TaskStats stats() const = 0;
 };

@@ -29,9 +29,9 @@ std::int64_t ElementsOf(const arrow::Schema& schema) {
 // Rows [begin, end): "id" counts them, or "data" has tensors filled with the row's number.
 class RangeStream : public BatchStream {
  public:
-  RangeStream(std::shared_ptr<arrow::Schema> schema, bool count_only, std::int64_t begin,
+  RangeStream(const std::shared_ptr<arrow::Schema>& schema, bool count_only, std::int64_t begin,
               std::int64_t end, std::int64_t batch_rows, arrow::MemoryPool* pool)
-      : schema_(std::move(schema)),
+      : schema_(schema),
         count_only_(count_only),
         next_(begin),
         end_(end),
@@ -80,10 +80,12 @@ class RangeStream : public BatchStream {
       array = arrow::ExtensionType::WrapArray(
           type, std::make_shared<arrow::FixedSizeListArray>(storage, rows, std::move(array)));
     }
-    return Block(arrow::Table::Make(schema_, {std::move(array)}), bytes);
+    arrow::ChunkedArrayVector columns(1);
+    columns[0] = std::make_shared<arrow::ChunkedArray>(std::move(array));
+    return Block(arrow::Table::Make(schema_, std::move(columns), rows), bytes);
   }
 
-  const std::shared_ptr<arrow::Schema> schema_;
+  const std::shared_ptr<arrow::Schema>& schema_;  // Of the source, which outlives this.
   const bool count_only_;
   std::int64_t next_;
   const std::int64_t end_;

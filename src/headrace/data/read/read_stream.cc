@@ -131,6 +131,7 @@ class UnitsStream : public BatchStream {
   // Columns in the order, and of the types, of the source's schema; missing ones are null. Codes
   // for text stay.
   Result<std::shared_ptr<arrow::Table>> Fit(std::shared_ptr<arrow::Table> table) {
+    if (!needed_ && table->schema() == step_.source->schema) return table;
     ARROW_ASSIGN_OR_RAISE(const auto wanted, WantedSchema());
     // To compare schemas is dear: it writes both out as text.
     if (table->schema() == wanted) return table;

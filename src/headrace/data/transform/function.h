@@ -36,7 +36,7 @@ struct TaskContext {
   Position position;
   std::uint64_t task_number = 0;  // Among those of its operator: the same in every attempt.
   std::uint64_t seed = 0;         // Of the run.
-  std::string run_name;           // See TaskProgram.
+  std::string_view run_name;      // See TaskProgram.
 };
 
 /// Where rows came from, as far as it is known: for error messages.

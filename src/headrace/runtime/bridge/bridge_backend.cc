@@ -77,7 +77,7 @@ BridgeBackend::~BridgeBackend() {
 
 // ---- Orders ---------------------------------------------------------------------------------
 
-void BridgeBackend::StartTask(TaskId task, const TaskOrder& order) {
+void BridgeBackend::StartTask(TaskId task, TaskOrder order) {
   const BridgeKey key = next_key_++;
   task_keys_.emplace(task, key);
   tasks_.emplace(key, task);

@@ -30,7 +30,7 @@ class BridgeBackend : public Backend {
 
   std::string_view name() const override { return store_->bridge().name(); }
 
-  void StartTask(TaskId task, const TaskOrder& order) override;
+  void StartTask(TaskId task, TaskOrder order) override;
   void GrantCredit(TaskId task, std::int64_t credit_bytes) override;
   void CancelTask(TaskId task) override;
   void StartActor(ActorId actor, const ActorOrder& order) override;

@@ -10,8 +10,6 @@
 
 #include "headrace/data/exchange/join_sides.h"
 #include "headrace/runtime/steady_nanos.h"
-#include "headrace/runtime/store/fork_guard.h"
-#include "headrace/runtime/store/local_store.h"
 
 namespace headrace {
 
@@ -27,30 +25,48 @@ constexpr int kNoNaps = 256;                  // not to be repeated for so many 
 EventPort::EventPort(std::shared_ptr<LocalStore> store)
     : store_(std::move(store)),
       sides_(std::make_unique<JoinSides>()),
-      generation_(ForkGeneration()),
       mean_gap_nanos_(kCloseNanos * 10) {}
 
 EventPort::~EventPort() { ReleaseAll(); }
 
-void EventPort::ReleaseAll() {
-  if (ForkGeneration() != generation_) return;  // They are the parent process's.
-  store_->Release(references_.TakeAll());
-}
+void EventPort::ReleaseAll() { store_->ReleaseAll(&owner_); }
 
-void EventPort::Yield(TaskId task, std::uint32_t index, BlockHandle block) {
-  Adopt(block.object);
-  Push(event::BlockYielded{task, index, std::move(block)});
-}
-
-void EventPort::Push(Event event) {
+template <class... Events>
+void EventPort::PushAll(Events&&... events) {
   bool wake;
   {
     std::lock_guard lock(mutex_);
-    events_.push_back(std::move(event));
+    (events_.emplace_back(std::forward<Events>(events)), ...);
     wake = std::exchange(waiting_, false);
   }
   // Without the lock: the driver would wake up only to wait for it.
   if (wake) arrived_.notify_one();
+}
+
+void EventPort::Push(Event event) { PushAll(std::move(event)); }
+
+void EventPort::Yield(TaskId task, std::uint32_t index, Block block, BlockInfo info) {
+  PushAll(event::BlockYielded{task, index,
+                              store_->PutMade(std::move(block), std::move(info), &owner_)});
+}
+
+void EventPort::YieldLast(std::uint32_t index, Block block, BlockInfo info, event::TaskEnded end) {
+  PushAll(event::BlockYielded{end.task, index,
+                              store_->PutMade(std::move(block), std::move(info), &owner_)},
+          std::move(end));
+}
+
+void EventPort::YieldShared(TaskId task, std::uint32_t index, SharedTable table, BlockInfo info) {
+  PushAll(event::BlockYielded{task, index,
+                              store_->PutShared(std::move(table), std::move(info), &owner_)});
+}
+
+BlockHandle EventPort::Put(const Block& block) {
+  BlockInfo info;
+  info.num_rows = block.num_rows();
+  info.num_bytes = block.num_bytes();
+  info.schema = block.table()->schema();
+  return store_->Put(block, std::move(info), &owner_);
 }
 
 void EventPort::Spill(const std::vector<ObjectId>& objects) {
@@ -118,14 +134,9 @@ bool EventPort::TryTake(std::vector<Event>* events) {
   return true;
 }
 
-void EventPort::Retain(std::span<const ObjectId> objects) {
-  store_->Retain(objects);
-  references_.Add(objects);
-}
-
 void EventPort::Release(std::span<const ObjectId> objects) {
   sides_->Forget(objects);
-  store_->Release(references_.Take(objects));
+  store_->Release(objects, &owner_);
 }
 
 }  // namespace headrace

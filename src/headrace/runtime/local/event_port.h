@@ -10,13 +10,12 @@
 #include "headrace/base/id.h"
 #include "headrace/block/block.h"
 #include "headrace/protocol/event.h"
-#include "headrace/runtime/reference_account.h"
 #include "headrace/runtime/short_mutex.h"
+#include "headrace/runtime/store/local_store.h"
 
 namespace headrace {
 
 class JoinSides;
-class LocalStore;
 
 /// What one backend shares with the lanes that run its tasks: its event queue, and the account of
 /// the object references that it gave out. Tasks keep it alive. Threads: all methods from any
@@ -31,8 +30,11 @@ class EventPort {
   /// What tasks of the thread lane share.
   JoinSides& sides() { return *sides_; }
 
-  /// Puts a task's output under the port's account and reports it.
-  void Yield(TaskId task, std::uint32_t index, BlockHandle block);
+  /// Stores an output of `task` and reports it.
+  void Yield(TaskId task, std::uint32_t index, Block block, BlockInfo info);
+  /// The same with its last output, and reports its end.
+  void YieldLast(std::uint32_t index, Block block, BlockInfo info, event::TaskEnded end);
+  void YieldShared(TaskId task, std::uint32_t index, SharedTable table, BlockInfo info);
   void Push(Event event);
   /// Spills `objects` now, in this thread, and reports it.
   void Spill(const std::vector<ObjectId>& objects);
@@ -49,20 +51,21 @@ class EventPort {
 
   // ---- References. Those of ids that the port does not know are ignored.
 
-  void Adopt(ObjectId object) { references_.Add(object); }
-  void Retain(std::span<const ObjectId> objects);
+  BlockHandle Put(const Block& block);
+  void Retain(std::span<const ObjectId> objects) { store_->Retain(objects, &owner_); }
   void Release(std::span<const ObjectId> objects);
   /// Releases every reference that was given out and not taken back. A task's last thread may
   /// hold the port a little longer than its backend, which therefore calls this.
   void ReleaseAll();
 
  private:
+  template <class... Events>
+  void PushAll(Events&&... events);
   void Nap(std::unique_lock<std::mutex>* lock);
   void NoteArrivals(std::int64_t count);
 
   const std::shared_ptr<LocalStore> store_;
   const std::unique_ptr<JoinSides> sides_;
-  const std::uint64_t generation_;
   ShortMutex mutex_;
   std::condition_variable arrived_;
   std::vector<Event> events_;  // Guarded by mutex_.
@@ -73,7 +76,7 @@ class EventPort {
   std::int64_t mean_gap_nanos_;       // Between events, lately.
   int no_naps_ = 0;                   // Waits to go before the next nap may be tried.
 
-  ReferenceAccount references_;
+  ObjectOwner owner_;
 };
 
 }  // namespace headrace

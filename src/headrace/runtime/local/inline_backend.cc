@@ -41,7 +41,7 @@ Result<MemoryRoom> InlineBackend::LimitMemory(std::int64_t limit_bytes) {
   return memory_->Join(port_, limit_bytes);
 }
 
-void InlineBackend::StartTask(TaskId task, const TaskOrder& order) {
+void InlineBackend::StartTask(TaskId task, TaskOrder order) {
   tasks_.emplace(task, std::make_unique<Task>(task, order));
   ready_.push_back(task);
 }
@@ -67,15 +67,7 @@ void InlineBackend::StartActor(ActorId actor, const ActorOrder& order) {
   port_->Push(event::ActorReady{actor});
 }
 
-Result<BlockHandle> InlineBackend::Put(const Block& block) {
-  BlockInfo info;
-  info.num_rows = block.num_rows();
-  info.num_bytes = block.num_bytes();
-  info.schema = block.table()->schema();
-  BlockHandle handle = port_->store().Put(block, std::move(info));
-  port_->Adopt(handle.object);
-  return handle;
-}
+Result<BlockHandle> InlineBackend::Put(const Block& block) { return port_->Put(block); }
 
 Result<Block> InlineBackend::Get(ObjectId object) { return port_->store().Get(object); }
 
@@ -109,8 +101,9 @@ void InlineBackend::RunOne() {
   const Status room = port_->store().CheckRoom();
   if (!room.ok()) return End(task, Failure::FromStatus(FailureKind::kSystem, room));
   const std::int64_t num_bytes = pulled.output->info.num_bytes;
-  port_->Yield(task.id, pulled.index,
-               port_->store().Put(pulled.output->block, std::move(pulled.output->info)));
+  port_->Yield(task.id, pulled.index, std::move(pulled.output->block),
+               std::move(pulled.output->info));
+  if (pulled.last) return End(task, std::nullopt);
   if (task.run.Charge(num_bytes)) return;
   task.parked = true;
   ready_.pop_front();

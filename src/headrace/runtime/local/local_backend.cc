@@ -43,10 +43,10 @@ LocalBackend::~LocalBackend() {
   workers_->Flush();
 }
 
-void LocalBackend::StartTask(TaskId task, const TaskOrder& order) {
+void LocalBackend::StartTask(TaskId task, TaskOrder order) {
   if (order.program->lane == Lane::kThread) {
-    started_.push_back(ThreadLane::Make(port_, task, order));
-    tasks_.emplace(task, started_.back());
+    started_.push_back(ThreadLane::Make(port_, task, std::move(order)));
+    Enter(task, started_.back());
     if (started_.size() >= kStartedMax) Flush();
     return;
   }
@@ -54,7 +54,7 @@ void LocalBackend::StartTask(TaskId task, const TaskOrder& order) {
   if (order.actor.has_value()) {
     auto it = actors_.find(*order.actor);
     if (it == actors_.end()) {
-      tasks_.emplace(task, WorkerTaskKey{0});
+      Enter(task, WorkerTaskKey{0});
       port_->Push(event::TaskEnded{
           task,
           Failure::FromStatus(FailureKind::kWorkerLost, Status::Cancelled("the actor is gone")),
@@ -63,7 +63,19 @@ void LocalBackend::StartTask(TaskId task, const TaskOrder& order) {
     }
     actor = it->second;
   }
-  tasks_.emplace(task, workers_->StartTask(port_, task, order, actor));
+  Enter(task, workers_->StartTask(port_, task, order, actor));
+}
+
+void LocalBackend::Enter(TaskId id, Tasks::mapped_type task) {
+  if (spare_nodes_.empty()) {
+    tasks_.emplace(id, std::move(task));
+    return;
+  }
+  Tasks::node_type node = std::move(spare_nodes_.back());
+  spare_nodes_.pop_back();
+  node.key() = id;
+  node.mapped() = std::move(task);
+  tasks_.insert(std::move(node));
 }
 
 void LocalBackend::GrantCredit(TaskId task, std::int64_t credit_bytes) {
@@ -102,15 +114,7 @@ void LocalBackend::StopActor(ActorId actor) {
   actors_.erase(it);
 }
 
-Result<BlockHandle> LocalBackend::Put(const Block& block) {
-  BlockInfo info;
-  info.num_rows = block.num_rows();
-  info.num_bytes = block.num_bytes();
-  info.schema = block.table()->schema();
-  BlockHandle handle = port_->store().Put(block, std::move(info));
-  port_->Adopt(handle.object);
-  return handle;
-}
+Result<BlockHandle> LocalBackend::Put(const Block& block) { return port_->Put(block); }
 
 Result<Block> LocalBackend::Get(ObjectId object) { return port_->store().Get(object); }
 
@@ -143,7 +147,10 @@ void LocalBackend::Wait(Instant deadline, std::vector<Event>* events) {
 void LocalBackend::NoteEnded(const std::vector<Event>& events, std::size_t first) {
   for (std::size_t i = first; i < events.size(); ++i) {
     if (const auto* ended = std::get_if<event::TaskEnded>(&events[i])) {
-      tasks_.erase(ended->task);
+      Tasks::node_type node = tasks_.extract(ended->task);
+      if (node.empty()) continue;
+      node.mapped() = WorkerTaskKey{0};
+      spare_nodes_.push_back(std::move(node));
     } else if (const auto* lost = std::get_if<event::ActorLost>(&events[i])) {
       actors_.erase(lost->actor);
     }

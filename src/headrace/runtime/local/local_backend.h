@@ -26,7 +26,7 @@ class LocalBackend : public Backend {
 
   std::string_view name() const override { return "local"; }
 
-  void StartTask(TaskId task, const TaskOrder& order) override;
+  void StartTask(TaskId task, TaskOrder order) override;
   void GrantCredit(TaskId task, std::int64_t credit_bytes) override;
   void CancelTask(TaskId task) override;
   void StartActor(ActorId actor, const ActorOrder& order) override;
@@ -52,6 +52,9 @@ class LocalBackend : public Backend {
   using ThreadTask = std::shared_ptr<ThreadLane::Task>;
   using WorkerTaskKey = std::uint64_t;
   using ActorKey = std::uint64_t;
+  using Tasks = std::unordered_map<TaskId, std::variant<ThreadTask, WorkerTaskKey>>;
+
+  void Enter(TaskId id, Tasks::mapped_type task);
 
   /// Forgets the tasks and actors that `events` from `first` on say have ended.
   void NoteEnded(const std::vector<Event>& events, std::size_t first);
@@ -66,9 +69,10 @@ class LocalBackend : public Backend {
   MemoryWatch* const memory_;
   bool limited_ = false;
   const std::int64_t start_nanos_;
-  std::unordered_map<TaskId, std::variant<ThreadTask, WorkerTaskKey>> tasks_;
-  std::vector<ThreadTask> started_;     // But not given to the lane.
-  std::map<ActorId, ActorKey> actors_;  // Key 0: of the thread lane, which has no process.
+  Tasks tasks_;
+  std::vector<Tasks::node_type> spare_nodes_;  // Of tasks that ended, to be used again.
+  std::vector<ThreadTask> started_;            // But not given to the lane.
+  std::map<ActorId, ActorKey> actors_;         // Key 0: of the thread lane, which has no process.
 };
 
 }  // namespace headrace

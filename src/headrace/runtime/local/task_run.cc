@@ -33,6 +33,7 @@ TaskRun::Pulled TaskRun::Pull() {
     pulled.index = next_index_++;
     if (pulled.index < skip_outputs_) continue;
     pulled.output = std::move(*next);
+    pulled.last = pipeline_->ended();
     return pulled;
   }
 }

@@ -26,6 +26,7 @@ class TaskRun {
   struct Pulled {
     std::uint32_t index = 0;
     std::optional<PipelineOutput> output;
+    bool last = false;  // The output is known to be the last.
     std::optional<Failure> failure;
   };
 

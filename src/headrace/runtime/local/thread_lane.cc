@@ -13,11 +13,11 @@ namespace headrace {
 
 class ThreadLane::Task {
  public:
-  Task(std::shared_ptr<EventPort> port, TaskId id, const TaskOrder& order)
+  Task(std::shared_ptr<EventPort> port, TaskId id, TaskOrder order)
       : port_(std::move(port)),
         id_(id),
-        order_(order),
-        run_(order.credit_bytes, order.skip_outputs) {}
+        order_(std::move(order)),
+        run_(order_.credit_bytes, order_.skip_outputs) {}
 
   /// Computes until the end, or parks when the credit is used up.
   void Run() {
@@ -32,9 +32,12 @@ class ThreadLane::Task {
       const std::int64_t num_bytes = pulled.output->info.num_bytes;
       const Status room = port_->store().CheckRoom();
       if (!room.ok()) return End(Failure::FromStatus(FailureKind::kSystem, room));
-      port_->Yield(id_, pulled.index,
-                   port_->store().Put(pulled.output->block, std::move(pulled.output->info)));
-      pulled.output.reset();
+      auto& [block, info] = *pulled.output;
+      if (pulled.last) {
+        return port_->YieldLast(pulled.index, std::move(block), std::move(info),
+                                {id_, std::nullopt, run_.Close()});
+      }
+      port_->Yield(id_, pulled.index, std::move(block), std::move(info));
       if (!run_.Charge(num_bytes) && Park()) return;
     }
   }
@@ -76,8 +79,7 @@ class ThreadLane::Task {
   }
 
   void End(std::optional<Failure> failure) {
-    const TaskStats stats = run_.Close();
-    port_->Push(event::TaskEnded{id_, std::move(failure), stats});
+    port_->Push(event::TaskEnded{id_, std::move(failure), run_.Close()});
   }
 
   const std::shared_ptr<EventPort> port_;
@@ -103,8 +105,8 @@ ThreadLane::~ThreadLane() {
 }
 
 std::shared_ptr<ThreadLane::Task> ThreadLane::Make(std::shared_ptr<EventPort> port, TaskId id,
-                                                   const TaskOrder& order) {
-  return std::make_shared<Task>(std::move(port), id, order);
+                                                   TaskOrder order) {
+  return std::make_shared<Task>(std::move(port), id, std::move(order));
 }
 
 void ThreadLane::Grant(const std::shared_ptr<Task>& task, std::int64_t credit_bytes) {

@@ -35,8 +35,7 @@ class ThreadLane {
   ~ThreadLane();
 
   /// Makes a task; what happens to it goes to `port`. It waits for Enqueue().
-  static std::shared_ptr<Task> Make(std::shared_ptr<EventPort> port, TaskId id,
-                                    const TaskOrder& order);
+  static std::shared_ptr<Task> Make(std::shared_ptr<EventPort> port, TaskId id, TaskOrder order);
   /// Starts `tasks`, together: a burst of short ones costs one lock, and few wake-ups.
   void Enqueue(std::span<const std::shared_ptr<Task>> tasks);
   void Grant(const std::shared_ptr<Task>& task, std::int64_t credit_bytes);

@@ -486,6 +486,7 @@ void WorkerProcess::RunTask(const TaskPtr& task) {
     if (!status.ok()) {
       return End(*task, Failure::FromStatus(FailureKind::kSystem, status));
     }
+    if (pulled.last) return End(*task, std::nullopt);
     if (!task->run.Charge(num_bytes) && Park(*task)) return;
   }
 }

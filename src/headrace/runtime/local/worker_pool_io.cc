@@ -258,7 +258,7 @@ Status WorkerPool::OnYielded(Worker& worker, WireReader& in) {
   if (it == tasks_.end()) return Status::OK();  // It was ended here; the hold drops the block.
   WorkerTask& task = it->second;
   LocalStore& store = task.port->store();
-  task.port->Yield(task.id, index, store.PutShared(std::move(table), std::move(info)));
+  task.port->YieldShared(task.id, index, std::move(table), std::move(info));
   const Status room = store.CheckRoom();
   if (!room.ok() && !task.cancelled) {
     task.cancelled = true;

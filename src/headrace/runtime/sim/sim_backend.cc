@@ -23,7 +23,7 @@ SimBackend::SimBackend(SimOptions options) : options_(std::move(options)), rng_(
 
 // ---- Orders -----------------------------------------------------------------------------------
 
-void SimBackend::StartTask(TaskId id, const TaskOrder& order) {
+void SimBackend::StartTask(TaskId id, TaskOrder order) {
   if (!tasks_ever_.insert(id).second) return Violated("task started twice: " + id.ToString());
   std::size_t own = order.inputs.size();  // The others are sides of joins.
   for (const std::uint32_t count : order.sides) own -= count;

@@ -74,7 +74,7 @@ class SimBackend final : public Backend {
   explicit SimBackend(SimOptions options);
 
   std::string_view name() const override { return "sim"; }
-  void StartTask(TaskId task, const TaskOrder& order) override;
+  void StartTask(TaskId task, TaskOrder order) override;
   void GrantCredit(TaskId task, std::int64_t credit_bytes) override;
   void CancelTask(TaskId task) override;
   void StartActor(ActorId actor, const ActorOrder& order) override;

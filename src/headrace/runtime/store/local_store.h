@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "headrace/base/small_vector.h"
 #include "headrace/protocol/exchange.h"
 #include "headrace/runtime/short_mutex.h"
 #include "headrace/runtime/store/arena.h"
@@ -25,6 +26,19 @@ struct LocalStoreOptions {
   std::string spill_directory;  // "": the system's temporary directory.
 };
 
+/// One who holds references to objects of a store, so that the store can release what it has left
+/// at its end. Outlives them.
+class ObjectOwner {
+ public:
+  ObjectOwner() = default;
+  ObjectOwner(const ObjectOwner&) = delete;
+  ObjectOwner& operator=(const ObjectOwner&) = delete;
+
+ private:
+  friend class LocalStore;
+  std::int64_t references_ = 0;  // Guarded by the store's mutex.
+};
+
 /// The object store of this machine's runtime.
 ///
 /// States of an object, all with the same id and references:
@@ -36,6 +50,13 @@ struct LocalStoreOptions {
 /// Above its capacity the store spills by itself, in a thread of its own: the last resort, since
 /// whoever keeps to the ledger's budget does not get there.
 ///
+/// A reference belongs to an owner, or to nobody in particular: null. One that its owner does not
+/// hold is not released.
+///
+/// Where one thread makes small blocks and another drops them, their memory would go to and fro
+/// between the caches of the two threads' allocator, under its locks. So some wait for the next
+/// PutMade() and are freed there.
+///
 /// In a forked child nothing can be got from it, and references do not count.
 class LocalStore : public ObjectStore {
  public:
@@ -43,15 +64,21 @@ class LocalStore : public ObjectStore {
   /// Removes all spill files. Blocks that were handed out stay valid.
   ~LocalStore() override;
 
-  BlockHandle Put(const Block& block, BlockInfo info) override;
+  BlockHandle Put(const Block& block, BlockInfo info) override {
+    return Put(block, std::move(info), nullptr);
+  }
+  BlockHandle Put(const Block& block, BlockInfo info, ObjectOwner* owner);
+  /// Stores a block that this thread has made, which nobody else holds.
+  BlockHandle PutMade(Block block, BlockInfo info, ObjectOwner* owner);
 
   /// Stores a block that lies in an arena, with one reference.
-  BlockHandle PutShared(SharedTable table, BlockInfo info);
+  BlockHandle PutShared(SharedTable table, BlockInfo info, ObjectOwner* owner = nullptr);
 
   Result<Block> Get(ObjectId object) override { return Get(object, RowRange{}); }
   /// The same for who needs only `rows` of the block: of one that comes from disk, the rest is not
   /// read, nor checked.
   Result<Block> Get(ObjectId object, const RowRange& rows);
+  /// Without the index.
   Result<BlockInfo> Info(ObjectId object) const override;
 
   /// Returns the block for a worker process. One that lies elsewhere is moved into this process's
@@ -61,8 +88,12 @@ class LocalStore : public ObjectStore {
   /// Returns true if Share() would neither copy nor read from disk.
   bool IsShared(ObjectId object) const;
 
-  void Retain(std::span<const ObjectId> objects) override;
-  void Release(std::span<const ObjectId> objects) override;
+  void Retain(std::span<const ObjectId> objects) override { Retain(objects, nullptr); }
+  void Retain(std::span<const ObjectId> objects, ObjectOwner* owner);
+  void Release(std::span<const ObjectId> objects) override { Release(objects, nullptr); }
+  void Release(std::span<const ObjectId> objects, ObjectOwner* owner);
+  /// Releases every reference that `owner` still holds.
+  void ReleaseAll(ObjectOwner* owner);
 
   Result<std::int64_t> Spill(std::int64_t bytes) override;
 
@@ -80,9 +111,14 @@ class LocalStore : public ObjectStore {
   StoreStats stats() const override;
 
  private:
+  struct Hold {
+    ObjectOwner* owner;
+    std::int64_t references;
+  };
   struct Entry {
-    BlockInfo info;
-    std::int64_t references = 1;
+    BlockInfo info;  // Without the index; without the schema, where a table has it.
+    SmallVector<Hold, 1> holds;
+    const void* maker = nullptr;  // A mark of the thread that made it; null: unknown.
     // Where it is: exactly one of these, but `shared` may come with a `table` in our own arena.
     std::shared_ptr<arrow::Table> table;
     std::optional<SharedTable> shared;
@@ -92,7 +128,12 @@ class LocalStore : public ObjectStore {
     bool pinned() const;
   };
 
-  BlockHandle Insert(Entry entry);
+  using Entries = std::unordered_map<ObjectId, Entry>;
+
+  ObjectId Insert(Entry entry, ObjectOwner* owner);
+  ObjectId InsertLocked(Entry entry, ObjectOwner* owner);
+  static void AddReference(Entry* entry, ObjectOwner* owner);
+  void Remove(Entries::iterator it, std::vector<Entry>* freed);
   Status SpillOne(ObjectId object, std::int64_t* freed);
   std::vector<ObjectId> ChooseVictims(std::int64_t bytes);
   void RunSpiller();
@@ -103,7 +144,9 @@ class LocalStore : public ObjectStore {
   const std::uint64_t generation_;
   SpillDirectory directory_;
   mutable ShortMutex mutex_;  // Guards all below. No memory is freed under it.
-  std::unordered_map<ObjectId, Entry> entries_;
+  Entries entries_;
+  std::vector<Entries::node_type> spare_nodes_;          // Of entries that are gone.
+  std::vector<std::shared_ptr<arrow::Table>> deferred_;  // To be freed by the next PutMade().
   std::uint64_t next_id_ = 1;
   StoreStats stats_;
   Status spill_status_;

@@ -9,6 +9,22 @@
 #include "headrace/runtime/store/local_store.h"
 
 namespace headrace {
+namespace {
+
+// What waits to be freed by the next PutMade(): at most 4 MiB.
+constexpr std::size_t kDeferredMax = 256;
+constexpr std::int64_t kDeferredBytesMax = 16 << 10;
+constexpr std::size_t kSpareNodesMax = 256;
+
+thread_local const char this_thread = 0;  // Its address is the thread's mark.
+
+// Returns what the store keeps of `info`: the table has the schema.
+BlockInfo Kept(const BlockInfo& info, std::shared_ptr<arrow::Schema> schema) {
+  return {info.num_rows, info.num_bytes,   std::move(schema),
+          info.position, info.input_files, nullptr};
+}
+
+}  // namespace
 
 bool LocalStore::Entry::pinned() const {
   if (table != nullptr) {
@@ -34,35 +50,64 @@ LocalStore::~LocalStore() {
   if (spiller_.joinable()) spiller_.join();
 }
 
-BlockHandle LocalStore::Insert(Entry entry) {
-  BlockHandle handle{{}, entry.info};
+BlockHandle LocalStore::Put(const Block& block, BlockInfo info, ObjectOwner* owner) {
+  BlockHandle handle{{}, std::move(info)};
+  Entry entry;
+  entry.info = Kept(handle.info, nullptr);
+  entry.table = block.table();
+  handle.object = Insert(std::move(entry), owner);
+  return handle;
+}
+
+BlockHandle LocalStore::PutMade(Block block, BlockInfo info, ObjectOwner* owner) {
+  BlockHandle handle{{}, std::move(info)};
+  Entry entry;
+  entry.info = Kept(handle.info, nullptr);
+  entry.table = block.table();
+  entry.maker = &this_thread;
+  block = Block();  // Before anybody can look whether the store alone holds it.
+  std::vector<std::shared_ptr<arrow::Table>> deferred;  // Freed after the lock is given back.
   std::lock_guard lock(mutex_);
-  handle.object = ObjectId{next_id_++};
+  handle.object = InsertLocked(std::move(entry), owner);
+  if (!deferred_.empty()) deferred.swap(deferred_);
+  return handle;
+}
+
+BlockHandle LocalStore::PutShared(SharedTable table, BlockInfo info, ObjectOwner* owner) {
+  BlockHandle handle{{}, std::move(info)};
+  Entry entry;
+  entry.info = Kept(handle.info, handle.info.schema);
+  entry.shared = std::move(table);
+  handle.object = Insert(std::move(entry), owner);
+  return handle;
+}
+
+ObjectId LocalStore::Insert(Entry entry, ObjectOwner* owner) {
+  std::lock_guard lock(mutex_);
+  return InsertLocked(std::move(entry), owner);
+}
+
+ObjectId LocalStore::InsertLocked(Entry entry, ObjectOwner* owner) {
+  const ObjectId object{next_id_++};
   ++stats_.objects;
   stats_.memory_bytes += entry.info.num_bytes;
   if (entry.shared.has_value()) stats_.shared_bytes += entry.info.num_bytes;
-  entries_.emplace(handle.object, std::move(entry));
+  AddReference(&entry, owner);
+  if (spare_nodes_.empty()) {
+    entries_.emplace(object, std::move(entry));
+  } else {
+    spare_nodes_.back().key() = object;
+    spare_nodes_.back().mapped() = std::move(entry);
+    entries_.insert(std::move(spare_nodes_.back()));
+    spare_nodes_.pop_back();
+  }
   if (stats_.memory_bytes > options_.capacity_bytes) {
     if (!spiller_.joinable()) spiller_ = std::thread([this] { RunSpiller(); });
     spill_wanted_ = true;
     spilling_.store(true);
     over_capacity_.notify_one();
   }
-  return handle;
-}
-
-BlockHandle LocalStore::Put(const Block& block, BlockInfo info) {
-  Entry entry;
-  entry.info = std::move(info);
-  entry.table = block.table();
-  return Insert(std::move(entry));
-}
-
-BlockHandle LocalStore::PutShared(SharedTable table, BlockInfo info) {
-  Entry entry;
-  entry.info = std::move(info);
-  entry.shared = std::move(table);
-  return Insert(std::move(entry));
+  return object;
 }
 
 // Checked before the lock is taken: a thread of the parent may have held it when it forked.
@@ -97,7 +142,9 @@ Result<BlockInfo> LocalStore::Info(ObjectId object) const {
   std::lock_guard lock(mutex_);
   auto it = entries_.find(object);
   if (it == entries_.end()) return Status::KeyError("no object ", object.value, " in the store");
-  return it->second.info;
+  BlockInfo info = it->second.info;
+  if (info.schema == nullptr) info.schema = it->second.table->schema();
+  return info;
 }
 
 bool LocalStore::IsShared(ObjectId object) const {
@@ -136,35 +183,86 @@ Result<SharedTable> LocalStore::Share(ObjectId object) {
   return shared;
 }
 
-void LocalStore::Retain(std::span<const ObjectId> objects) {
+// ---- References -------------------------------------------------------------------------------
+
+void LocalStore::AddReference(Entry* entry, ObjectOwner* owner) {
+  if (owner != nullptr) ++owner->references_;
+  for (Hold& hold : entry->holds) {
+    if (hold.owner != owner) continue;
+    ++hold.references;
+    return;
+  }
+  entry->holds.push_back({owner, 1});
+}
+
+void LocalStore::Retain(std::span<const ObjectId> objects, ObjectOwner* owner) {
   if (InForkedChild()) return;
   std::lock_guard lock(mutex_);
-  for (ObjectId object : objects) {
+  for (const ObjectId object : objects) {
     auto it = entries_.find(object);
     HEADRACE_CHECK(it != entries_.end());
-    ++it->second.references;
+    AddReference(&it->second, owner);
   }
 }
 
-void LocalStore::Release(std::span<const ObjectId> objects) {
+void LocalStore::Release(std::span<const ObjectId> objects, ObjectOwner* owner) {
   if (InForkedChild()) return;
   std::vector<Entry> freed;  // Destroyed after the lock is given back.
   std::lock_guard lock(mutex_);
-  for (ObjectId object : objects) {
+  for (const ObjectId object : objects) {
     auto it = entries_.find(object);
-    HEADRACE_CHECK(it != entries_.end());
-    Entry& entry = it->second;
-    if (--entry.references > 0) continue;
-    --stats_.objects;
-    if (entry.file != nullptr) {
-      stats_.spilled_bytes -= entry.file->num_bytes();
-    } else {
-      stats_.memory_bytes -= entry.info.num_bytes;
-      if (entry.shared.has_value()) stats_.shared_bytes -= entry.info.num_bytes;
-    }
-    freed.push_back(std::move(entry));
-    entries_.erase(it);
+    if (it == entries_.end()) continue;
+    auto& holds = it->second.holds;
+    const auto hold = std::find_if(holds.begin(), holds.end(),
+                                   [owner](const Hold& h) { return h.owner == owner; });
+    if (hold == holds.end()) continue;
+    if (owner != nullptr) --owner->references_;
+    if (--hold->references > 0) continue;
+    *hold = holds.back();
+    holds.pop_back();
+    if (holds.empty()) Remove(it, &freed);
   }
+}
+
+void LocalStore::ReleaseAll(ObjectOwner* owner) {
+  if (InForkedChild()) return;
+  std::vector<Entry> freed;
+  std::vector<std::shared_ptr<arrow::Table>> deferred;
+  std::lock_guard lock(mutex_);
+  for (auto it = entries_.begin(); it != entries_.end() && owner->references_ > 0;) {
+    const auto next = std::next(it);
+    auto& holds = it->second.holds;
+    const auto hold = std::find_if(holds.begin(), holds.end(),
+                                   [owner](const Hold& h) { return h.owner == owner; });
+    if (hold != holds.end()) {
+      owner->references_ -= hold->references;
+      *hold = holds.back();
+      holds.pop_back();
+      if (holds.empty()) Remove(it, &freed);
+    }
+    it = next;
+  }
+  deferred.swap(deferred_);
+}
+
+/// Takes an entry that nobody refers to out of the books.
+void LocalStore::Remove(Entries::iterator it, std::vector<Entry>* freed) {
+  Entry& entry = it->second;
+  const std::int64_t num_bytes = entry.info.num_bytes;
+  --stats_.objects;
+  if (entry.file != nullptr) {
+    stats_.spilled_bytes -= entry.file->num_bytes();
+  } else {
+    stats_.memory_bytes -= num_bytes;
+    if (entry.shared.has_value()) stats_.shared_bytes -= num_bytes;
+  }
+  const bool defer = entry.maker != nullptr && entry.maker != &this_thread &&
+                     entry.table != nullptr && !entry.shared && num_bytes <= kDeferredBytesMax &&
+                     deferred_.size() < kDeferredMax;
+  if (defer) deferred_.push_back(std::move(entry.table));
+  if (!defer || entry.info.input_files != nullptr) freed->push_back(std::move(entry));
+  auto node = entries_.extract(it);
+  if (spare_nodes_.size() < kSpareNodesMax) spare_nodes_.push_back(std::move(node));
 }
 
 std::vector<ObjectId> LocalStore::ChooseVictims(std::int64_t bytes) {
@@ -205,6 +303,7 @@ Status LocalStore::SpillOne(ObjectId object, std::int64_t* freed) {
   entry.spilling = false;
   ARROW_RETURN_NOT_OK(written.status());
   if (entry.pinned()) return Status::OK();  // Someone got it meanwhile; the file goes.
+  if (entry.table != nullptr) entry.info.schema = entry.table->schema();
   if (entry.shared.has_value()) stats_.shared_bytes -= entry.info.num_bytes;
   stats_.memory_bytes -= entry.info.num_bytes;
   entry.file = *written;
