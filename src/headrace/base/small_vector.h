@@ -33,12 +33,12 @@ class SmallVector {
     append(first, last);
   }
   SmallVector(const std::vector<T>& values) : SmallVector(values.begin(), values.end()) {}
-  SmallVector(const SmallVector& other) : size_(other.size_) {
-    if (size_ <= N) {
-      std::copy_n(other.data(), size_, inline_);
+  SmallVector(const SmallVector& other) {
+    if (other.is_inline()) {
+      size_ = other.size_;
+      std::memcpy(static_cast<void*>(&inline_), &other.inline_, kInlineBytes);
     } else {
-      heap_ = std::allocator<T>().allocate(capacity_ = size_);
-      std::copy_n(other.heap_, size_, heap_);
+      append(other.begin(), other.end());
     }
   }
   SmallVector(SmallVector&& other) noexcept { Take(&other); }
@@ -128,7 +128,7 @@ class SmallVector {
   void Take(SmallVector* other) {
     size_ = std::exchange(other->size_, 0);
     capacity_ = std::exchange(other->capacity_, N);
-    // All of it, whichever is there: so it takes no branch.
+    // All of it, whatever is there: a fixed size takes no call.
     std::memcpy(static_cast<void*>(&inline_), &other->inline_, kInlineBytes);
   }
 
@@ -137,7 +137,7 @@ class SmallVector {
   std::uint32_t size_ = 0;
   std::uint32_t capacity_ = N;  // N: the values stand in inline_.
   union {
-    T inline_[N];
+    T inline_[N] = {};
     T* heap_;
   };
 };

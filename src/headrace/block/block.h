@@ -31,7 +31,8 @@ class Block {
   /// Wraps `table` whose size the caller knows.
   Block(std::shared_ptr<arrow::Table> table, std::int64_t num_bytes);
 
-  const std::shared_ptr<arrow::Table>& table() const { return table_; }
+  const std::shared_ptr<arrow::Table>& table() const& { return table_; }
+  std::shared_ptr<arrow::Table> table() && { return std::move(table_); }
   std::int64_t num_rows() const { return num_rows_; }
 
   /// Bytes of this block's own rows. A slice counts its rows, not the buffers it shares.

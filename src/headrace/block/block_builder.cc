@@ -101,16 +101,15 @@ Status BlockBuilder::Add(Block piece, FileList files) {
     return Status::OK();
   }
   const std::int64_t split_over = target_max_bytes_ + target_max_bytes_ / 2;
-  std::shared_ptr<arrow::Schema> schema = piece.table()->schema();
   if (!pending_.empty()) {
-    auto unified = UnifySchemas({pending_schema_, schema});
+    if (pending_.size() == 1) pending_schema_ = pending_.front().block.table()->schema();
+    auto unified = UnifySchemas({pending_schema_, piece.table()->schema()});
     if (!unified.ok() || pending_bytes_ + piece.num_bytes() > split_over) {
       ARROW_RETURN_NOT_OK(Flush());
     } else {
-      schema = *std::move(unified);
+      pending_schema_ = *std::move(unified);
     }
   }
-  pending_schema_ = std::move(schema);
   pending_bytes_ += piece.num_bytes();
   pending_.push_back({std::move(piece), std::move(files)});
   return pending_bytes_ >= target_min_bytes_ ? Flush() : Status::OK();

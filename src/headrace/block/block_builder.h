@@ -62,7 +62,7 @@ class BlockBuilder {
   arrow::MemoryPool* const pool_;
 
   std::vector<ShapedBlock> pending_;
-  std::shared_ptr<arrow::Schema> pending_schema_;  // Of all that is pending, unified.
+  std::shared_ptr<arrow::Schema> pending_schema_;  // Of all that is pending, if it is several.
   std::int64_t pending_bytes_ = 0;
   std::vector<ShapedBlock> ready_;  // Those before next_ready_ are taken.
   std::size_t next_ready_ = 0;

@@ -107,8 +107,7 @@ inline FunctionPtr Native(const std::string& name, std::int64_t batch_rows,
 
 inline Result<std::vector<PipelineOutput>> Drain(const TaskProgram& program, TaskInput input,
                                                  TaskContext context = {}) {
-  ARROW_ASSIGN_OR_RAISE(auto pipeline, Pipeline::Make(std::make_shared<const TaskProgram>(program),
-                                                      std::move(input), context));
+  ARROW_ASSIGN_OR_RAISE(auto pipeline, Pipeline::Make(program, std::move(input), context));
   std::vector<PipelineOutput> outputs;
   while (true) {
     ARROW_ASSIGN_OR_RAISE(auto output, pipeline->Next());

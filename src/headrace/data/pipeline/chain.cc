@@ -112,11 +112,11 @@ std::vector<std::string> CodedKeys(const std::vector<Step>& steps, const ReadSou
 
 class ChainBuilder {
  public:
-  ChainBuilder(const TaskProgram& program, const TaskContext& context, TaskStats* stats)
-      : program_(program), context_(context), stats_(stats) {}
+  ChainBuilder(const TaskProgram& program, TaskInput* input, const TaskContext& context,
+               TaskStats* stats)
+      : program_(program), context_(context), stats_(stats), input_(*input) {}
 
-  Result<StreamPtr> Build(TaskInput input) {
-    input_ = std::move(input);
+  Result<StreamPtr> Build() {
     const auto joins =
         std::count_if(program_.steps.begin(), program_.steps.end(),
                       [](const auto& s) { return std::holds_alternative<JoinStep>(s); });
@@ -276,7 +276,7 @@ class ChainBuilder {
   const TaskProgram& program_;
   const TaskContext& context_;
   TaskStats* const stats_;
-  TaskInput input_;  // What no step has taken yet.
+  TaskInput& input_;  // What no step has taken yet.
   std::size_t index_ = 0;
   std::size_t joins_ = 0;               // Of the steps that were added.
   std::size_t joins_before_sides_ = 0;  // Joins whose right side is among the task's blocks.
@@ -286,9 +286,9 @@ class ChainBuilder {
 
 }  // namespace
 
-Result<StreamPtr> MakeChain(const TaskProgram& program, TaskInput input, const TaskContext& context,
-                            TaskStats* stats) {
-  return ChainBuilder(program, context, stats).Build(std::move(input));
+Result<StreamPtr> MakeChain(const TaskProgram& program, TaskInput&& input,
+                            const TaskContext& context, TaskStats* stats) {
+  return ChainBuilder(program, &input, context, stats).Build();
 }
 
 }  // namespace headrace

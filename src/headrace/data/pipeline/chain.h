@@ -12,7 +12,7 @@ namespace headrace {
 ///   blocks ────────┘
 ///
 /// `context` and `stats` must outlive the stream; it counts rows_in and what functions tell.
-Result<StreamPtr> MakeChain(const TaskProgram& program, TaskInput input, const TaskContext& context,
-                            TaskStats* stats);
+Result<StreamPtr> MakeChain(const TaskProgram& program, TaskInput&& input,
+                            const TaskContext& context, TaskStats* stats);
 
 }  // namespace headrace

@@ -17,14 +17,14 @@ namespace {
 
 class ChainPipeline : public Pipeline {
  public:
-  ChainPipeline(ProgramPtr program, TaskContext context)
-      : program_(std::move(program)),
+  ChainPipeline(const TaskProgram& program, TaskContext context)
+      : program_(program),
         context_(std::move(context)),
-        builder_(program_->shape.target_min_bytes, program_->shape.target_max_bytes,
-                 program_->shape.shape, context_.pool) {}
+        builder_(program_.shape.target_min_bytes, program_.shape.target_max_bytes,
+                 program_.shape.shape, context_.pool) {}
 
-  Status Build(TaskInput input) {
-    ARROW_ASSIGN_OR_RAISE(chain_, MakeChain(*program_, std::move(input), context_, &stats_));
+  Status Build(TaskInput&& input) {
+    ARROW_ASSIGN_OR_RAISE(chain_, MakeChain(program_, std::move(input), context_, &stats_));
     return Status::OK();
   }
 
@@ -33,7 +33,7 @@ class ChainPipeline : public Pipeline {
     const TaskTimer timer(&stats_.wall_nanos, &stats_.cpu_nanos);
     if (Status status = Fill(); !status.ok()) {
       chain_.reset();
-      return AddOperator(status, program_->name);
+      return AddOperator(status, program_.name);
     }
     if (!builder_.has_next()) return std::nullopt;
     return Label(builder_.Next());
@@ -54,7 +54,7 @@ class ChainPipeline : public Pipeline {
       if (batch) {
         // Labelled pieces pass the builder one by one: see TaskProgram::shape.
         if (batch->index != nullptr) {
-          if (program_->shape.shape) return Status::Invalid("a labelled block would be reshaped");
+          if (program_.shape.shape) return Status::Invalid("a labelled block would be reshaped");
           if (batch->block.num_rows() > 0) indexes_.push_back(std::move(batch->index));
         }
         ARROW_RETURN_NOT_OK(builder_.Add(std::move(batch->block), std::move(batch->origin.files)));
@@ -84,7 +84,7 @@ class ChainPipeline : public Pipeline {
     return output;
   }
 
-  const ProgramPtr program_;
+  const TaskProgram& program_;
   const TaskContext context_;
   TaskStats stats_;
   BlockBuilder builder_;
@@ -96,14 +96,14 @@ class ChainPipeline : public Pipeline {
 
 }  // namespace
 
-Result<std::unique_ptr<Pipeline>> Pipeline::Make(ProgramPtr program, TaskInput input,
+Result<std::unique_ptr<Pipeline>> Pipeline::Make(const TaskProgram& program, TaskInput&& input,
                                                  TaskContext context) {
   ARROW_RETURN_NOT_OK(InitializeArrow());
   context.position = input.position;
   context.task_number = input.task_number;
-  context.seed = program->seed;
-  context.run_name = program->run_name;
-  auto pipeline = std::make_unique<ChainPipeline>(std::move(program), std::move(context));
+  context.seed = program.seed;
+  context.run_name = program.run_name;
+  auto pipeline = std::make_unique<ChainPipeline>(program, std::move(context));
   ARROW_RETURN_NOT_OK(pipeline->Build(std::move(input)));
   return pipeline;
 }

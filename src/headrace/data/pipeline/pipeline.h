@@ -44,8 +44,8 @@ struct PipelineOutput {
 /// position give equal blocks. Threads: one at a time, not always the same one.
 class Pipeline {
  public:
-  /// Builds the chain. Does no I/O and calls no user code yet.
-  static Result<std::unique_ptr<Pipeline>> Make(ProgramPtr program, TaskInput input,
+  /// Builds the chain. Does no I/O and calls no user code yet. Requires: `program` outlives it.
+  static Result<std::unique_ptr<Pipeline>> Make(const TaskProgram& program, TaskInput&& input,
                                                 TaskContext context);
   virtual ~Pipeline() = default;
 

@@ -112,9 +112,7 @@ TEST(Pipeline, StopsWhenCancelled) {
   context.cancelled = &cancelled;
   TaskInput input;
   input.units = source->units;
-  auto pipeline =
-      Pipeline::Make(std::make_shared<const TaskProgram>(program), std::move(input), context)
-          .ValueOrDie();
+  auto pipeline = Pipeline::Make(program, std::move(input), context).ValueOrDie();
   ASSERT_TRUE(pipeline->Next().ValueOrDie().has_value());
   cancelled = true;
   EXPECT_TRUE(pipeline->Next().status().IsCancelled());
@@ -180,8 +178,7 @@ TEST(Pipeline, CountsRowsAndTime) {
   program.steps = {ReadStep{source, {}, nullptr, -1}, LimitStep{10}};
   TaskInput input;
   input.units = source->units;
-  auto pipeline = Pipeline::Make(std::make_shared<const TaskProgram>(program), std::move(input), {})
-                      .ValueOrDie();
+  auto pipeline = Pipeline::Make(program, std::move(input), {}).ValueOrDie();
   while (pipeline->Next().ValueOrDie()) {
   }
   EXPECT_EQ(pipeline->stats().rows_in, 250);

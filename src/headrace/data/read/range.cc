@@ -72,16 +72,20 @@ class RangeStream : public BatchStream {
       }
     }
     const std::int64_t bytes = buffer->size();
-    std::shared_ptr<arrow::Array> array =
-        std::make_shared<arrow::Int64Array>(rows * elements, std::move(buffer));
+    arrow::BufferVector buffers(2);
+    buffers[1] = std::move(buffer);
+    std::shared_ptr<arrow::Array> array = std::make_shared<arrow::Int64Array>(
+        arrow::ArrayData::Make(arrow::int64(), rows * elements, std::move(buffers), 0));
     const auto& type = schema_->field(0)->type();
     if (type->id() == arrow::Type::EXTENSION) {
       const auto& storage = static_cast<const arrow::ExtensionType&>(*type).storage_type();
       array = arrow::ExtensionType::WrapArray(
           type, std::make_shared<arrow::FixedSizeListArray>(storage, rows, std::move(array)));
     }
+    arrow::ArrayVector chunks(1);
+    chunks[0] = std::move(array);
     arrow::ChunkedArrayVector columns(1);
-    columns[0] = std::make_shared<arrow::ChunkedArray>(std::move(array));
+    columns[0] = std::make_shared<arrow::ChunkedArray>(std::move(chunks));
     return Block(arrow::Table::Make(schema_, std::move(columns), rows), bytes);
   }
 

@@ -77,6 +77,7 @@ class UnitsStream : public BatchStream {
     unit_rows_ += batch->block.num_rows();
     origin_.first_row = rows_known_ ? unit_rows_ : -1;
     origin_.rows_of_file = rows_known_;
+    if (IsComplete(*batch->block.table())) return batch;
     ARROW_ASSIGN_OR_RAISE(auto table, Complete(batch->block.table()));
     if (table != batch->block.table()) batch->block = Block(std::move(table), -1);
     return batch;
@@ -95,6 +96,13 @@ class UnitsStream : public BatchStream {
 
   bool IsNeeded(const std::string& name) const {
     return !needed_ || std::find(needed_->begin(), needed_->end(), name) != needed_->end();
+  }
+
+  // Returns true for what the reader gave just as it is to leave: the usual case.
+  bool IsComplete(const arrow::Table& table) const {
+    const ReadSource& source = *step_.source;
+    return !needed_ && !source.partition_schema && source.options.empty() &&
+           table.schema() == source.schema;
   }
 
   // Adds "path" and the partition columns, and fits the rest to the source's schema.
@@ -131,7 +139,6 @@ class UnitsStream : public BatchStream {
   // Columns in the order, and of the types, of the source's schema; missing ones are null. Codes
   // for text stay.
   Result<std::shared_ptr<arrow::Table>> Fit(std::shared_ptr<arrow::Table> table) {
-    if (!needed_ && table->schema() == step_.source->schema) return table;
     ARROW_ASSIGN_OR_RAISE(const auto wanted, WantedSchema());
     // To compare schemas is dear: it writes both out as text.
     if (table->schema() == wanted) return table;

@@ -61,7 +61,7 @@ class RemoteTask::Impl {
     inputs_.clear();
     TaskContext context;
     context.functions = functions_;
-    return run_.Open(program_, std::move(input), context);
+    return run_.Open(*program_, std::move(input), context);
   }
 
   Step End(std::optional<Failure> failure) {

@@ -86,7 +86,7 @@ Status InlineBackend::Open(Task& task) {
   context.sides = &port_->sides();
   context.functions = functions_;
   ARROW_ASSIGN_OR_RAISE(TaskInput input, LoadInput(task.id, task.order, port_->store()));
-  return task.run.Open(task.order.program, std::move(input), context);
+  return task.run.Open(*task.order.program, std::move(input), context);
 }
 
 void InlineBackend::RunOne() {

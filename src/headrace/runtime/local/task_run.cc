@@ -11,9 +11,9 @@
 
 namespace headrace {
 
-Status TaskRun::Open(ProgramPtr program, TaskInput input, TaskContext context) {
+Status TaskRun::Open(const TaskProgram& program, TaskInput&& input, TaskContext context) {
   context.cancelled = &cancelled_;
-  ARROW_ASSIGN_OR_RAISE(pipeline_, Pipeline::Make(std::move(program), std::move(input), context));
+  ARROW_ASSIGN_OR_RAISE(pipeline_, Pipeline::Make(program, std::move(input), context));
   return Status::OK();
 }
 

@@ -30,8 +30,8 @@ class TaskRun {
     std::optional<Failure> failure;
   };
 
-  /// Makes the pipeline. `context.cancelled` is set here.
-  Status Open(ProgramPtr program, TaskInput input, TaskContext context);
+  /// Makes the pipeline. `context.cancelled` is set here. Requires: `program` outlives the run.
+  Status Open(const TaskProgram& program, TaskInput&& input, TaskContext context);
   bool opened() const { return pipeline_ != nullptr; }
 
   /// Computes the next output that is not to be skipped. Requires: opened.

@@ -65,7 +65,7 @@ class ThreadLane::Task {
       context.pool = arena->pool();
     }
     ARROW_ASSIGN_OR_RAISE(TaskInput input, LoadInput(id_, order_, port_->store()));
-    return run_.Open(order_.program, std::move(input), context);
+    return run_.Open(*order_.program, std::move(input), context);
   }
 
   /// Returns false if a grant or a cancel came first. The event goes out before anybody can run

@@ -465,7 +465,7 @@ Status WorkerProcess::Open(Task& task) {
     shared = {};
   }
   task.blocks.clear();
-  return task.run.Open(task.program, std::move(task.input), context);
+  return task.run.Open(*task.program, std::move(task.input), context);
 }
 
 void WorkerProcess::RunTask(const TaskPtr& task) {

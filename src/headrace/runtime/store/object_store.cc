@@ -63,13 +63,18 @@ BlockHandle LocalStore::PutMade(Block block, BlockInfo info, ObjectOwner* owner)
   BlockHandle handle{{}, std::move(info)};
   Entry entry;
   entry.info = Kept(handle.info, nullptr);
-  entry.table = block.table();
+  entry.table = std::move(block).table();
   entry.maker = &this_thread;
-  block = Block();  // Before anybody can look whether the store alone holds it.
-  std::vector<std::shared_ptr<arrow::Table>> deferred;  // Freed after the lock is given back.
+  // Freed after the lock is given back. A few at a time: as much as the next task may allocate fits
+  // in the thread's own cache. More than one: so they become fewer.
+  std::shared_ptr<arrow::Table> deferred[2];
   std::lock_guard lock(mutex_);
   handle.object = InsertLocked(std::move(entry), owner);
-  if (!deferred_.empty()) deferred.swap(deferred_);
+  for (std::shared_ptr<arrow::Table>& table : deferred) {
+    if (deferred_.empty()) break;
+    table = std::move(deferred_.back());
+    deferred_.pop_back();
+  }
   return handle;
 }
 
