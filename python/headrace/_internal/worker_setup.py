@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
-import subprocess
 import sys
+
+# Flags of the interpreter that no option of its command line stands for.
+_NO_OPTIONS = ("hash_randomization", "utf8_mode", "int_max_str_digits", "gil")
 
 
 def template_command() -> list[str]:
@@ -17,8 +19,21 @@ def template_command() -> list[str]:
         f"import os, sys; sys.path[:] = {sys.path!r}; os.environ['HEADRACE_LAZY_IMPORT'] = '1'; "
         "from headrace._internal import template; template.main()"
     )
-    options = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    return [sys.executable, *options, "-c", code]
+    return [sys.executable, *_interpreter_options(), "-c", code]
+
+
+def _interpreter_options() -> list[str]:
+    """Returns the options that this interpreter was started with."""
+    flags = (getattr(sys.flags, name) for name in dir(sys.flags) if _is_flag(name))
+    if not (sys.warnoptions or sys._xoptions or any(flags)):
+        return []
+    import subprocess  # Takes longer to import than a small job to run.
+
+    return subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined, no-any-return]
+
+
+def _is_flag(name: str) -> bool:
+    return not (name.startswith(("_", "n_")) or name in ("count", "index", *_NO_OPTIONS))
 
 
 def setup_payload() -> bytes:

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "headrace/block/block.h"
 #include "headrace/data/consume/file_writer.h"
@@ -29,7 +30,8 @@ namespace headrace {
 
 namespace {
 
-constexpr std::int64_t kGroupBytes = 128 << 20;  // Of rows in memory, before encoding.
+constexpr std::int64_t kGroupRows = 1 << 20;
+constexpr std::int64_t kGroupBytes = 64 << 20;  // Of rows in memory, before encoding.
 constexpr std::int64_t kSampleRows = 4096;
 
 // Dictionary encoding of a column with mostly different values doubles the time to write it and
@@ -41,6 +43,10 @@ bool RepeatsInSample(const arrow::ChunkedArray& column) {
   auto distinct = arrow::compute::CallFunction("count_distinct", {arrow::Datum(sample)});
   if (!distinct.ok()) return true;
   return distinct->scalar_as<arrow::Int64Scalar>().value * 2 < values;
+}
+
+std::int64_t GroupRows(const OptionMap& options) {
+  return std::max<std::int64_t>(1, GetInt(options, "row_group_size", kGroupRows));
 }
 
 // Sets a property for all columns (true, false) or for the named ones.
@@ -72,8 +78,7 @@ Result<std::shared_ptr<parquet::WriterProperties>> MakeProperties(const FileWrit
   if (HasOption(options, "compression_level")) {
     builder.compression_level(static_cast<int>(GetInt(options, "compression_level", 0)));
   }
-  builder.max_row_group_length(
-      std::max<std::int64_t>(1, GetInt(options, "row_group_size", 1 << 20)));
+  builder.max_row_group_length(GroupRows(options));
   if (HasOption(options, "data_page_size")) {
     builder.data_pagesize(GetInt(options, "data_page_size", 1 << 20));
   }
@@ -138,17 +143,41 @@ std::shared_ptr<arrow::Schema> WithoutOwnMetadata(const arrow::Schema& schema) {
                        keys.empty() ? nullptr : arrow::key_value_metadata(keys, values));
 }
 
+// Gathers the rows of a group, then writes it column by column: so pages go out as they are made. A
+// writer that takes batches keeps the pages of all columns, in buffers that grow.
 class ParquetWriter : public FileWriter {
  public:
-  explicit ParquetWriter(std::unique_ptr<parquet::arrow::FileWriter> writer)
-      : writer_(std::move(writer)) {}
+  ParquetWriter(std::unique_ptr<parquet::arrow::FileWriter> writer, std::int64_t group_rows)
+      : writer_(std::move(writer)), group_rows_(group_rows) {}
 
   Status Write(const arrow::Table& table) override {
-    if (group_bytes_ >= kGroupBytes) {
-      ARROW_RETURN_NOT_OK(writer_->NewBufferedRowGroup());
-      group_bytes_ = 0;
+    if (table.num_columns() == 0) return WriteRows(table);
+    for (std::int64_t begin = 0; begin < table.num_rows();) {
+      const auto piece = table.Slice(begin, group_rows_ - rows_);
+      begin += piece->num_rows();
+      rows_ += piece->num_rows();
+      bytes_ += MeasureBytes(*piece);
+      group_.push_back(piece);
+      if (rows_ >= group_rows_ || bytes_ >= kGroupBytes) ARROW_RETURN_NOT_OK(Flush());
     }
-    group_bytes_ += MeasureBytes(table);
+    return Status::OK();
+  }
+
+  Status Finish() override {
+    ARROW_RETURN_NOT_OK(Flush());
+    return writer_->Close();
+  }
+
+ private:
+  Status Flush() {
+    if (group_.empty()) return Status::OK();
+    ARROW_ASSIGN_OR_RAISE(const auto table, arrow::ConcatenateTables(std::exchange(group_, {})));
+    rows_ = bytes_ = 0;
+    return writer_->WriteTable(*table, table->num_rows());
+  }
+
+  // Rows without columns are counted by batches alone.
+  Status WriteRows(const arrow::Table& table) {
     arrow::TableBatchReader reader(table);
     std::shared_ptr<arrow::RecordBatch> batch;
     while (true) {
@@ -158,11 +187,11 @@ class ParquetWriter : public FileWriter {
     }
   }
 
-  Status Finish() override { return writer_->Close(); }
-
- private:
   const std::unique_ptr<parquet::arrow::FileWriter> writer_;
-  std::int64_t group_bytes_ = 0;  // In the open row group.
+  const std::int64_t group_rows_;
+  std::vector<std::shared_ptr<arrow::Table>> group_;  // Of the open row group:
+  std::int64_t rows_ = 0;                             // so many rows,
+  std::int64_t bytes_ = 0;                            // and bytes.
 };
 
 }  // namespace
@@ -174,7 +203,7 @@ Result<std::unique_ptr<FileWriter>> MakeParquetWriter(const FileWriterArgs& args
   ARROW_ASSIGN_OR_RAISE(auto writer, parquet::arrow::FileWriter::Open(*schema, args.pool, args.sink,
                                                                       std::move(properties),
                                                                       std::move(arrow_properties)));
-  return std::make_unique<ParquetWriter>(std::move(writer));
+  return std::make_unique<ParquetWriter>(std::move(writer), GroupRows(args.target.options));
 }
 
 }  // namespace headrace
