@@ -164,7 +164,7 @@ asan: SANITIZERS := address,undefined
 # The pool that Arrow brings hands memory from thread to thread unseen; TSan knows malloc's.
 tsan: export ARROW_DEFAULT_MEMORY_POOL := system
 tsan: SANITIZERS := thread
-asan tsan: export HEADRACE_SIM_CASES := 300
+asan: export HEADRACE_SIM_CASES := 300
 asan tsan: $(VENV)/.test system-packages
 	@$(STEP) "configure $@" cmake -S . -B build/$@ $(CMAKE_ARGS) -DCMAKE_BUILD_TYPE=None \
 		-DCMAKE_CXX_FLAGS="-O1" -DHEADRACE_SANITIZE=$(SANITIZERS) -DHEADRACE_EXAMPLES=OFF \
