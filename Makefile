@@ -19,6 +19,9 @@ PIP := -m pip --disable-pip-version-check --no-input install --quiet
 export PYTHONDONTWRITEBYTECODE := 1
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 
+# Python tests run in so many processes, each with an engine of its own; 0: in this one, for --pdb.
+PROCESSES ?= 2
+
 # The simulator's first case: the commit, so that every commit tries others, and tries them again.
 SEED ?= $(shell printf '%d' 0x$$(git rev-parse --short=8 HEAD 2>/dev/null || echo 1))
 
@@ -185,7 +188,8 @@ golden: cpp-build
 
 .PHONY: python-test
 python-test: $(VENV)/.test $(VENV)/.headrace
-	@$(STEP) "pytest tests/compat tests/python" $(BIN)/python -m pytest -q tests/compat tests/python $(ARGS)
+	@$(STEP) "pytest tests/compat tests/python" $(BIN)/python -m pytest -q -n $(PROCESSES) \
+		--dist worksteal tests/compat tests/python $(ARGS)
 
 # Ray's own tests, then those of the local backend that are not of its processes; without the inline
 # mode, and without a test that takes a stream's order, which workers far away do not keep, as given.
