@@ -19,6 +19,9 @@ PIP := -m pip --disable-pip-version-check --no-input install --quiet
 export PYTHONDONTWRITEBYTECODE := 1
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 
+# Python tests run in so many processes, each with an engine of its own; 0: in this one, for --pdb.
+PROCESSES ?= 2
+
 # The simulator's first case: the commit, so that every commit tries others, and tries them again.
 SEED ?= $(shell printf '%d' 0x$$(git rev-parse --short=8 HEAD 2>/dev/null || echo 1))
 
@@ -34,9 +37,9 @@ help:
 	@echo "make test                        everything below but bench"
 	@echo "make lint                        tidy, clang-format, ruff, mypy"
 	@echo "make cpp-test                    build and run the C++ tests"
-	@echo "make sanitize                    the same under ASan+UBSan and under TSan"
+	@echo "make sanitize                    the same under ASan+UBSan; what has threads under TSan"
 	@echo "make sim [SEED=n] [CASES=n]      the scheduler against random plans, machines and faults"
-	@echo "make python-test [ARGS=...]      pytest tests/compat tests/python"
+	@echo "make python-test [ARGS=...]      pytest tests/compat tests/python, in two processes"
 	@echo "make test-ray [ARGS=...]         the Python API on a Ray cluster of three nodes on this machine"
 	@echo "make package-test                install the C++ library, build and run a stranger's program"
 	@echo "make golden                      rewrite the golden transcripts; then read the diff"
@@ -164,7 +167,7 @@ asan: SANITIZERS := address,undefined
 # The pool that Arrow brings hands memory from thread to thread unseen; TSan knows malloc's.
 tsan: export ARROW_DEFAULT_MEMORY_POOL := system
 tsan: SANITIZERS := thread
-asan tsan: export HEADRACE_SIM_CASES := 300
+asan: export HEADRACE_SIM_CASES := 300
 asan tsan: $(VENV)/.test system-packages
 	@$(STEP) "configure $@" cmake -S . -B build/$@ $(CMAKE_ARGS) -DCMAKE_BUILD_TYPE=None \
 		-DCMAKE_CXX_FLAGS="-O1" -DHEADRACE_SANITIZE=$(SANITIZERS) -DHEADRACE_EXAMPLES=OFF \
@@ -185,7 +188,8 @@ golden: cpp-build
 
 .PHONY: python-test
 python-test: $(VENV)/.test $(VENV)/.headrace
-	@$(STEP) "pytest tests/compat tests/python" $(BIN)/python -m pytest -q tests/compat tests/python $(ARGS)
+	@$(STEP) "pytest tests/compat tests/python" $(BIN)/python -m pytest -q -n $(PROCESSES) \
+		--dist worksteal tests/compat tests/python $(ARGS)
 
 # Ray's own tests, then those of the local backend that are not of its processes; without the inline
 # mode, and without a test that takes a stream's order, which workers far away do not keep, as given.

@@ -23,6 +23,9 @@ class Thing:
     def __eq__(self, other):
         return isinstance(other, Thing) and self.value == other.value
 
+    def __repr__(self):  # Part of the names of tests, which are the same in each process.
+        return f"Thing({self.value})"
+
     __hash__ = None
 
 
