@@ -194,11 +194,63 @@ def test_a_limit_behind_it_stops_the_readers(folder: pathlib.Path) -> None:
     assert all(row["price"] == row["good"] % 50 for row in rows)
 
 
-def test_a_function_of_the_user_before_it(folder: pathlib.Path) -> None:
-    """Its tasks run in worker processes: they stream past the small side, or scatter."""
+@pytest.mark.parametrize("kind", _KINDS)
+def test_a_function_of_the_user_before_it(folder: pathlib.Path, kind: str) -> None:
+    """Its tasks run in worker processes, so others join what they yield."""
     sales = _read(folder, "sales").map_batches(lambda batch: batch, batch_format="pyarrow")
-    made = sales.join(_read(folder, "shops"), "left_semi", 0, ("shop",))
-    assert made.count() == len([i for i in range(60_000) if i % 43 < 40])
+    made = sales.join(_read(folder, "shops"), kind, 0, ("shop",))
+    text = f"FROM sales {_SQL[kind]} JOIN shops USING (shop)"
+    columns = "sales.*, town" if kind in ("inner", "left_outer") else "sales.*"
+    assert row_set(in_order(made)) == row_set(_expected(folder, f"SELECT {columns} {text}"))
+    having = _operators(made)
+    assert having("ReadParquet->MapBatches(<lambda>)") == having("Join") == 1
+    assert having("ReadParquet->Join(map)") == 1  # The right side's.
+
+
+@pytest.fixture(scope="module")
+def repeats(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """40 MB of one text over and over: some KB as run lengths of a code."""
+    path = tmp_path_factory.mktemp("repeats") / "repeats.parquet"
+    rows = {"good": list(range(20_000)), "text": pa.repeat("x" * 2_000, 20_000)}
+    pq.write_table(
+        pa.table(rows),
+        path,
+        column_encoding={"good": "DELTA_BINARY_PACKED"},
+        use_dictionary=["text"],
+    )
+    assert path.stat().st_size < 40_000
+    return str(path)
+
+
+@pytest.mark.parametrize("function", [True, False])
+def test_a_side_that_is_small_only_while_encoded_is_scattered(
+    folder: pathlib.Path, repeats: str, function: bool
+) -> None:
+    options = headrace.DataContext.get_current().execution_options
+    options.resource_limits = headrace.ExecutionResources(object_store_memory=256 << 20)
+    sales = _read(folder, "sales")
+    if function:
+        sales = sales.map_batches(lambda batch: batch, batch_format="pyarrow")
+    joined = sales.join(headrace.read_parquet(repeats), "inner", 0, ("good",))
+    made = joined.with_column("letters", col("text").str.len()).select_columns(["id", "letters"])
+    expected = [i for i in range(60_000) if i % 97 and i * 7 % 3_300 < 20_000]
+    assert row_set(in_order(made)) == row_set([{"id": i, "letters": 2_000} for i in expected])
+    stats = made.materialize().stats()
+    assert len(re.findall(r"Join\(map\): [1-9]", stats)) == 2
+    assert re.search(r" Join->Project: [1-9]", stats)
+
+
+@pytest.mark.parametrize("kind", ["right_outer", "inner"])
+def test_a_left_side_that_is_small_only_while_encoded_is_scattered(
+    folder: pathlib.Path, repeats: str, kind: str
+) -> None:
+    """Where order is kept, the sides stay as they are."""
+    headrace.DataContext.get_current().execution_options.preserve_order = True
+    made = headrace.read_parquet(repeats).join(_read(folder, "sales"), kind, 0, ("good",))
+    rows = made.materialize()
+    with_goods = sum(i % 97 > 0 for i in range(60_000))
+    assert rows.count() == (60_000 if kind == "right_outer" else with_goods)
+    assert len(re.findall(r"Join\(map\): [1-9]", rows.stats())) == 2
 
 
 def test_an_error_names_operator_and_column(folder: pathlib.Path) -> None:

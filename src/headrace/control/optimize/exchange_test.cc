@@ -1,3 +1,5 @@
+#include <arrow/type.h>
+#include <arrow/util/logging.h>
 #include <gtest/gtest.h>
 
 #include "headrace/control/optimize/optimizer.h"
@@ -45,12 +47,14 @@ TEST(ExchangePlans, Golden) {
   add("join of large sides", Join(Read({.unit_bytes = 1 << 30}), Other(), "a"));
   add("join with a small side", Join(Read({.unit_bytes = 1 << 30}), Other(1 << 20), "a"));
   add("join that keeps the small side's rows",
-      Join(Read({.unit_bytes = 1 << 30}), Other(1 << 20), "a", JoinKind::kRightOuter));
+      Join(Read({.unit_rows = 1 << 20, .unit_bytes = 1 << 30}), Other(1 << 20), "a",
+           JoinKind::kRightOuter));
   const LogicalPtr few = Filter(Read(), And(AboveOne("a"), And(AboveOne("b"), AboveOne("b"))));
   add("join whose left side filters make small", Join(few, Other(), "a"));
   add("join of the right rows that meet few left ones",
       Join(few, Other(), "a", JoinKind::kRightSemi));
   add("join with few rows on the right", Join(Other(), few, "a"));
+  add("join of a function's rows", Join(MapBatches(Read({.unit_bytes = 1 << 30})), Other(), "a"));
   add("join, then groups",
       Aggregate(Join(Read({.unit_bytes = 1 << 30}), Other(), "a"), {"x"}, {Sum("b")}));
   add("zip of three", Zip({Read(), MapBatches(Input()), MapRows(Read())}));
@@ -140,6 +144,34 @@ TEST(ExchangePlans, EstimatesKnowKindsOfTerms) {
   EXPECT_NEAR(share(And(above, above)), 1.0 / 9, 1e-9);
   EXPECT_NEAR(*EstimateBytes(Join(all, all, "a")), 2 * *EstimateBytes(all), 1e-9);
   EXPECT_FALSE(EstimateBytes(ReadText()));
+}
+
+// Sizes of encoded columns bound nothing: those of fixed width and known rows do.
+TEST(ExchangePlans, BoundsFollowFromRowsAndTypes) {
+  const auto bound = [](SourceOptions options, const std::shared_ptr<arrow::DataType>& type,
+                        std::optional<std::vector<std::string>> columns = {}) {
+    auto source = MakeSource(options);
+    ARROW_CHECK_OK(source->schema->AddField(0, arrow::field("t", type)).Value(&source->schema));
+    logical::Read read;
+    read.source = std::move(source);
+    read.columns = std::move(columns);
+    return BoundBytes(LogicalOperator::Make(std::move(read)));
+  };
+  const SourceOptions four{.columns = {"a"}, .units = 4, .unit_rows = 100, .unit_bytes = 10};
+  EXPECT_EQ(bound(four, arrow::float32()), 400 * (9 + 5));
+  EXPECT_EQ(bound(four, arrow::boolean()), 400 * (9 + 1));
+  EXPECT_EQ(bound(four, arrow::utf8()), std::nullopt);
+  EXPECT_EQ(bound(four, arrow::dictionary(arrow::int8(), arrow::utf8())), std::nullopt);
+  EXPECT_EQ(bound(four, arrow::list(arrow::int8())), std::nullopt);
+  EXPECT_EQ(bound(four, arrow::utf8(), {{"a"}}), 400 * 9);
+  SourceOptions unknown = four;
+  unknown.unit_rows = -1;
+  EXPECT_EQ(bound(unknown, arrow::float32()), std::nullopt);
+  SourceOptions csv = four;
+  csv.format = "csv";
+  EXPECT_EQ(bound(csv, arrow::float32()), std::nullopt);
+  EXPECT_EQ(BoundBytes(Union({Input(2), Filter(Input(3), AboveOne("a"))})), 400);
+  EXPECT_EQ(BoundBytes(With(Input(2), "x", Lit(1))), std::nullopt);
 }
 
 TEST(ExchangePlans, BucketsFollowTheBytes) {

@@ -154,6 +154,22 @@ OperatorSpec Fuse(const OperatorSpec& up_spec, const OperatorSpec& down_spec) {
   return fused;
 }
 
+// Returns which operators scatter the left side of a join that may broadcast the right one.
+std::vector<bool> FindWaitingSides(const PhysicalPlan& plan) {
+  std::vector<bool> waits(plan.operators.size(), false);
+  for (const OperatorSpec& op : plan.operators) {
+    const auto* exchange = op.As<ExchangeOperator>();
+    if (exchange == nullptr || exchange->broadcast_bytes <= 0) continue;
+    waits[static_cast<std::size_t>(op.inputs.front().value)] = true;
+  }
+  return waits;
+}
+
+bool RunsInProcess(const OperatorSpec& spec) {
+  const auto* task = spec.As<TaskOperator>();
+  return task != nullptr && task->program->lane == Lane::kProcess;
+}
+
 // Renumbers the operators that are left.
 PhysicalPlan Compact(std::vector<std::optional<OperatorSpec>> slots, PhysicalPlan plan) {
   std::vector<OperatorId> new_ids(slots.size());
@@ -178,11 +194,14 @@ class OperatorFusion : public PhysicalRule {
     for (const OperatorSpec& op : plan.operators) {
       for (OperatorId input : op.inputs) ++consumers[static_cast<std::size_t>(input.value)];
     }
+    const std::vector<bool> waits = FindWaitingSides(plan);
     std::vector<std::optional<OperatorSpec>> slots(plan.operators.begin(), plan.operators.end());
-    for (auto& down : slots) {
+    for (std::size_t i = 0; i < slots.size(); ++i) {
+      auto& down = slots[i];
       if (down->inputs.size() != 1) continue;
       const auto at = static_cast<std::size_t>(down->inputs.front().value);
       auto& up = slots[at];
+      if (waits[i] && RunsInProcess(*up)) continue;
       if (FindFusionBarrier(*up, *down, consumers[at]) != FusionBarrier::kNone) continue;
       down = Fuse(*up, *down);
       up.reset();

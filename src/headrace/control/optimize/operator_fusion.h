@@ -26,7 +26,9 @@ enum class FusionBarrier : std::uint8_t {
 std::string_view ToString(FusionBarrier barrier);
 
 // An exchange's tasks take C++ steps after their own: the upstream of such a pair may be an
-// exchange. Before it, its map side is an operator like any other.
+// exchange. Before it, its map side is an operator like any other; but that of a left side that may
+// join instead of scattering (ExchangeOperator::broadcast_bytes) stays apart from functions of the
+// user, for such tasks are native, and functions need not wait for the right side.
 
 /// Returns what keeps `down` from running in the tasks of its only input `up`, which has
 /// `consumers` consumers.

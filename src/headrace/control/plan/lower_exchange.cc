@@ -2,6 +2,7 @@
 
 #include <arrow/array/array_base.h>
 #include <arrow/type.h>
+#include <arrow/type_traits.h>
 
 #include <algorithm>
 #include <bit>
@@ -47,6 +48,41 @@ std::optional<std::int64_t> BytesOfSource(const LogicalPtr& plan) {
     bytes += unit.num_bytes;
   }
   return bytes;
+}
+
+// Returns the bytes that a value of the type takes at most, or unset where values differ in length.
+std::optional<std::int64_t> ValueBytes(const arrow::DataType& type) {
+  if (!arrow::is_fixed_width(type.id()) || type.id() == arrow::Type::DICTIONARY) {
+    return std::nullopt;
+  }
+  return type.bit_width() / 8 + 1;  // And one for its validity, or for bits of a byte.
+}
+
+// Returns the bytes that a source yields at most, or unset. How long encoded text is says nothing:
+// few bytes may stand for many repeats.
+std::optional<std::int64_t> BoundOfSource(const LogicalPtr& plan) {
+  const auto* read = plan->As<logical::Read>();
+  if (read == nullptr) return BytesOfSource(plan);
+  const ReadSource& source = *read->source;
+  if ((source.format != "parquet" && source.format != "range") || !source.schema) {
+    return std::nullopt;  // Rows of others are estimates.
+  }
+  std::int64_t row_bytes = 0;
+  for (const auto& field : source.schema->fields()) {
+    if (read->columns && std::find(read->columns->begin(), read->columns->end(), field->name()) ==
+                             read->columns->end()) {
+      continue;
+    }
+    const auto bytes = ValueBytes(*field->type());
+    if (!bytes) return std::nullopt;
+    row_bytes += *bytes;
+  }
+  std::int64_t rows = 0;
+  for (const ReadUnit& unit : source.units) {
+    if (unit.num_rows < 0) return std::nullopt;
+    rows += unit.num_rows;
+  }
+  return rows * row_bytes;
 }
 
 template <class BytesOf>
@@ -101,17 +137,6 @@ bool OnlyChoosesRows(const LogicalOperator& op) {
          op.As<logical::RandomShuffle>() || op.As<logical::RandomizeBlocks>() ||
          op.As<logical::Sort>() || op.As<logical::Group>() ||
          (map != nullptr && map->function->kind == FunctionKind::kFilterRows);
-}
-
-// Returns true if the tasks that make `plan`'s rows, and would scatter them, are of C++ alone.
-bool EndsNatively(const LogicalPtr& plan) {
-  if (const auto* read = plan->As<logical::Read>()) return read->source->function == nullptr;
-  if (const auto* map = plan->As<logical::Map>(); map != nullptr && map->function->payload) {
-    return false;
-  }
-  const bool maps =
-      plan->As<logical::Map>() || plan->As<logical::Filter>() || plan->As<logical::Project>();
-  return !maps || EndsNatively(plan->inputs().front());
 }
 
 struct Planner {
@@ -236,7 +261,6 @@ struct Planner {
   // Returns true if the left side's tasks are to wait for the size of the right one.
   bool MayWaitForRight(const logical::Join& join) const {
     if (join.partitions > 0 || !JoinsLeftApart(join.join.kind)) return false;
-    if (!EndsNatively(op.inputs()[0])) return false;
     const LogicalPtr& left = op.inputs()[0];
     const LogicalPtr& right = op.inputs()[1];
     const auto left_bytes = GuessBytes(left), right_bytes = GuessBytes(right);
@@ -291,7 +315,7 @@ std::optional<double> EstimateBytes(const LogicalPtr& plan) {
 }
 
 std::optional<std::int64_t> BoundBytes(const LogicalPtr& plan) {
-  if (plan->inputs().empty()) return BytesOfSource(plan);
+  if (plan->inputs().empty()) return BoundOfSource(plan);
   const bool adds_up = plan->As<logical::Union>() != nullptr ||
                        plan->As<logical::Mix>() != nullptr || plan->As<logical::Zip>() != nullptr;
   if (!adds_up && !OnlyChoosesRows(*plan)) return std::nullopt;

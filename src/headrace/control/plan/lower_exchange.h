@@ -35,9 +35,9 @@ struct ExchangeParts {
 ///
 /// Joins: where the kind of join lets the left side's rows be joined apart from each other, and the
 /// right side looks like the smaller one, its real size decides
-/// (ExchangeOperator::broadcast_bytes). A side that surely has no more than 16 MiB goes to each
-/// task of the other one's blocks (kBroadcast) where that cannot be done: left sides that are
-/// small, or functions of the user.
+/// (ExchangeOperator::broadcast_bytes). A side of surely no more than 16 MiB (BoundBytes) goes
+/// to each task of the other one's blocks (kBroadcast) where that cannot be done, as with a left
+/// side that is the smaller one.
 ExchangeParts PlanExchange(const LogicalOperator& op);
 
 /// Returns the bytes that `plan` yields, as far as its sources tell: a guess, for functions may
@@ -50,7 +50,8 @@ std::optional<std::int64_t> GuessBytes(const LogicalPtr& plan);
 /// system", 1979). Good for telling much from little.
 std::optional<double> EstimateBytes(const LogicalPtr& plan);
 
-/// Returns the bytes that `plan` yields at most, or unset if that does not follow from the plan.
+/// Returns the bytes that `plan` yields at most, or unset if that does not follow from the plan: of
+/// blocks that are there, and of columns of fixed width whose rows are known.
 std::optional<std::int64_t> BoundBytes(const LogicalPtr& plan);
 
 }  // namespace headrace

@@ -22,8 +22,10 @@
 #include "headrace/data/exchange/gather.h"
 #include "headrace/data/exchange/growing.h"
 #include "headrace/data/exchange/hash_slots.h"
+#include "headrace/data/exchange/key_bits.h"
 #include "headrace/data/exchange/key_column.h"
 #include "headrace/data/exchange/sort_key.h"
+#include "headrace/data/exchange/words_table.h"
 
 namespace headrace {
 
@@ -31,97 +33,17 @@ namespace {
 
 constexpr std::int64_t kStride = 256;  // Rows whose slots are fetched ahead together.
 
+using group_table::ArrayOfBits;
+using group_table::BitsKind;
+using group_table::BitsKindOf;
 using group_table::HashBits;
 using group_table::HashBytes;
+using group_table::LoadBits;
 using group_table::Slots;
 
 Status TooManyGroups() { return Status::CapacityError("more than 2^32 - 2 groups in one task"); }
 
 // ---- One key of at most 8 bytes.
-
-enum class BitsKind : std::uint8_t { kNone, kBool, k8, k16, k32, k64, kHalf, kFloat, kDouble };
-
-BitsKind BitsKindOf(const arrow::DataType& type) {
-  switch (type.id()) {
-    case arrow::Type::BOOL:
-      return BitsKind::kBool;
-    case arrow::Type::HALF_FLOAT:
-      return BitsKind::kHalf;
-    case arrow::Type::FLOAT:
-      return BitsKind::kFloat;
-    case arrow::Type::DOUBLE:
-      return BitsKind::kDouble;
-    default:
-      break;
-  }
-  const bool plain = arrow::is_integer(type.id()) || arrow::is_temporal(type.id()) ||
-                     type.id() == arrow::Type::DURATION || type.id() == arrow::Type::DECIMAL32 ||
-                     type.id() == arrow::Type::DECIMAL64;
-  if (!plain) return BitsKind::kNone;
-  switch (type.bit_width()) {
-    case 8:
-      return BitsKind::k8;
-    case 16:
-      return BitsKind::k16;
-    case 32:
-      return BitsKind::k32;
-    default:
-      return BitsKind::k64;
-  }
-}
-
-template <class T>
-void LoadPlain(const arrow::ArrayData& data, std::int64_t begin, std::int64_t rows,
-               std::uint64_t* out) {
-  const T* values = data.GetValues<T>(1) + begin;
-  for (std::int64_t i = 0; i < rows; ++i) out[i] = values[i];
-}
-
-// `kExponent`: the bits that are all set in nan and infinity.
-template <class T, T kExponent>
-void LoadFloats(const arrow::ArrayData& data, std::int64_t begin, std::int64_t rows,
-                std::uint64_t* out) {
-  constexpr T kSign = static_cast<T>(T{1} << (8 * sizeof(T) - 1));
-  constexpr T kNan = static_cast<T>(kExponent | ((kExponent & -kExponent) >> 1));
-  const T* values = data.GetValues<T>(1) + begin;
-  for (std::int64_t i = 0; i < rows; ++i) {
-    const T magnitude = static_cast<T>(values[i] & static_cast<T>(~kSign));
-    out[i] = magnitude > kExponent ? kNan : magnitude == 0 ? T{0} : values[i];
-  }
-}
-
-void LoadBits(BitsKind kind, const arrow::ArrayData& data, std::int64_t begin, std::int64_t rows,
-              std::uint64_t* out) {
-  switch (kind) {
-    case BitsKind::kBool:
-      for (std::int64_t i = 0; i < rows; ++i) {
-        out[i] = arrow::bit_util::GetBit(data.buffers[1]->data(), data.offset + begin + i);
-      }
-      return;
-    case BitsKind::k8:
-      return LoadPlain<std::uint8_t>(data, begin, rows, out);
-    case BitsKind::k16:
-      return LoadPlain<std::uint16_t>(data, begin, rows, out);
-    case BitsKind::k32:
-      return LoadPlain<std::uint32_t>(data, begin, rows, out);
-    case BitsKind::k64:
-      return LoadPlain<std::uint64_t>(data, begin, rows, out);
-    case BitsKind::kHalf:
-      return LoadFloats<std::uint16_t, 0x7C00>(data, begin, rows, out);
-    case BitsKind::kFloat:
-      return LoadFloats<std::uint32_t, 0x7F800000U>(data, begin, rows, out);
-    case BitsKind::kDouble:
-      return LoadFloats<std::uint64_t, 0x7FF0000000000000ULL>(data, begin, rows, out);
-    case BitsKind::kNone:
-      HEADRACE_CHECK(false);
-  }
-}
-
-template <class T>
-void StorePlain(const std::uint64_t* values, std::int64_t rows, std::uint8_t* out) {
-  auto* typed = reinterpret_cast<T*>(out);
-  for (std::int64_t i = 0; i < rows; ++i) typed[i] = static_cast<T>(values[i]);
-}
 
 class BitsTable : public GroupTable {
  public:
@@ -142,24 +64,15 @@ class BitsTable : public GroupTable {
 
   Result<arrow::ArrayVector> Keys(std::int64_t begin, std::int64_t end) const override {
     const std::int64_t rows = end - begin;
-    std::shared_ptr<arrow::Buffer> values;
-    if (kind_ == BitsKind::kBool) {
-      ARROW_ASSIGN_OR_RAISE(values, arrow::AllocateEmptyBitmap(rows, pool_));
-      for (std::int64_t i = 0; i < rows; ++i) {
-        arrow::bit_util::SetBitTo(values->mutable_data(), i, keys_[begin + i] != 0);
-      }
-    } else {
-      ARROW_ASSIGN_OR_RAISE(values, arrow::AllocateBuffer(rows * type_->byte_width(), pool_));
-      Store(keys_.data() + begin, rows, values->mutable_data());
-    }
     std::shared_ptr<arrow::Buffer> validity;
     if (null_group_ >= begin && null_group_ < end) {
       ARROW_ASSIGN_OR_RAISE(validity, arrow::AllocateBitmap(rows, pool_));
       arrow::bit_util::SetBitsTo(validity->mutable_data(), 0, rows, true);
       arrow::bit_util::ClearBit(validity->mutable_data(), null_group_ - begin);
     }
-    return arrow::ArrayVector{arrow::MakeArray(
-        arrow::ArrayData::Make(type_, rows, {std::move(validity), std::move(values)}))};
+    ARROW_ASSIGN_OR_RAISE(auto keys, ArrayOfBits(type_, kind_, keys_.data() + begin, rows,
+                                                 std::move(validity), pool_));
+    return arrow::ArrayVector{std::move(keys)};
   }
 
  private:
@@ -226,19 +139,6 @@ class BitsTable : public GroupTable {
       }
     }
     return self.null_group_ < 0 ? kNoGroup : static_cast<std::uint32_t>(self.null_group_);
-  }
-
-  void Store(const std::uint64_t* values, std::int64_t rows, std::uint8_t* out) const {
-    switch (type_->byte_width()) {
-      case 1:
-        return StorePlain<std::uint8_t>(values, rows, out);
-      case 2:
-        return StorePlain<std::uint16_t>(values, rows, out);
-      case 4:
-        return StorePlain<std::uint32_t>(values, rows, out);
-      default:
-        std::memcpy(out, values, static_cast<std::size_t>(rows) * 8);
-    }
   }
 
   const std::shared_ptr<arrow::DataType> type_;
@@ -523,6 +423,7 @@ Result<std::unique_ptr<GroupTable>> GroupTable::Make(const arrow::DataTypeVector
         break;
     }
   }
+  if (auto table = MakeWordsTable(types, use, pool)) return table;
   arrow::FieldVector fields;
   std::vector<SortKey> keys;
   for (std::size_t i = 0; i < types.size(); ++i) {

@@ -14,6 +14,7 @@ namespace headrace {
 ///
 ///   one key of at most 8 bytes      hash table of the values themselves
 ///   one text key                    hash table of their bytes
+///   keys of 32 bytes together       hash table of their values side by side (words_table.h)
 ///   anything else                   hash table of encoded keys (sort_key.h)
 ///
 /// 0.0 is -0.0, all nan are one value, all nulls another. Threads: one at a time, but const methods

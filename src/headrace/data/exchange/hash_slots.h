@@ -56,7 +56,7 @@ class Zeroed {
     const std::size_t bytes = size * sizeof(T);
     void* memory;
     if (bytes < kHugeBytes) {
-      memory = std::calloc(bytes, 1);
+      memory = std::calloc(bytes + 1, 1);  // Of nothing, it may be null.
       HEADRACE_CHECK(memory != nullptr);
     } else {
       memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

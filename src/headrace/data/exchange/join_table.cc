@@ -15,10 +15,13 @@ namespace headrace {
 
 namespace {
 
-// A hash table takes 25 to 50 bytes for each key, the list four for each number in the range.
-constexpr std::uint64_t kRangePerRow = 8;
-constexpr std::uint64_t kRangeAlways = 64 << 10;
-constexpr std::uint64_t kRangeMax = std::uint64_t{1} << 26;
+// A hash table takes 25 to 50 bytes for each key, the list four for each number in the range, bits
+// a quarter of one and four for each key.
+constexpr std::uint64_t kListPerRow = 2;
+constexpr std::uint64_t kListAlways = 32 << 10;
+constexpr std::uint64_t kBitsPerRow = 96;
+constexpr std::uint64_t kBitsAlways = 1 << 20;
+constexpr std::uint64_t kRangeMax = std::uint64_t{1} << 32;
 
 // Calls use(T{}) with the integer of which the type's values are; returns U() for others.
 template <class U, class Use>
@@ -58,6 +61,13 @@ std::uint64_t Widen(T value) {
   return static_cast<std::uint64_t>(static_cast<Wide>(value));
 }
 
+// Returns how many bits are set; no instruction of every processor does.
+std::uint32_t CountBits(std::uint32_t bits) {
+  bits -= bits >> 1 & 0x55555555U;
+  bits = (bits & 0x33333333U) + (bits >> 2 & 0x33333333U);
+  return ((bits + (bits >> 4)) & 0x0F0F0F0FU) * 0x01010101U >> 24;
+}
+
 // Calls use(i, is_null, value) for all rows.
 template <class T, class Use>
 void ForEach(const arrow::Array& keys, const Use& use) {
@@ -72,6 +82,32 @@ void ForEach(const arrow::Array& keys, const Use& use) {
 }  // namespace
 
 template <class T>
+std::size_t DenseGroups::MarkKeys(const arrow::ChunkedArray& keys, std::uint64_t least,
+                                  group_table::Zeroed<Word>* words) {
+  for (const auto& chunk : keys.chunks()) {
+    ForEach<T>(*chunk, [&](std::int64_t, bool is_null, T value) {
+      const std::uint64_t at = Widen(value) - least;
+      if (!is_null) words->data()[at / 32].bits |= std::uint32_t{1} << at % 32;
+    });
+  }
+  std::uint32_t before = 0;
+  for (std::size_t i = 0; i < words->size(); ++i) {
+    Word& word = words->data()[i];
+    word.before = before;
+    before += CountBits(word.bits);
+  }
+  return before;
+}
+
+template <bool kMarked>
+std::size_t DenseGroups::PlaceOf(std::uint64_t at) const {
+  if constexpr (!kMarked) return at;
+  const Word word = words_.data()[at / 32];
+  const std::uint32_t bit = std::uint32_t{1} << at % 32;
+  return (word.bits & bit) == 0 ? kNowhere : word.before + CountBits(word.bits & (bit - 1));
+}
+
+template <class T>
 std::unique_ptr<DenseGroups> DenseGroups::MakeOf(const arrow::ChunkedArray& keys,
                                                  std::uint32_t* groups) {
   T least = std::numeric_limits<T>::max();
@@ -84,12 +120,16 @@ std::unique_ptr<DenseGroups> DenseGroups::MakeOf(const arrow::ChunkedArray& keys
     });
   }
   if (least > most) return nullptr;  // Nulls alone.
-  const std::uint64_t last = Widen(most) - Widen(least);
+  const std::uint64_t first = Widen(least);
+  const std::uint64_t last = Widen(most) - first;
   const auto rows = static_cast<std::uint64_t>(keys.length());
-  if (last >= kRangeMax || last >= std::max(kRangeAlways, kRangePerRow * rows)) return nullptr;
-  auto made = std::unique_ptr<DenseGroups>(
-      new DenseGroups(Widen(least), static_cast<std::size_t>(last) + 1));
-  std::uint32_t* const numbers = made->numbers_.data();
+  if (last >= kRangeMax || last >= std::max(kBitsAlways, kBitsPerRow * rows)) return nullptr;
+  const std::uint64_t range = last + 1;
+  const bool is_list = range <= std::max(kListAlways, kListPerRow * rows);
+  group_table::Zeroed<Word> words(is_list ? 0 : range / 32 + 1);
+  const std::size_t listed = is_list ? range : MarkKeys<T>(keys, first, &words);
+  auto made = std::unique_ptr<DenseGroups>(new DenseGroups(first, range, 0, listed));
+  made->words_.Swap(&words);
   std::uint32_t num_groups = 0;
   for (const auto& chunk : keys.chunks()) {
     ForEach<T>(*chunk, [&](std::int64_t i, bool is_null, T value) {
@@ -97,7 +137,9 @@ std::unique_ptr<DenseGroups> DenseGroups::MakeOf(const arrow::ChunkedArray& keys
         groups[i] = GroupTable::kNoGroup;
         return;
       }
-      std::uint32_t& number = numbers[Widen(value) - made->least_];
+      const std::uint64_t at = Widen(value) - first;
+      std::uint32_t& number =
+          made->numbers_.data()[is_list ? at : made->PlaceOf</*kMarked=*/true>(at)];
       if (number == 0) number = ++num_groups;
       groups[i] = number - 1;
     });
@@ -113,17 +155,22 @@ std::unique_ptr<DenseGroups> DenseGroups::Make(const arrow::ChunkedArray& keys,
       *keys.type(), [&](auto integer) { return MakeOf<decltype(integer)>(keys, groups); });
 }
 
-void DenseGroups::Find(const arrow::Array& keys, std::uint32_t* groups) const {
+template <bool kMarked>
+void DenseGroups::FindIn(const arrow::Array& keys, std::uint32_t* groups) const {
   const std::uint32_t* const numbers = numbers_.data();
   WithInteger<bool>(*keys.type(), [&](auto integer) {
     ForEach<decltype(integer)>(keys, [&](std::int64_t i, bool is_null, auto value) {
       const std::uint64_t at = Widen(value) - least_;
+      const std::size_t place = at < range_ && !is_null ? PlaceOf<kMarked>(at) : kNowhere;
       // No number is 0, and one less is no group.
-      const std::uint32_t number = at < numbers_.size() && !is_null ? numbers[at] : 0;
-      groups[i] = number - 1;
+      groups[i] = (place == kNowhere ? 0 : numbers[place]) - 1;
     });
     return true;
   });
+}
+
+void DenseGroups::Find(const arrow::Array& keys, std::uint32_t* groups) const {
+  words_.size() > 0 ? FindIn<true>(keys, groups) : FindIn<false>(keys, groups);
 }
 
 Result<JoinTable> JoinTable::Make(const arrow::Table& keys, arrow::MemoryPool* pool) {

@@ -16,8 +16,10 @@
 namespace headrace {
 
 /// The groups of one side of a join whose one key is a whole number, a date or a time, and whose
-/// values lie close together, as those of numbered rows do: a list of the groups by value, in place
-/// of a hash table. Threads: const methods from any thread.
+/// values lie not too far apart, as those of numbered rows do. Where they lie close together, a
+/// list of the groups by value; else a bit for each value, and a list of the groups of those that
+/// there are: what is not there is told by a bit, and both are small beside a hash table. Threads:
+/// const methods from any thread.
 class DenseGroups {
  public:
   /// Numbers the groups of all rows as GroupTable does for joins; `groups` has room for them.
@@ -31,14 +33,36 @@ class DenseGroups {
   std::size_t num_groups() const { return num_groups_; }
 
  private:
-  explicit DenseGroups(std::uint64_t least, std::size_t range) : least_(least), numbers_(range) {}
+  // 32 values: which of them are keys, and how many keys are less than all of them.
+  struct Word {
+    std::uint32_t bits;
+    std::uint32_t before;
+  };
+
+  DenseGroups(std::uint64_t least, std::uint64_t range, std::size_t num_words, std::size_t listed)
+      : least_(least), range_(range), words_(num_words), numbers_(listed) {}
 
   template <class T>
   static std::unique_ptr<DenseGroups> MakeOf(const arrow::ChunkedArray& keys,
                                              std::uint32_t* groups);
+  // Fills words_; returns the number of keys that differ.
+  template <class T>
+  static std::size_t MarkKeys(const arrow::ChunkedArray& keys, std::uint64_t least,
+                              group_table::Zeroed<Word>* words);
+
+  // Returns the place in numbers_ of the value that is `at` above the least, or kNowhere. Requires:
+  // at < range_.
+  template <bool kMarked>
+  [[gnu::always_inline]] inline std::size_t PlaceOf(std::uint64_t at) const;
+  template <bool kMarked>
+  void FindIn(const arrow::Array& keys, std::uint32_t* groups) const;
+
+  static constexpr std::size_t kNowhere = SIZE_MAX;
 
   std::uint64_t least_;                         // Of the keys, its sign drawn out to 64 bits.
-  group_table::Zeroed<std::uint32_t> numbers_;  // Of the groups by key - least, and 1. 0: none.
+  std::uint64_t range_;                         // The last key is less than this above the least.
+  group_table::Zeroed<Word> words_;             // None: the list has a place for each value.
+  group_table::Zeroed<std::uint32_t> numbers_;  // Of the groups, and 1. 0: none.
   std::size_t num_groups_ = 0;
 };
 

@@ -266,18 +266,19 @@ void JoinSpacedKeys(std::vector<std::uint64_t> steps) {
   }
 }
 
-// Near each other, a list of the groups is made, else a hash table; at both ends of what a type
-// holds, and over 0.
+// Near each other, a list of the groups is made, a little farther apart a bit for each number, else
+// a hash table; at both ends of what a type holds, and over 0.
 TEST_F(JoinTest, NumbersNearAndFar) {
   constexpr std::uint64_t kFar = 1'000'003;
   JoinSpacedKeys<arrow::Int8Type>({1, 4});
   JoinSpacedKeys<arrow::UInt8Type>({1, 8});
   JoinSpacedKeys<arrow::Int16Type>({1, 700});
   JoinSpacedKeys<arrow::UInt16Type>({1, 700});
-  JoinSpacedKeys<arrow::Int32Type>({1, kFar});
-  JoinSpacedKeys<arrow::UInt32Type>({1, kFar});
-  JoinSpacedKeys<arrow::Int64Type>({1, kFar, kFar * kFar});
-  JoinSpacedKeys<arrow::UInt64Type>({1, kFar, kFar * kFar});
+  constexpr std::uint64_t kMiddle = 3'001;
+  JoinSpacedKeys<arrow::Int32Type>({1, kMiddle, kFar});
+  JoinSpacedKeys<arrow::UInt32Type>({1, kMiddle, kFar});
+  JoinSpacedKeys<arrow::Int64Type>({1, kMiddle, kFar, kFar * kFar});
+  JoinSpacedKeys<arrow::UInt64Type>({1, kMiddle, kFar, kFar * kFar});
   JoinSpacedKeys<arrow::Date32Type>({1, kFar});
 }
 

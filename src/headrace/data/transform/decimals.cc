@@ -50,16 +50,27 @@ Int128 Load(const std::uint8_t* values, std::int64_t i) {
   return value;
 }
 
-// Wraps where it does not fit, as Arrow's decimals do; the types see to it that it does.
-Int128 Multiply(Int128 a, Int128 b) {
-  return static_cast<Int128>(static_cast<unsigned __int128>(a) * static_cast<unsigned __int128>(b));
-}
-Int128 Add(Int128 a, Int128 b) {
-  return static_cast<Int128>(static_cast<unsigned __int128>(a) + static_cast<unsigned __int128>(b));
-}
-Int128 Subtract(Int128 a, Int128 b) {
-  return static_cast<Int128>(static_cast<unsigned __int128>(a) - static_cast<unsigned __int128>(b));
-}
+// Wraps where it does not fit, as Arrow's decimals do; the types see to it that it does. Objects,
+// for a function would be called by address for each row.
+struct Multiplies {
+  Int128 operator()(Int128 a, Int128 b) const {
+    return static_cast<Int128>(static_cast<unsigned __int128>(a) *
+                               static_cast<unsigned __int128>(b));
+  }
+};
+struct Adds {
+  Int128 operator()(Int128 a, Int128 b) const {
+    return static_cast<Int128>(static_cast<unsigned __int128>(a) +
+                               static_cast<unsigned __int128>(b));
+  }
+};
+struct Subtracts {
+  Int128 operator()(Int128 a, Int128 b) const {
+    return static_cast<Int128>(static_cast<unsigned __int128>(a) -
+                               static_cast<unsigned __int128>(b));
+  }
+};
+Int128 Multiply(Int128 a, Int128 b) { return Multiplies()(a, b); }
 
 bool MakeOperand(const arrow::Datum& datum, Operand* operand) {
   if (!datum.is_array() && !datum.is_scalar()) return false;
@@ -236,14 +247,15 @@ Result<std::optional<arrow::Datum>> ComputeDecimals(const std::string& function,
   if (arguments.size() != 2 || (!a.array && !b.array)) return std::nullopt;
   const std::int64_t rows = (a.array ? a : b).array->length();
   if (function == "multiply") {
-    return Calculate(a.precision + b.precision + 1, a.scale + b.scale, a, b, rows, pool, Multiply);
+    return Calculate(a.precision + b.precision + 1, a.scale + b.scale, a, b, rows, pool,
+                     Multiplies());
   }
   const std::int32_t scale = std::max(a.scale, b.scale);
   if (!Rescale(scale, &a) || !Rescale(scale, &b)) return std::nullopt;
   const std::int32_t precision = std::max(a.precision, b.precision) + 1;
   const auto compare = [&](const auto& op) { return Compare(a, b, rows, pool, op); };
-  if (function == "add") return Calculate(precision, scale, a, b, rows, pool, Add);
-  if (function == "subtract") return Calculate(precision, scale, a, b, rows, pool, Subtract);
+  if (function == "add") return Calculate(precision, scale, a, b, rows, pool, Adds());
+  if (function == "subtract") return Calculate(precision, scale, a, b, rows, pool, Subtracts());
   if (function == "equal") return compare([](Int128 l, Int128 r) { return l == r; });
   if (function == "not_equal") return compare([](Int128 l, Int128 r) { return l != r; });
   if (function == "less") return compare([](Int128 l, Int128 r) { return l < r; });
