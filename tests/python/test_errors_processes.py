@@ -47,9 +47,37 @@ def test_a_worker_that_always_dies_names_the_operator(death: str, tmp_path: Path
     pq.write_table(pa.table({"id": [1, 2, 3]}), tmp_path / "a.parquet")
     with pytest.raises(WorkerDiedError, match=words) as caught:
         headrace.read_parquet(str(tmp_path)).map_batches(lambda batch: die()).take_all()
+    assert str(caught.value).startswith("ReadParquet->MapBatches(<lambda>): worker process ")
     text = told(caught.value)
-    assert "operator ReadParquet->MapBatches(<lambda>)" in text
-    assert "a.parquet, after 4 attempts" in text
+    assert "operator ReadParquet->MapBatches(<lambda>), file " in text
+    assert "a.parquet, rows 0–2, after 4 attempts" in text
+
+
+SOURCES: dict[str, tuple[Callable[[str], headrace.Dataset], str]] = {
+    "a range": (lambda path: headrace.range(30, override_num_blocks=1), ", rows 0–29, "),
+    "items": (
+        lambda path: headrace.from_items(list(range(30)), override_num_blocks=1),
+        ", rows 0–29 of the task's input, ",
+    ),
+    "kept blocks": (
+        lambda path: headrace.read_parquet(path).materialize(),
+        ", rows 0–29 of the task's input, from PATH/a.parquet, ",
+    ),
+    "groups": (
+        lambda path: headrace.read_parquet(path).repartition(1, shuffle=True),
+        ", rows 0–29 of the task's input, ",
+    ),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@ATTENDED
+def test_what_a_dead_worker_worked_on_is_named(source: str, tmp_path: Path) -> None:
+    make, words = SOURCES[source]
+    pq.write_table(pa.table({"id": list(range(30))}), tmp_path / "a.parquet")
+    with pytest.raises(WorkerDiedError, match="status 3") as caught:
+        make(str(tmp_path)).map_batches(lambda batch: os._exit(3), batch_size=None).take_all()
+    assert words.replace("PATH", str(tmp_path)) in told(caught.value)
 
 
 @ATTENDED
@@ -110,7 +138,7 @@ def test_a_constructor_that_dies() -> None:
         def __call__(self, batch: Row) -> Row:
             return batch
 
-    with pytest.raises(WorkerDiedError, match="status 5") as caught:
+    with pytest.raises(WorkerDiedError, match=r"MapBatches\(Die\): .* status 5(\n|$)") as caught:
         headrace.range(30).map_batches(Die, concurrency=1).take_all()
     assert "MapBatches(Die), while an actor started" in told(caught.value)
 

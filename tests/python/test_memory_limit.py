@@ -222,6 +222,7 @@ def test_what_does_not_fit_alone_fails_and_says_why(
     assert held is not None, text
     assert int(held[1]) > 50
     assert f"memory_limit is {most / 1e6:.1f} MB" in text
+    assert f"MapBatches({name}), rows 0–9" in text
     assert "ExecutionOptions.memory_limit" in text
     assert "batch_size" in text
     assert 2 <= attempts(tmp_path, "run") <= 5

@@ -18,6 +18,8 @@ from typing import Any
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _LINKS_MAX = 8
 _FRAMES_MAX = 200
+_TOLD = "_headrace_told"  # Of types made here: what to add to the exception's own text.
+_SHOWS_NOTES = sys.version_info >= (3, 11)  # Below an exception's text, in tracebacks.
 
 Frame = tuple[str, str, int]  # File, function, line.
 
@@ -131,8 +133,7 @@ def parts_of(raised: BaseException) -> dict[str, Any]:
 
     notes = list(getattr(raised, "__notes__", []))
     cause = raised.__cause__
-    if isinstance(cause, RemoteContext):  # Where there are no notes.
-        notes.append(str(cause).removeprefix("\n"))
+    if isinstance(cause, RemoteContext):  # Where notes are not shown.
         cause = cause.__cause__
     is_user_error = isinstance(raised, UserCodeException) and cause is not None
     parts = describe(cause if is_user_error and cause is not None else raised, "\n".join(notes))
@@ -164,15 +165,30 @@ def _no_exit(error: SystemExit) -> BaseException:
 
 
 def _annotated(error: BaseException, context: str) -> BaseException:
-    if not context or context in getattr(error, "__notes__", []):
+    """Notes `context` on the exception; where Python does not show notes, also in its text."""
+    notes: list[str] = error.__dict__.setdefault("__notes__", [])
+    if not context or context in notes:
         return error
-    if sys.version_info >= (3, 11):
-        error.add_note(context)
-        return error
-    told = RemoteContext("\n" + context)
+    notes.append(context)
+    if not _SHOWS_NOTES:
+        _add_to_text(error, "\n" + context)
+    return error
+
+
+def _add_to_text(error: BaseException, text: str) -> None:
+    if text in _first_text(error):
+        return
+    if hasattr(type(error), _TOLD):
+        setattr(error, _TOLD, text)
+    elif isinstance(error, OSError) and error.strerror is not None:
+        error.strerror = f"{error.strerror}{text}"
+    elif len(error.args) == 1 and isinstance(error.args[0], str):
+        error.args = (error.args[0] + text,)
+    if text in _first_text(error):
+        return
+    told = RemoteContext(text)  # Its type makes the text from something else.
     told.__cause__ = error.__cause__
     error.__cause__ = told
-    return error
 
 
 def _unpickle(data: bytes) -> BaseException | None:
@@ -240,6 +256,8 @@ def _as_user_code_exception(error: Exception) -> Exception:
             "__qualname__": own.__qualname__,
             "__doc__": own.__doc__,
             "__reduce__": lambda self: error.__reduce__(),
+            "__str__": lambda self: own.__str__(self) + getattr(self, _TOLD),
+            _TOLD: "",
         }
         both: Any = type(own.__name__, (own, UserCodeException), members)
         reduced: Any = error.__reduce__()

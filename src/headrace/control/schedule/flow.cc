@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <string>
 #include <utility>
 
 #include "headrace/control/schedule/scheduler_impl.h"
@@ -87,37 +86,6 @@ void SchedulerImpl::Deliver() {
     deliver.blocks.push_back({std::move(item.object).HandOver(), std::move(item.info)});
   }
   Push(std::move(deliver));
-}
-
-namespace {
-
-// Says what a worker that died could not say itself: the operator, and the files of its task.
-std::string DescribeWork(const OperatorRun& run, const TaskRecord* task) {
-  std::string text = "operator " + run.spec->name;
-  if (task == nullptr) return text;
-  const ReadStep* read = task->work.program ? FindReadStep(*task->work.program) : nullptr;
-  if (read != nullptr && task->work.units != nullptr && !task->work.units->empty()) {
-    const std::vector<ReadUnit>& units = read->source->units;
-    const std::string& first = units[task->work.units->front()].path;
-    const std::string& last = units[task->work.units->back()].path;
-    if (!first.empty()) text += ", file " + first + (first == last ? "" : " to " + last);
-  }
-  if (task->id.attempt > 0) {
-    text += ", after " + std::to_string(task->id.attempt + 1) + " attempts";
-  }
-  return text;
-}
-
-}  // namespace
-
-void SchedulerImpl::FailRun(const OperatorRun& run, Failure failure, const TaskRecord* task) {
-  if (!failure_) {
-    if (failure.context.empty()) failure.context = DescribeWork(run, task);
-    failure_ = std::move(failure);
-  }
-  if (stopping_) return;
-  stopping_ = true;
-  CloseAll();
 }
 
 void SchedulerImpl::CloseAll() {

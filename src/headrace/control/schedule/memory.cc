@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cstdint>
-#include <string>
 #include <utility>
 
 #include "headrace/control/schedule/scheduler_impl.h"
@@ -21,27 +20,10 @@ constexpr std::int32_t kStopsMax = 2;       // Before a task runs alone.
 constexpr std::int32_t kActorStopsMax = 4;  // Of actors while nothing runs.
 constexpr std::int64_t kGuessFactor = 3;    // A function holds its input, a copy, and its output.
 
-const TaskProgram* ProgramOf(const OperatorRun& run) {
-  if (run.task_spec != nullptr) return run.task_spec->program.get();
-  return run.exchange != nullptr ? run.exchange->program.get() : nullptr;
-}
-
-std::string FunctionsOf(const OperatorRun& run) {
-  std::string names;
-  const TaskProgram* program = ProgramOf(run);
-  if (program == nullptr) return names;
-  for (const Step& step : program->steps) {
-    const auto* map = std::get_if<MapStep>(&step);
-    if (map == nullptr || map->function == nullptr) continue;
-    names += (names.empty() ? ", function " : ", ") + map->function->name;
-  }
-  return names;
-}
-
 }  // namespace
 
 void SchedulerImpl::FindHeap(OperatorRun& run) {
-  const TaskProgram* program = ProgramOf(run);
+  const TaskProgram* program = run.program();
   run.has_heap = program != nullptr && program->lane == Lane::kProcess;
   if (!run.has_heap) return;
   const Resources& cost = run.task_spec != nullptr ? run.task_spec->cost : run.exchange->cost;
@@ -181,31 +163,13 @@ void SchedulerImpl::NoteActorStopped(OperatorRun& run, std::uint32_t actor,
   SetActorHeap(run, memory_.Expected(run.id, 0));
   if (run.pool->had_several(actor)) return run.pool->LimitToOneTask();
   const auto ordinal = static_cast<std::int32_t>(actor);
-  bool runs = false;
+  const TaskRecord* ran = nullptr;
   run.tasks.ForEach([&](const TaskRecord& task) {
-    runs = runs || (task.actor == ordinal && task.state == TaskRecord::State::kRunning);
+    if (task.actor == ordinal && task.state == TaskRecord::State::kRunning) ran = &task;
   });
-  if (num_active_ > (runs ? 1 : 0)) return;
+  if (num_active_ > (ran != nullptr ? 1 : 0)) return;
   if (++run.pool->memory_losses < kActorStopsMax) return;
-  FailRun(run, OverLimit(run, heap_bytes, "an actor"));
-}
-
-Failure SchedulerImpl::OverLimit(const OperatorRun& run, std::int64_t peak_bytes,
-                                 const char* noun) const {
-  Failure failure;
-  failure.kind = FailureKind::kOverMemory;
-  failure.code = arrow::StatusCode::OutOfMemory;
-  failure.message = run.spec->name + " needs more memory than there is: " + noun + " held " +
-                    Megabytes(peak_bytes) + " when it was stopped, alone; memory_limit is " +
-                    Megabytes(options_.memory_limit_bytes) +
-                    ", of which the engine, other runs and their limits leave this one " +
-                    Megabytes(std::max<std::int64_t>(0, memory_.available())) +
-                    ", and its blocks hold " + Megabytes(ledger_.charged());
-  failure.context = "operator " + run.spec->name + FunctionsOf(run) +
-                    "\nA smaller batch_size (or smaller blocks) makes a task need less; "
-                    "ExecutionOptions.memory_limit allows more. Where only some need much, memory= "
-                    "says so before they start.";
-  return failure;
+  FailRun(run, OverLimit(run, heap_bytes, "an actor", ran));
 }
 
 }  // namespace headrace

@@ -31,6 +31,7 @@
 //   spill.cc      which blocks go to disk, and when
 //   side_joins.cc joins whose right side goes to the tasks that make the left one
 //   flow.cc       blocks between operators, the consumer, ends and closings
+//   failures.cc   how a run fails, and what its failure says
 //   liveness.cc   the only place that overrides credit
 //   report.cc     snapshots, and the books compared
 //
@@ -80,6 +81,11 @@ struct OperatorRun {
            *retries.begin() < *parked.begin() && (!pool || pool->free_slots() > 0);
   }
   std::size_t index() const { return static_cast<std::size_t>(id.value); }
+  /// Of its tasks; null if it passes blocks on.
+  const TaskProgram* program() const {
+    if (task_spec != nullptr) return task_spec->program.get();
+    return exchange != nullptr ? exchange->program.get() : nullptr;
+  }
 };
 
 class SchedulerImpl {
@@ -172,7 +178,6 @@ class SchedulerImpl {
   std::int64_t MissingForActor(const OperatorRun& run) const;
   void NoteActorStopped(OperatorRun& run, std::uint32_t actor, std::int64_t heap_bytes);
   bool RetryAfterStop(OperatorRun& run, TaskRecord& task, std::int64_t peak_bytes);
-  Failure OverLimit(const OperatorRun& run, std::int64_t peak_bytes, const char* noun) const;
 
   // side_joins.cc
   void FindSideJoins();
@@ -208,9 +213,13 @@ class SchedulerImpl {
   void CloseOperator(OperatorRun& run);
   void CloseAboveLimits();
   void Deliver();
-  void FailRun(const OperatorRun& run, Failure failure, const TaskRecord* task = nullptr);
   void CloseAll();
   void FinishIfDone();
+
+  // failures.cc
+  void FailRun(const OperatorRun& run, Failure failure, const TaskRecord* task = nullptr);
+  Failure OverLimit(const OperatorRun& run, std::int64_t peak_bytes, const char* noun,
+                    const TaskRecord* task) const;
 
   OperatorRun& run(OperatorId id) { return runs_[static_cast<std::size_t>(id.value)]; }
   OperatorRun& last() { return runs_.back(); }

@@ -183,7 +183,7 @@ void SchedulerImpl::HandleFailure(OperatorRun& run, TaskRecord& task, const even
       return Retry(run, task);
     case FailureKind::kOverMemory:
       if (RetryAfterStop(run, task, e.stats.peak_heap_bytes)) return;
-      FailRun(run, OverLimit(run, e.stats.peak_heap_bytes, "a task"), &task);
+      FailRun(run, OverLimit(run, e.stats.peak_heap_bytes, "a task", &task), &task);
       return EndForGood(run, task);
     case FailureKind::kUserError:
     case FailureKind::kDataError:

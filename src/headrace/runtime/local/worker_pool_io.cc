@@ -387,8 +387,8 @@ void WorkerPool::Bury(std::uint64_t key) {
       worker->pid > 0 ? "worker process " + std::to_string(worker->pid) : "a worker process";
   Failure failure;
   if (worker->arena != nullptr || worker->orphaned) {
-    failure = Failure::FromStatus(FailureKind::kWorkerLost,
-                                  Status::IOError(who, " ", how, " while it ran a task"));
+    const char* when = worker->tasks.empty() ? "" : " while it ran a task";
+    failure = Failure::FromStatus(FailureKind::kWorkerLost, Status::IOError(who, " ", how, when));
   } else {
     failure = Failure::FromStatus(
         FailureKind::kSystem, Status::IOError("a worker process ", how, " before it was ready"));
