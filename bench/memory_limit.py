@@ -28,7 +28,7 @@ SAMPLE_SECONDS = 0.02
 SIZES: dict[str, dict[str, tuple[int, int]]] = {
     "stream": {"small": (700, 60_000_000), "full": (1000, 2_500_000_000)},
     "heavy_function": {"small": (500, 60_000_000), "full": (2000, 400_000_000)},
-    "large_row": {"small": (700, 64 * MB), "full": (3000, 512 * MB)},
+    "large_row": {"small": (700, 64 * MB), "full": (2000, 512 * MB)},
     "tiny_files": {"small": (600, 100), "full": (1000, 1000)},
     "slow_consumer": {"small": (700, 40_000_000), "full": (1000, 400_000_000)},
     "two_at_once": {"small": (800, 30_000_000), "full": (1000, 600_000_000)},
