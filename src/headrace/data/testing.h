@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "headrace/data/pipeline/pipeline.h"
+#include "headrace/data/transform/arrow_init.h"
 
 // What the tests of data/ share. Header only, so that no test code gets into the library.
 
@@ -22,6 +23,9 @@
 #include <sstream>
 
 namespace headrace::testing {
+
+/// For tests that call Arrow's kernels themselves, maybe before anything else in their process.
+inline const bool kArrowReady = InitializeArrow().ok();
 
 /// A directory that goes with the object.
 class TempDir {

@@ -31,7 +31,7 @@ std::string RowsOf(const ReadSource& source, const ReadUnit& unit) {
   return unit.end > unit.begin ? RangeText("row", unit.begin, unit.end) : "";
 }
 
-std::string DescribeUnits(const ReadSource& source, const std::vector<std::uint32_t>& numbers) {
+std::string DescribeUnits(const ReadSource& source, const UnitGroup& numbers) {
   const ReadUnit& first = source.units[numbers.front()];
   const ReadUnit& last = source.units[numbers.back()];
   std::string text;
