@@ -1,5 +1,6 @@
 #include "headrace/runtime/local/event_port.h"
 
+#include <arrow/table.h>
 #include <sys/prctl.h>
 
 #include <algorithm>

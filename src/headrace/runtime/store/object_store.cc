@@ -1,6 +1,7 @@
 #include <arrow/table.h>
 
 #include <algorithm>
+#include <iterator>
 #include <tuple>
 #include <utility>
 
