@@ -227,6 +227,7 @@ class Execution::Impl {
       if (tracker_ != nullptr) tracker_->On(action);
       Perform(action);
     }
+    actions_.clear();  // Not under the lock.
     HandOver();
     if (recorder_ != nullptr) recorder_->Flush();
   }

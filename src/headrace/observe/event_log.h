@@ -84,7 +84,8 @@ Result<EventLog> ParseEventLog(std::string_view bytes);
 class ReplayObserver {
  public:
   virtual ~ReplayObserver() = default;
-  /// `scheduler` took `event` in, at `at`; its actions follow.
+  /// `scheduler` took `event` in, with the others of its step, at `at`; the actions of the step
+  /// follow its last event.
   virtual void OnEvent(Instant at, const Event& event, const Scheduler& scheduler) = 0;
   virtual void OnAction(Instant at, const Action& action) = 0;
 };

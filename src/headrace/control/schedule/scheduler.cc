@@ -254,12 +254,15 @@ void SchedulerImpl::AdvanceTime(Instant now) {
 
 void SchedulerImpl::Step(std::span<Event> events, Instant now) {
   AdvanceTime(now);
-  for (Event& event : events) std::visit([this](auto& e) { On(e); }, event);
+  for (Event& event : events) {
+    std::visit([this](auto& e) { On(e); }, event);
+    // At once: what is above a limit that has its rows may fail without harm.
+    if (!limits_.empty()) CloseAboveLimits();
+  }
   Decide();
 }
 
 void SchedulerImpl::Decide() {
-  if (!limits_.empty()) CloseAboveLimits();
   Deliver();
   if (!stopping_) {
     if (needs_stale_) RefreshNeeds();
@@ -286,7 +289,7 @@ void SchedulerImpl::CheckPolicies() {
 
 void SchedulerImpl::TakeActions(std::vector<Action>* actions) {
   actions->clear();
-  actions->swap(actions_);
+  std::swap(*actions, actions_);
 }
 
 void SchedulerImpl::On(event::OutputWanted& e) {

@@ -111,7 +111,7 @@ class Scheduler {
   /// depends on time alone.
   std::optional<Instant> NextDeadline() const;
 
-  /// True once Finish was taken.
+  /// True once Finish was taken, the last of all actions.
   bool finished() const;
 
   std::vector<OperatorState> Snapshot() const;

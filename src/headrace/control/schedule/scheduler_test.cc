@@ -77,6 +77,26 @@ TEST(Scheduler, DeliversWhatIsThereAndHandsItOver) {
   scheduler->CheckInvariants();
 }
 
+TEST(Scheduler, AFailureBehindTheLastRowOfALimitDoesNoHarm) {
+  for (const bool together : {true, false}) {
+    LimitOperator limit{5, std::make_shared<TaskProgram>()};
+    PhysicalPlan plan{{Task("read", {}, 2), {"limit", limit, {OperatorId{0}}}}};
+    auto scheduler = *Scheduler::Make(plan, {}, kTraits);
+    scheduler->Step(event::OutputWanted{0, 5}, Instant{1});
+    const TaskId first{OperatorId{0}, 0, 0};
+    event::BlockYielded yielded{first, 0, Block(1, 10)};
+    yielded.block.info.num_rows = 5;
+    std::vector<Event> events = {yielded, event::TaskEnded{first, Failure{}, {}},
+                                 event::TaskEnded{{OperatorId{0}, 0, 1}, {}, {}}};
+    if (together) {
+      scheduler->Step(events, Instant{2});
+    } else {
+      for (Event& event : events) scheduler->Step(std::move(event), Instant{2});
+    }
+    EXPECT_EQ(Actions(scheduler.get()).back(), "finish") << together;
+  }
+}
+
 TEST(Scheduler, ReleasesBlocksThatItDoesNotKnow) {
   auto scheduler = *Scheduler::Make(PhysicalPlan{{Task("read", {}, 1)}}, {}, kTraits);
   EXPECT_EQ(Actions(scheduler.get()).size(), 1U);

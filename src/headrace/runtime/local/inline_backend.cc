@@ -42,7 +42,7 @@ Result<MemoryRoom> InlineBackend::LimitMemory(std::int64_t limit_bytes) {
 }
 
 void InlineBackend::StartTask(TaskId task, TaskOrder order) {
-  tasks_.emplace(task, std::make_unique<Task>(task, order));
+  tasks_.emplace(task, std::make_unique<Task>(task, std::move(order)));
   ready_.push_back(task);
 }
 

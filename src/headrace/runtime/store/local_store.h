@@ -143,7 +143,7 @@ class LocalStore : public ObjectStore {
   const LocalStoreOptions options_;
   const std::uint64_t generation_;
   SpillDirectory directory_;
-  mutable ShortMutex mutex_;  // Guards all below. No memory is freed under it.
+  mutable ShortMutex mutex_;  // Guards all below. No block is freed under it.
   Entries entries_;
   std::vector<Entries::node_type> spare_nodes_;          // Of entries that are gone.
   std::vector<std::shared_ptr<arrow::Table>> deferred_;  // To be freed by the next PutMade().

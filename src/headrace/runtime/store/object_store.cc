@@ -19,6 +19,20 @@ constexpr std::size_t kSpareNodesMax = 256;
 
 thread_local const char this_thread = 0;  // Its address is the thread's mark.
 
+// Returns true if the table holds little memory, also that which it shares with others.
+bool IsSmall(const arrow::Table& table) {
+  std::int64_t bytes = 0;
+  for (const auto& column : table.columns()) {
+    for (const auto& chunk : column->chunks()) {
+      const arrow::ArrayData& data = *chunk->data();
+      if (!data.child_data.empty() || data.dictionary != nullptr) return false;
+      for (const auto& buffer : data.buffers) bytes += buffer == nullptr ? 0 : buffer->capacity();
+      if (bytes > kDeferredBytesMax) return false;
+    }
+  }
+  return true;
+}
+
 // Returns what the store keeps of `info`: the table has the schema.
 BlockInfo Kept(const BlockInfo& info, std::shared_ptr<arrow::Schema> schema) {
   return {info.num_rows, info.num_bytes,   std::move(schema),
@@ -264,7 +278,7 @@ void LocalStore::Remove(Entries::iterator it, std::vector<Entry>* freed) {
   }
   const bool defer = entry.maker != nullptr && entry.maker != &this_thread &&
                      entry.table != nullptr && !entry.shared && num_bytes <= kDeferredBytesMax &&
-                     deferred_.size() < kDeferredMax;
+                     deferred_.size() < kDeferredMax && IsSmall(*entry.table);
   if (defer) deferred_.push_back(std::move(entry.table));
   if (!defer || entry.info.input_files != nullptr) freed->push_back(std::move(entry));
   auto node = entries_.extract(it);
