@@ -63,9 +63,7 @@ class GroupedData:
         """Folds each group into a row: its keys, then the result of each of `aggs`.
 
         Those of `headrace.aggregate` are folded by the engine; if one is made of Python functions,
-        workers fold all of them: the rows of each block, unless it has few to a group, then what
-        became of the blocks. So `init` is called, and accumulators are merged, as often as groups
-        lie in different blocks. A name that occurs again gets "_2", "_3", …
+        workers fold all of them over whole groups. A name that occurs again gets "_2", "_3", …
         """
         keys = self._keys
         names = result_names(aggs, keys)
@@ -76,11 +74,10 @@ class GroupedData:
         if specs is not None:
             plan = self._dataset._plan.aggregate(keys, specs, self._partitions())
             return self._dataset._with_plan(plan)
-        from headrace._internal.grouping import FoldBlocks, FoldGroups
+        from headrace._internal.grouping import FoldGroups
 
-        rows = self._dataset._map_tables(FoldBlocks(aggs, keys), "fold", None, None, {})
-        groups = GroupedData(rows, self._key, num_partitions=self._num_partitions)._groups()
-        return groups._map_tables(FoldGroups(aggs, names, keys), "aggregate", None, None, {})
+        fold = FoldGroups(aggs, names, keys)
+        return self._groups()._map_tables(fold, "aggregate", None, None, {})
 
     def _aggregate_on(self, agg_cls: Any, on: str | list[str] | None, **kwargs: Any) -> Dataset:
         if on is None:

@@ -6,13 +6,10 @@ Each is what `map_batches` calls with whole Arrow tables.
 from __future__ import annotations
 
 import inspect
-import pickle
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import cloudpickle
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from headrace import _core
 from headrace._internal import convert
@@ -114,75 +111,8 @@ def _converts_alike(column: pa.ChunkedArray) -> bool:
     )
 
 
-# The column of pickled lists of accumulators, one for each aggregation; null in rows that are not
-# folded yet.
-_ACCUMULATORS = "__headrace_accumulators__"
-
-# With fewer rows to a group, a block's rows are not folded before they move: calls of Python cost
-# more than rows.
-_ROWS_FOLDED = 4
-
-
-class FoldBlocks:
-    """Folds what rows of a group a block has, so that few rows move: accumulators, one row a group.
-
-    Blocks with few rows to a group, and such whose keys Arrow cannot sort, stay as they are. Both
-    have one schema: the rows' own, and the accumulators.
-    """
-
-    def __init__(self, aggs: Sequence[AggregateFn], keys: list[str]) -> None:
-        self._aggs = list(aggs)
-        self._keys = keys
-
-    def __call__(self, table: pa.Table) -> pa.Table:
-        grouped = self._sorted(table)
-        starts = [] if grouped is None else _core.group_starts(grouped, self._keys)
-        if grouped is None or len(starts) * _ROWS_FOLDED > table.num_rows:
-            return table.append_column(_ACCUMULATORS, pa.nulls(table.num_rows, pa.large_binary()))
-        ends = [*starts[1:], table.num_rows]
-        pickled = []
-        for begin, end, key in zip(starts, ends, _inits(grouped, self._keys, starts), strict=True):
-            group = slice_rows(grouped, begin, end - begin)
-            pickled.append(_dump([a.accumulate_block(a.init(key), group) for a in self._aggs]))
-        firsts = grouped.select(self._keys).take(pa.array(starts, pa.int64()))
-        columns = [
-            firsts.column(field.name)
-            if field.name in self._keys
-            # The other columns only say which types there are.
-            else pa.nulls(len(starts), field.type)
-            for field in table.schema
-        ]
-        columns.append(pa.array(pickled, pa.large_binary()))
-        schema = table.schema.append(pa.field(_ACCUMULATORS, pa.large_binary()))
-        return pa.table(columns, schema=_nullable(schema))
-
-    def _sorted(self, table: pa.Table) -> pa.Table | None:
-        """Returns the rows with those of a group together, in order; None if that cannot be."""
-        if not self._keys or table.num_rows == 0:
-            return table
-        try:
-            order = pc.sort_indices(table, [(key, "ascending") for key in self._keys])
-            return table.take(order)
-        except pa.ArrowException:
-            return None
-
-
-def _nullable(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([field.with_nullable(True) for field in schema], schema.metadata)
-
-
-def _dump(accumulators: list[Any]) -> bytes:
-    try:
-        return pickle.dumps(accumulators, pickle.HIGHEST_PROTOCOL)
-    except Exception:  # Say, of a class of the user's script, which pickle does not find here.
-        return cloudpickle.dumps(accumulators)  # type: ignore[no-any-return]
-
-
 class FoldGroups:
-    """Folds each group by aggregations of Python, into a row of keys and results.
-
-    The rows are those that `FoldBlocks` yields.
-    """
+    """Folds each group by aggregations of Python, into a row of keys and results."""
 
     def __init__(self, aggs: Sequence[AggregateFn], names: list[str], keys: list[str]) -> None:
         self._aggs = list(aggs)
@@ -193,52 +123,28 @@ class FoldGroups:
         starts = _core.group_starts(table, self._keys)
         ends = [*starts[1:], table.num_rows]
         results: list[list[Any]] = [[] for _ in self._aggs]
-        rows = table.drop_columns([_ACCUMULATORS])
-        folded = table.column(_ACCUMULATORS).to_pylist()
-        for begin, end, key in zip(starts, ends, _inits(rows, self._keys, starts), strict=True):
-            accumulators = [agg.init(key) for agg in self._aggs]
-            for part in self._parts(rows, folded, begin, end, key):
-                for i, agg in enumerate(self._aggs):
-                    accumulators[i] = agg.merge(accumulators[i], part[i])
-            for agg, accumulator, column in zip(self._aggs, accumulators, results, strict=True):
-                column.append(agg.finalize(accumulator))
+        keys = self._key_values(table, starts)
+        for begin, end, key in zip(starts, ends, keys, strict=True):
+            group = slice_rows(table, begin, end - begin)
+            for agg, column in zip(self._aggs, results, strict=True):
+                folded = agg.accumulate_block(agg.init(key), group)
+                # Through `merge`, as where a group's rows lie in several blocks.
+                column.append(agg.finalize(agg.merge(agg.init(key), folded)))
         firsts = table.select(self._keys).take(pa.array(starts, pa.int64()))
         columns = dict(zip(self._keys, firsts.columns, strict=True))
-        fields = [agg.output_field(rows.schema) for agg in self._aggs]
+        fields = [agg.output_field(table.schema) for agg in self._aggs]
         for name, values, field in zip(self._names, results, fields, strict=True):
             columns[name] = _result_column(values, field)
         return pa.table(columns)
 
-    def _parts(
-        self, rows: pa.Table, folded: list[bytes | None], begin: int, end: int, key: Any
-    ) -> Iterator[list[Any]]:
-        """Yields the accumulators of a group's rows, in order: those of a block, those of the rows
-        between."""
-        at = begin
-        for i in range(begin, end):
-            pickled = folded[i]
-            if pickled is None:
-                continue
-            if at < i:
-                yield self._fold(rows, at, i, key)
-            yield pickle.loads(pickled)
-            at = i + 1
-        if at < end:
-            yield self._fold(rows, at, end, key)
-
-    def _fold(self, rows: pa.Table, begin: int, end: int, key: Any) -> list[Any]:
-        group = slice_rows(rows, begin, end - begin)
-        return [agg.accumulate_block(agg.init(key), group) for agg in self._aggs]
-
-
-def _inits(table: pa.Table, keys: list[str], starts: list[int]) -> list[Any]:
-    """Returns what `init` gets of each group: the key's value, a tuple of several, () for none."""
-    if not keys:
-        return [()] * len(starts)
-    rows = _core.rows_of(table.select(keys).take(pa.array(starts, pa.int64())))
-    if len(keys) == 1:
-        return [row[keys[0]] for row in rows]
-    return [tuple(row.values()) for row in rows]
+    def _key_values(self, table: pa.Table, starts: list[int]) -> list[Any]:
+        """Returns what `init` gets: the key's value, a tuple of several, () for none."""
+        rows = _core.rows_of(table.select(self._keys).take(pa.array(starts, pa.int64())))
+        if not self._keys:
+            return [()] * len(starts)
+        if len(self._keys) == 1:
+            return [row[self._keys[0]] for row in rows]
+        return [tuple(row.values()) for row in rows]
 
 
 def _result_column(values: list[Any], field: pa.Field | None) -> pa.Array:
