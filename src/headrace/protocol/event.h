@@ -23,9 +23,10 @@
 //
 // Credit. A task yields blocks one by one. It may yield while the bytes that it has yielded are
 // below its credit; the block that reaches or passes the credit is its last until more is
-// granted, so no block is too large to pass. A task without credit that has more to do parks: it gives its cpu back,
-// keeps its state, and goes on after GrantCredit. Credit is a running total over the task's
-// life, so a grant that crosses a TaskParked on the way is not lost or counted twice.
+// granted, so no block is too large to pass. A task without credit that has more to do parks: it
+// gives its cpu back, keeps its state, and goes on after GrantCredit. Credit is a running total
+// over the task's life, so a grant that crosses a TaskParked on the way is not lost or counted
+// twice.
 //
 // Memory. Where a limit is set for the whole job (ExecutionOptions.memory_limit), a task or an
 // actor in a process of its own is ordered with `heap_bytes`, its allowance: what that process may

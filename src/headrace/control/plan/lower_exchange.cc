@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <set>
+#include <string_view>
 
 #include "headrace/base/check.h"
 
@@ -82,7 +84,9 @@ std::optional<std::int64_t> BoundOfSource(const LogicalPtr& plan) {
     if (unit.num_rows < 0) return std::nullopt;
     rows += unit.num_rows;
   }
-  return rows * row_bytes;
+  std::int64_t bytes = 0;
+  if (__builtin_mul_overflow(rows, row_bytes, &bytes)) return std::nullopt;
+  return bytes;
 }
 
 template <class BytesOf>
@@ -130,8 +134,13 @@ bool OnlyChoosesRows(const LogicalOperator& op) {
   const auto* map = op.As<logical::Map>();
   const auto* project = op.As<logical::Project>();
   if (project != nullptr) {
-    return std::all_of(project->projection.exprs.begin(), project->projection.exprs.end(),
-                       [](const NamedExpr& made) { return made.expr->As<expr::Column>(); });
+    const ProjectStep& projection = project->projection;
+    if (projection.keep_rest) return projection.exprs.empty();
+    std::set<std::string_view> seen;  // A column that stands twice makes rows larger.
+    return std::all_of(projection.exprs.begin(), projection.exprs.end(), [&](const auto& made) {
+      const auto* column = made.expr->template As<expr::Column>();
+      return column != nullptr && seen.insert(column->name).second;
+    });
   }
   return op.As<logical::Filter>() || op.As<logical::Limit>() || op.As<logical::Repartition>() ||
          op.As<logical::RandomShuffle>() || op.As<logical::RandomizeBlocks>() ||

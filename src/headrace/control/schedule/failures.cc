@@ -25,7 +25,9 @@ std::string RowsOf(const ReadSource& source, const ReadUnit& unit) {
     return RangeText("row group", unit.begin, unit.end);
   }
   if (source.format != "range") {
-    const bool from_start = unit.begin == 0 && unit.num_rows > 0 && source.format != "binary";
+    // Of a user's source the rows are a guess.
+    const bool from_start = unit.begin == 0 && unit.num_rows > 0 && source.format != "binary" &&
+                            source.format != "python";
     return from_start ? RangeText("row", 0, unit.num_rows) : "";
   }
   return unit.end > unit.begin ? RangeText("row", unit.begin, unit.end) : "";

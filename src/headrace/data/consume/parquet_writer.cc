@@ -146,9 +146,10 @@ std::shared_ptr<arrow::Schema> WithoutOwnMetadata(const arrow::Schema& schema) {
                        keys.empty() ? nullptr : arrow::key_value_metadata(keys, values));
 }
 
-// Gathers the rows of a group and writes it column by column, so that pages go out as they are made:
-// a fifth less work than to take batches, which keeps the pages of all columns in buffers that grow.
-// Where that would hold too much or too many pieces, the rest of the file is taken by batches.
+// Gathers the rows of a group and writes it column by column, so that pages go out as they are
+// made: a fifth less work than to take batches, which keeps the pages of all columns in buffers
+// that grow. Where that would hold too much or too many pieces, the rest of the file is taken by
+// batches.
 class ParquetWriter : public FileWriter {
  public:
   ParquetWriter(std::unique_ptr<parquet::arrow::FileWriter> writer, std::int64_t group_rows,
@@ -232,7 +233,7 @@ Result<std::unique_ptr<FileWriter>> MakeParquetWriter(const FileWriterArgs& args
                                                                       std::move(arrow_properties)));
   // Many files are open at once in a write by partitions; and a value that does not fit is to be
   // found in its own batch.
-  const bool gathers = args.target.partition_columns.empty() &&
+  const bool gathers = GetStrings(args.target.options, "partition_cols").empty() &&
                        !HasOption(args.target.options, "coerce_timestamps");
   return std::make_unique<ParquetWriter>(std::move(writer), GroupRows(args.target.options),
                                          gathers);

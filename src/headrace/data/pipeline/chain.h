@@ -11,7 +11,8 @@ namespace headrace {
 ///                  ├─▶ step ─▶ [rebatch | join] ─▶ function ─▶ … ─▶ (write)
 ///   blocks ────────┘
 ///
-/// `program`, `context` and `stats` must outlive the stream; it counts rows_in and what functions tell.
+/// `program`, `context` and `stats` must outlive the stream; it counts rows_in and what functions
+/// tell.
 Result<StreamPtr> MakeChain(const TaskProgram& program, TaskInput&& input,
                             const TaskContext& context, TaskStats* stats);
 
