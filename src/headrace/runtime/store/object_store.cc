@@ -1,3 +1,5 @@
+#include <arrow/array.h>
+#include <arrow/buffer.h>
 #include <arrow/table.h>
 
 #include <algorithm>
