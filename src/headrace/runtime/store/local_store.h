@@ -118,7 +118,7 @@ class LocalStore : public ObjectStore {
   struct Entry {
     BlockInfo info;  // Without the index; without the schema, where a table has it.
     SmallVector<Hold, 1> holds;
-    const void* maker = nullptr;  // A mark of the thread that made it; null: unknown.
+    const void* maker = nullptr;  // Of a small block: a mark of the thread that made it, if known.
     // Where it is: exactly one of these, but `shared` may come with a `table` in our own arena.
     std::shared_ptr<arrow::Table> table;
     std::optional<SharedTable> shared;

@@ -81,7 +81,7 @@ BlockHandle LocalStore::PutMade(Block block, BlockInfo info, ObjectOwner* owner)
   Entry entry;
   entry.info = Kept(handle.info, nullptr);
   entry.table = std::move(block).table();
-  entry.maker = &this_thread;
+  if (IsSmall(*entry.table)) entry.maker = &this_thread;
   // Freed after the lock is given back. A few at a time: as much as the next task may allocate fits
   // in the thread's own cache. More than one: so they become fewer.
   std::shared_ptr<arrow::Table> deferred[2];
@@ -279,8 +279,7 @@ void LocalStore::Remove(Entries::iterator it, std::vector<Entry>* freed) {
     if (entry.shared.has_value()) stats_.shared_bytes -= num_bytes;
   }
   const bool defer = entry.maker != nullptr && entry.maker != &this_thread &&
-                     entry.table != nullptr && !entry.shared && num_bytes <= kDeferredBytesMax &&
-                     deferred_.size() < kDeferredMax && IsSmall(*entry.table);
+                     entry.table != nullptr && !entry.shared && deferred_.size() < kDeferredMax;
   if (defer) deferred_.push_back(std::move(entry.table));
   if (!defer || entry.info.input_files != nullptr) freed->push_back(std::move(entry));
   auto node = entries_.extract(it);
