@@ -100,11 +100,10 @@ Status BlockBuilder::Add(Block piece, FileList files) {
     ready_.push_back({std::move(piece), std::move(files)});
     return Status::OK();
   }
-  const std::int64_t split_over = target_max_bytes_ + target_max_bytes_ / 2;
   if (!pending_.empty()) {
     if (pending_.size() == 1) pending_schema_ = pending_.front().block.table()->schema();
     auto unified = UnifySchemas({pending_schema_, piece.table()->schema()});
-    if (!unified.ok() || pending_bytes_ + piece.num_bytes() > split_over) {
+    if (!unified.ok() || pending_bytes_ + piece.num_bytes() > split_over()) {
       ARROW_RETURN_NOT_OK(Flush());
     } else {
       pending_schema_ = *std::move(unified);

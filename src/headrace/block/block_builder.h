@@ -52,9 +52,8 @@ class BlockBuilder {
  private:
   Status Flush();
   void Emit(Block block, FileList files);
-  bool IsTooLarge(const Block& block) const {
-    return block.num_bytes() > target_max_bytes_ + target_max_bytes_ / 2;
-  }
+  std::int64_t split_over() const { return target_max_bytes_ + target_max_bytes_ / 2; }
+  bool IsTooLarge(const Block& block) const { return block.num_bytes() > split_over(); }
 
   const std::int64_t target_min_bytes_;
   const std::int64_t target_max_bytes_;

@@ -157,11 +157,12 @@ class ParquetWriter : public FileWriter {
       : writer_(std::move(writer)), group_rows_(group_rows), gathers_(gathers) {}
 
   Status Write(const arrow::Table& table) override {
-    if (gathers_ && !MayGather(table)) ARROW_RETURN_NOT_OK(StopGathering());
-    if (!gathers_) return WriteBatches(table);
+    const std::int64_t bytes = MeasureBytes(table);
+    if (gathers_ && !MayGather(table, bytes)) ARROW_RETURN_NOT_OK(StopGathering());
+    if (!gathers_) return WriteBatches(table, bytes);
     gathered_.push_back(table.Slice(0));
     rows_ += table.num_rows();
-    bytes_ += MeasureBytes(table);
+    bytes_ += bytes;
     if (rows_ >= group_rows_) return WriteGathered(rows_ / group_rows_ * group_rows_);
     return bytes_ >= kGatherBytes ? StopGathering() : Status::OK();
   }
@@ -173,8 +174,7 @@ class ParquetWriter : public FileWriter {
 
  private:
   // Tiny pieces would be many, and slices hold the whole that they are of.
-  static bool MayGather(const arrow::Table& table) {
-    const std::int64_t bytes = MeasureBytes(table);
+  static bool MayGather(const arrow::Table& table, std::int64_t bytes) {
     return table.num_columns() > 0 && bytes >= kPieceBytes &&
            arrow::util::TotalBufferSize(table) <= 4 * bytes;
   }
@@ -193,17 +193,17 @@ class ParquetWriter : public FileWriter {
     gathers_ = false;
     rows_ = 0;
     for (const auto& table : std::exchange(gathered_, {})) {
-      ARROW_RETURN_NOT_OK(WriteBatches(*table));
+      ARROW_RETURN_NOT_OK(WriteBatches(*table, MeasureBytes(*table)));
     }
     return Status::OK();
   }
 
-  Status WriteBatches(const arrow::Table& table) {
+  Status WriteBatches(const arrow::Table& table, std::int64_t bytes) {
     if (group_bytes_ >= kGroupBytes) {
       ARROW_RETURN_NOT_OK(writer_->NewBufferedRowGroup());
       group_bytes_ = 0;
     }
-    group_bytes_ += MeasureBytes(table);
+    group_bytes_ += bytes;
     arrow::TableBatchReader reader(table);
     std::shared_ptr<arrow::RecordBatch> batch;
     while (true) {

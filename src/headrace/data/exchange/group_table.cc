@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -41,8 +42,6 @@ using group_table::HashBytes;
 using group_table::LoadBits;
 using group_table::Slots;
 
-Status TooManyGroups() { return Status::CapacityError("more than 2^32 - 2 groups in one task"); }
-
 // ---- One key of at most 8 bytes.
 
 class BitsTable : public GroupTable {
@@ -51,7 +50,7 @@ class BitsTable : public GroupTable {
       : type_(std::move(type)), kind_(kind), use_(use), pool_(pool) {}
 
   Status Add(const arrow::ArrayVector& keys, std::int64_t rows, std::uint32_t* ids) override {
-    if (num_groups_ + rows >= kNoGroup) return TooManyGroups();
+    ARROW_RETURN_NOT_OK(CheckRoom(rows));
     Walk(*this, *keys.front(), rows, ids);
     return Status::OK();
   }
@@ -76,10 +75,7 @@ class BitsTable : public GroupTable {
   }
 
  private:
-  struct Slot {
-    std::uint64_t key;
-    std::uint32_t number;  // The group's, and 1.
-  };
+  using Slot = group_table::KeySlot<std::uint64_t>;
 
   // `Self`: const, and only those groups are found that there are; or not, and more are made.
   template <class Self>
@@ -87,19 +83,15 @@ class BitsTable : public GroupTable {
     constexpr bool kAdd = !std::is_const_v<Self>;
     const bool has_nulls = array.null_count() > 0;
     std::uint64_t keys[kStride];
-    std::uint32_t homes[kStride];
+    std::size_t homes[kStride];
     for (std::int64_t begin = 0; begin < rows; begin += kStride) {
       const std::int64_t count = std::min(kStride, rows - begin);
       LoadBits(self.kind_, *array.data(), begin, count, keys);
       if constexpr (kAdd) {
-        while (!self.slots_.HasRoom(self.num_groups_ + count)) {
-          self.slots_.Grow([](const Slot& slot) { return HashBits(slot.key); });
-        }
+        self.slots_.Reserve(self.num_groups_ + count,
+                            [](const Slot& slot) { return HashBits(slot.key); });
       }
-      for (std::int64_t i = 0; i < count; ++i) {
-        homes[i] = static_cast<std::uint32_t>(self.slots_.IndexOf(HashBits(keys[i])));
-        __builtin_prefetch(&self.slots_[homes[i]]);
-      }
+      for (std::int64_t i = 0; i < count; ++i) homes[i] = self.slots_.Seek(HashBits(keys[i]));
       for (std::int64_t i = 0; i < count; ++i) {
         if (has_nulls && array.IsNull(begin + i)) [[unlikely]] {
           ids[begin + i] = NullGroup(self);
@@ -112,21 +104,13 @@ class BitsTable : public GroupTable {
 
   template <class Self>
   static std::uint32_t Probe(Self& self, std::uint64_t key, std::size_t index) {
-    while (true) {
-      auto& slot = self.slots_[index];
-      if (slot.number == 0) {
-        if constexpr (std::is_const_v<Self>) {
-          return kNoGroup;
-        } else {
-          slot.key = key;
-          slot.number = static_cast<std::uint32_t>(++self.num_groups_);
-          if (self.use_ == Use::kFold) self.keys_.push_back(key);
-          return slot.number - 1;
-        }
+    return group_table::GroupOf(self.slots_, key, index, std::equal_to<>(), [&] {
+      if constexpr (!std::is_const_v<Self>) {
+        if (self.use_ == Use::kFold) self.keys_.push_back(key);
+        ++self.num_groups_;
       }
-      if (slot.key == key) return slot.number - 1;
-      index = self.slots_.After(index);
-    }
+      return static_cast<std::uint32_t>(self.num_groups_ - 1);
+    });
   }
 
   template <class Self>
@@ -167,14 +151,13 @@ class ByteTable {
     for (std::int64_t begin = 0; begin < rows; begin += kStride) {
       const std::int64_t count = std::min(kStride, rows - begin);
       if constexpr (kAdd) {
-        while (!self.slots_.HasRoom(*num_groups + count)) {
-          self.slots_.Grow([](const Slot& slot) { return std::uint64_t{slot.hash} << 32; });
-        }
+        self.slots_.Reserve(*num_groups + count,
+                            [](const Slot& slot) { return std::uint64_t{slot.hash} << 32; });
       }
       for (std::int64_t i = 0; i < count; ++i) {
         keys[i] = get(begin + i);
         hashes[i] = keys[i].data() ? HashBytes(keys[i]) : 0;
-        __builtin_prefetch(&self.slots_[self.slots_.IndexOf(hashes[i])]);
+        self.slots_.Seek(hashes[i]);
       }
       for (std::int64_t i = 0; i < count; ++i) {
         const Slot& slot = self.slots_[self.slots_.IndexOf(hashes[i])];
@@ -251,7 +234,7 @@ class TextTable : public GroupTable {
       : type_(std::move(type)), use_(use), pool_(pool) {}
 
   Status Add(const arrow::ArrayVector& keys, std::int64_t rows, std::uint32_t* ids) override {
-    if (num_groups_ + rows >= kNoGroup) return TooManyGroups();
+    ARROW_RETURN_NOT_OK(CheckRoom(rows));
     Walk(*this, static_cast<const Array&>(*keys.front()), rows, ids);
     return Status::OK();
   }
@@ -329,7 +312,7 @@ class EncodedTable : public GroupTable {
   }
 
   Status Add(const arrow::ArrayVector& keys, std::int64_t rows, std::uint32_t* ids) override {
-    if (num_groups_ + rows >= kNoGroup) return TooManyGroups();
+    ARROW_RETURN_NOT_OK(CheckRoom(rows));
     std::vector<std::uint32_t> made;
     ARROW_RETURN_NOT_OK(Walk(*this, keys, rows, ids, &made));
     if (use_ == Use::kJoin || made.empty()) return Status::OK();
@@ -402,6 +385,11 @@ class EncodedTable : public GroupTable {
 };
 
 }  // namespace
+
+Status GroupTable::CheckRoom(std::int64_t rows) const {
+  if (num_groups_ + rows < kNoGroup) return Status::OK();
+  return Status::CapacityError("more than 2^32 - 2 groups in one task");
+}
 
 Result<std::unique_ptr<GroupTable>> GroupTable::Make(const arrow::DataTypeVector& types, Use use,
                                                      arrow::MemoryPool* pool) {

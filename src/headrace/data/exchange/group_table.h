@@ -46,6 +46,9 @@ class GroupTable {
   std::int64_t num_groups() const { return num_groups_; }
 
  protected:
+  /// CapacityError if there might be too many groups after `rows` more rows.
+  Status CheckRoom(std::int64_t rows) const;
+
   std::int64_t num_groups_ = 0;
 };
 

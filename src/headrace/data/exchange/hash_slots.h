@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "headrace/base/check.h"
@@ -100,9 +101,24 @@ class Slots {
   std::size_t After(std::size_t index) const { return (index + 1) & mask_; }
   Slot& operator[](std::size_t index) { return slots_.data()[index]; }
   const Slot& operator[](std::size_t index) const { return slots_.data()[index]; }
-  bool HasRoom(std::size_t groups) const { return groups * 8 <= (mask_ + 1) * 5; }
 
-  /// Makes at least twice as many. `hash_of` returns the hash of a slot's key.
+  /// Returns IndexOf(hash), and has the slot fetched meanwhile.
+  std::size_t Seek(std::uint64_t hash) const {
+    const std::size_t index = IndexOf(hash);
+    __builtin_prefetch(&(*this)[index]);
+    return index;
+  }
+
+  /// Makes room for so many groups. `hash_of` returns the hash of a slot's key.
+  template <class HashOf>
+  void Reserve(std::size_t groups, const HashOf& hash_of) {
+    while (groups * 8 > (mask_ + 1) * 5) Grow(hash_of);
+  }
+
+ private:
+  static constexpr int kFirstBits = 10;
+
+  // Makes at least twice as many.
   template <class HashOf>
   void Grow(const HashOf& hash_of) {
     const int bits = 64 - shift_;
@@ -120,12 +136,34 @@ class Slots {
     }
   }
 
- private:
-  static constexpr int kFirstBits = 10;
-
   Zeroed<Slot> slots_{std::size_t{1} << kFirstBits};
   std::size_t mask_ = (std::size_t{1} << kFirstBits) - 1;
   int shift_ = 64 - kFirstBits;
 };
+
+/// A slot of a key that stands in it.
+template <class Key>
+struct KeySlot {
+  Key key;
+  std::uint32_t number;  // The group's, and 1.
+};
+
+/// Returns the group of `key`, looked for from `index` on. Where it has none: with const `slots`
+/// GroupTable::kNoGroup, else `add()`, which makes it one.
+template <class Slots, class Key, class Same, class Add>
+std::uint32_t GroupOf(Slots& slots, const Key& key, std::size_t index, const Same& same,
+                      const Add& add) {
+  for (;; index = slots.After(index)) {
+    auto& slot = slots[index];
+    if (slot.number == 0) {
+      if constexpr (!std::is_const_v<Slots>) {
+        slot.key = key;
+        slot.number = add() + 1;
+      }
+      return slot.number - 1;  // Of 0, kNoGroup.
+    }
+    if (same(slot.key, key)) return slot.number - 1;
+  }
+}
 
 }  // namespace headrace::group_table

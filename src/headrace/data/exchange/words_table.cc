@@ -59,9 +59,7 @@ class WordsTable : public GroupTable {
       : places_(std::move(keys)), use_(use), pool_(pool) {}
 
   Status Add(const arrow::ArrayVector& keys, std::int64_t rows, std::uint32_t* ids) override {
-    if (num_groups_ + rows >= kNoGroup) {
-      return Status::CapacityError("more than 2^32 - 2 groups in one task");
-    }
+    ARROW_RETURN_NOT_OK(CheckRoom(rows));
     Walk(*this, keys, rows, ids);
     return Status::OK();
   }
@@ -104,15 +102,12 @@ class WordsTable : public GroupTable {
  private:
   using Words = std::array<std::uint64_t, kWords>;
 
-  struct Slot {
-    Words key;
-    std::uint32_t number;  // The group's, and 1.
-  };
+  using Slot = group_table::KeySlot<Words>;
 
   // The rows of one stride.
   struct Stride {
     Words keys[kStrideOfWords];
-    std::uint32_t homes[kStrideOfWords];
+    std::size_t homes[kStrideOfWords];
     bool absent[kStrideOfWords];  // kJoin: some key is null.
   };
 
@@ -166,13 +161,11 @@ class WordsTable : public GroupTable {
       const std::int64_t count = std::min(kStrideOfWords, rows - begin);
       self.Load(keys, begin, count, &stride);
       if constexpr (!std::is_const_v<Self>) {
-        while (!self.slots_.HasRoom(self.num_groups_ + count)) {
-          self.slots_.Grow([](const Slot& slot) { return Hash(slot.key); });
-        }
+        self.slots_.Reserve(self.num_groups_ + count,
+                            [](const Slot& slot) { return Hash(slot.key); });
       }
       for (std::int64_t i = 0; i < count; ++i) {
-        stride.homes[i] = static_cast<std::uint32_t>(self.slots_.IndexOf(Hash(stride.keys[i])));
-        __builtin_prefetch(&self.slots_[stride.homes[i]]);
+        stride.homes[i] = self.slots_.Seek(Hash(stride.keys[i]));
       }
       for (std::int64_t i = 0; i < count; ++i) {
         ids[begin + i] = stride.absent[i] ? kNoGroup : Probe(self, stride.keys[i], stride.homes[i]);
@@ -182,20 +175,13 @@ class WordsTable : public GroupTable {
 
   template <class Self>
   static std::uint32_t Probe(Self& self, const Words& key, std::size_t index) {
-    for (;; index = self.slots_.After(index)) {
-      auto& slot = self.slots_[index];
-      if (slot.number == 0) {
-        if constexpr (std::is_const_v<Self>) {
-          return kNoGroup;
-        } else {
-          slot.key = key;
-          slot.number = static_cast<std::uint32_t>(++self.num_groups_);
-          if (self.use_ == Use::kFold) self.keys_.push_back(key);
-          return slot.number - 1;
-        }
+    return group_table::GroupOf(self.slots_, key, index, SameKey, [&] {
+      if constexpr (!std::is_const_v<Self>) {
+        if (self.use_ == Use::kFold) self.keys_.push_back(key);
+        ++self.num_groups_;
       }
-      if (SameKey(slot.key, key)) return slot.number - 1;
-    }
+      return static_cast<std::uint32_t>(self.num_groups_ - 1);
+    });
   }
 
   const std::vector<KeyPlace> places_;

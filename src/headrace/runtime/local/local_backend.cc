@@ -63,7 +63,7 @@ void LocalBackend::StartTask(TaskId task, TaskOrder order) {
     }
     actor = it->second;
   }
-  Enter(task, workers_->StartTask(port_, task, order, actor));
+  Enter(task, workers_->StartTask(port_, task, std::move(order), actor));
 }
 
 void LocalBackend::Enter(TaskId id, Tasks::mapped_type task) {

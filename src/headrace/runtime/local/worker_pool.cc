@@ -104,19 +104,20 @@ std::vector<std::int64_t> WorkerPool::pids() const {
 
 // ---- Tasks ----------------------------------------------------------------------------------
 
-std::uint64_t WorkerPool::StartTask(std::shared_ptr<EventPort> port, TaskId id,
-                                    const TaskOrder& order, std::uint64_t actor) {
+std::uint64_t WorkerPool::StartTask(std::shared_ptr<EventPort> port, TaskId id, TaskOrder order,
+                                    std::uint64_t actor) {
   WorkerTask task;
   task.port = std::move(port);
   task.id = id;
-  task.order = order;
+  task.order = std::move(order);
   task.actor = actor;
-  task.credit_bytes = order.credit_bytes;
+  task.credit_bytes = task.order.credit_bytes;
   LocalStore& store = task.port->store();
   bool shared = true;
-  for (ObjectId object : order.inputs) shared = shared && store.IsShared(object);
-  const auto prepare = [&store, objects = order.inputs](std::vector<SharedTable>* tables,
-                                                        std::vector<BlockInfo>* infos) -> Status {
+  for (ObjectId object : task.order.inputs) shared = shared && store.IsShared(object);
+  const auto prepare = [&store, objects = task.order.inputs](
+                           std::vector<SharedTable>* tables,
+                           std::vector<BlockInfo>* infos) -> Status {
     for (ObjectId object : objects) {
       ARROW_ASSIGN_OR_RAISE(tables->emplace_back(), store.Share(object));
       ARROW_ASSIGN_OR_RAISE(infos->emplace_back(), store.Info(object));

@@ -45,7 +45,7 @@ class WorkerPool {
   void SetSetup(std::string setup_payload);
 
   /// Starts a task; returns its key. `actor` is what StartActor() returned, or 0 for none.
-  std::uint64_t StartTask(std::shared_ptr<EventPort> port, TaskId id, const TaskOrder& order,
+  std::uint64_t StartTask(std::shared_ptr<EventPort> port, TaskId id, TaskOrder order,
                           std::uint64_t actor);
   void Grant(std::uint64_t task, std::int64_t credit_bytes);
   void Cancel(std::uint64_t task);

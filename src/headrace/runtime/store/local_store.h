@@ -133,6 +133,7 @@ class LocalStore : public ObjectStore {
   ObjectId Insert(Entry entry, ObjectOwner* owner);
   ObjectId InsertLocked(Entry entry, ObjectOwner* owner);
   static void AddReference(Entry* entry, ObjectOwner* owner);
+  bool Drop(Entries::iterator it, ObjectOwner* owner, std::int64_t most, std::vector<Entry>* freed);
   void Remove(Entries::iterator it, std::vector<Entry>* freed);
   Status SpillOne(ObjectId object, std::int64_t* freed);
   std::vector<ObjectId> ChooseVictims(std::int64_t bytes);

@@ -3,7 +3,6 @@
 #include <arrow/table.h>
 
 #include <algorithm>
-#include <iterator>
 #include <tuple>
 #include <utility>
 
@@ -233,16 +232,8 @@ void LocalStore::Release(std::span<const ObjectId> objects, ObjectOwner* owner) 
   std::lock_guard lock(mutex_);
   for (const ObjectId object : objects) {
     auto it = entries_.find(object);
-    if (it == entries_.end()) continue;
-    auto& holds = it->second.holds;
-    const auto hold = std::find_if(holds.begin(), holds.end(),
-                                   [owner](const Hold& h) { return h.owner == owner; });
-    if (hold == holds.end()) continue;
-    if (owner != nullptr) --owner->references_;
-    if (--hold->references > 0) continue;
-    *hold = holds.back();
-    holds.pop_back();
-    if (holds.empty()) Remove(it, &freed);
+    const bool held = it != entries_.end() && Drop(it, owner, 1, &freed);
+    HEADRACE_CHECK(held || owner != nullptr);
   }
 }
 
@@ -252,19 +243,26 @@ void LocalStore::ReleaseAll(ObjectOwner* owner) {
   std::vector<std::shared_ptr<arrow::Table>> deferred;
   std::lock_guard lock(mutex_);
   for (auto it = entries_.begin(); it != entries_.end() && owner->references_ > 0;) {
-    const auto next = std::next(it);
-    auto& holds = it->second.holds;
-    const auto hold = std::find_if(holds.begin(), holds.end(),
-                                   [owner](const Hold& h) { return h.owner == owner; });
-    if (hold != holds.end()) {
-      owner->references_ -= hold->references;
-      *hold = holds.back();
-      holds.pop_back();
-      if (holds.empty()) Remove(it, &freed);
-    }
-    it = next;
+    Drop(it++, owner, INT64_MAX, &freed);
   }
   deferred.swap(deferred_);
+}
+
+/// Drops up to `most` references of `owner`; returns false if it has none.
+bool LocalStore::Drop(Entries::iterator it, ObjectOwner* owner, std::int64_t most,
+                      std::vector<Entry>* freed) {
+  auto& holds = it->second.holds;
+  const auto hold =
+      std::find_if(holds.begin(), holds.end(), [owner](const Hold& h) { return h.owner == owner; });
+  if (hold == holds.end()) return false;
+  const std::int64_t dropped = std::min(most, hold->references);
+  if (owner != nullptr) owner->references_ -= dropped;
+  hold->references -= dropped;
+  if (hold->references > 0) return true;
+  *hold = holds.back();
+  holds.pop_back();
+  if (holds.empty()) Remove(it, freed);
+  return true;
 }
 
 /// Takes an entry that nobody refers to out of the books.
