@@ -12,6 +12,7 @@
 #include "headrace/base/rng.h"
 #include "headrace/control/plan/physical_plan.h"
 #include "headrace/control/schedule/exchange_plan.h"
+#include "headrace/control/schedule/output_order.h"
 #include "headrace/control/schedule/scheduler.h"
 #include "headrace/protocol/program.h"
 #include "headrace/runtime/sim/sim_backend.h"
@@ -342,7 +343,7 @@ struct Expected {
 /// Computes what the plan of `c` gives from the model alone: the oracle.
 class Oracle {
  public:
-  explicit Oracle(const Case& c) : case_(c) {}
+  explicit Oracle(const Case& c) : case_(c), orders_(OutputOrders(c.plan)) {}
 
   Expected Compute() {
     const auto blocks = Eval(static_cast<std::int32_t>(case_.plan.operators.size()) - 1);
@@ -378,12 +379,17 @@ class Oracle {
 
   Blocks EvalMap(OperatorId op, const TaskOperator& map, const TaskProgram& program,
                  const Blocks& in) {
+    const OperatorId input = case_.plan.operators[static_cast<std::size_t>(op.value)].inputs[0];
+    const std::int64_t large_rows = orders_[static_cast<std::size_t>(input.value)].large_rows;
     Blocks out;
     std::size_t begin = 0;
     std::int64_t rows = 0;
     for (std::size_t i = 0; i < in.size(); ++i) {
       rows += in[i].num_rows;
-      if (rows < map.min_bundle_rows && i + 1 < in.size()) continue;
+      const bool more = i + 1 < in.size();
+      const bool large =
+          in[i].num_rows >= large_rows;  // It stands alone, and so do its neighbours.
+      if (rows < map.min_bundle_rows && more && !large && in[i + 1].num_rows < large_rows) continue;
       RunTask(op, program, in[begin].position, rows, &out);
       begin = i + 1;
       rows = 0;
@@ -549,6 +555,7 @@ class Oracle {
   }
 
   const Case& case_;
+  const std::vector<OutputOrder> orders_;
   Expected out_;
 };
 

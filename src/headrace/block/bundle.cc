@@ -76,7 +76,9 @@ std::int64_t RefBundle::num_bytes() const {
 RefBundle RefBundle::Share() const {
   RefBundle copy;
   copy.items.reserve(items.size());
-  for (const Item& item : items) copy.items.push_back({item.object.Share(), item.info, item.owner});
+  for (const Item& item : items)
+    copy.items.push_back(
+        {item.object.Share(), item.info, item.owner, item.stands_alone, item.ends_bundle});
   return copy;
 }
 

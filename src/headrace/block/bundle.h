@@ -95,6 +95,9 @@ struct RefBundle {
     ObjectRef object;
     BlockInfo info;
     OperatorId owner;  // In whose accounts the bytes stand: the operator that made the block.
+    // For who joins blocks into bundles, where large ones need not wait for their turn:
+    bool stands_alone = false;  // It is large, and a bundle by itself.
+    bool ends_bundle = false;   // Blocks before it and blocks from it on are not neighbours.
   };
   std::vector<Item> items;
 

@@ -76,9 +76,7 @@ void DeriveOrder(bool preserve_order, PhysicalPlan* plan) {
       if (streamed && op->keep_order) At(plan, op->inputs[*streamed]).keep_order = true;
       continue;
     }
-    const auto* task = op->As<TaskOperator>();
-    const bool joins = task != nullptr && task->min_bundle_rows > 0;
-    if (!op->keep_order && !joins && op->As<LimitOperator>() == nullptr) continue;
+    if (!op->keep_order && op->As<LimitOperator>() == nullptr) continue;
     for (OperatorId input : op->inputs) At(plan, input).keep_order = true;
   }
 }

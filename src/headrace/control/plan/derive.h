@@ -17,11 +17,11 @@ Lane LaneOf(const std::vector<Step>& steps);
 bool HasClass(const std::vector<Step>& steps);
 
 /// Sets keep_order where order is asked for (`preserve_order`) or needed: a limit takes the first
-/// rows, and blocks are joined into bundles in order, both of which must not depend on timing.
-/// The need goes up to the sources, for outputs are only in order if inputs are. What follows a
-/// limit stays in order too: the first rows are asked for as such, and the optimizer may have moved
-/// the limit below operators that stood before it. So it is with what follows a sort. An exchange
-/// puts its own input in order and asks nothing of those above it.
+/// rows, which must not depend on timing. The need goes up to the sources, for outputs are only in
+/// order if inputs are. What follows a limit stays in order too: the first rows are asked for as
+/// such, and the optimizer may have moved the limit below operators that stood before it. So it is
+/// with what follows a sort. An exchange puts its own input in order and asks nothing of those
+/// above it.
 void DeriveOrder(bool preserve_order, PhysicalPlan* plan);
 
 /// Sets shared_output in the programs whose blocks a worker process will read, directly or behind

@@ -32,7 +32,7 @@ std::vector<std::string> KeysOf(const Step& step, std::size_t input) {
 
 ExchangeBlocks::ExchangeBlocks(const ExchangeOperator& spec, std::size_t num_inputs, bool ordered,
                                const ExchangePlace& place, Ledger* ledger)
-    : PhysicalOperator(ledger, ordered && spec.program != nullptr),
+    : PhysicalOperator(ledger, {ordered && spec.program != nullptr}),
       spec_(spec),
       place_(place),
       inputs_(num_inputs),

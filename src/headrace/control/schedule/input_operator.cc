@@ -16,24 +16,26 @@ ProposedTask InputBlocks::TakeWork() {
   return {};
 }
 
-std::unique_ptr<PhysicalOperator> MakeOperator(const OperatorSpec& spec, bool ordered,
+std::unique_ptr<PhysicalOperator> MakeOperator(const OperatorSpec& spec, OutputOrder order,
                                                const ExchangePlace& place, Ledger* ledger) {
   if (const auto* exchange = spec.As<ExchangeOperator>()) {
     if (exchange->kind == ExchangeKind::kRowBatches) {
-      return std::make_unique<RowBatches>(*exchange, ordered, ledger);
+      return std::make_unique<RowBatches>(*exchange, order.ordered, ledger);
     }
-    return std::make_unique<ExchangeBlocks>(*exchange, spec.inputs.size(), ordered, place, ledger);
+    return std::make_unique<ExchangeBlocks>(*exchange, spec.inputs.size(), order.ordered, place,
+                                            ledger);
   }
   if (const auto* task = spec.As<TaskOperator>()) {
-    if (spec.inputs.empty()) return std::make_unique<SourceOperator>(*task, ordered, ledger);
-    return std::make_unique<MapOperator>(*task, ordered, ledger);
+    if (spec.inputs.empty()) return std::make_unique<SourceOperator>(*task, order, ledger);
+    return std::make_unique<MapOperator>(*task, order, ledger);
   }
   if (const auto* limit = spec.As<LimitOperator>()) {
     return std::make_unique<LimitBlocks>(*limit, ledger);
   }
   if (const auto* mix = spec.As<MixOperator>()) return std::make_unique<MixBlocks>(*mix, ledger);
   if (spec.As<UnionOperator>() != nullptr) {
-    return std::make_unique<UnionBlocks>(static_cast<int>(spec.inputs.size()), ordered, ledger);
+    return std::make_unique<UnionBlocks>(static_cast<int>(spec.inputs.size()), order.ordered,
+                                         ledger);
   }
   return std::make_unique<InputBlocks>(ledger);
 }

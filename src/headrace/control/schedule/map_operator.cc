@@ -7,16 +7,21 @@
 
 namespace headrace {
 
-MapOperator::MapOperator(const TaskOperator& spec, bool ordered, Ledger* ledger)
-    : PhysicalOperator(ledger, ordered), spec_(spec) {}
+MapOperator::MapOperator(const TaskOperator& spec, OutputOrder order, Ledger* ledger)
+    : PhysicalOperator(ledger, order), spec_(spec) {}
 
 void MapOperator::OnInput(int, RefBundle::Item block) {
   if (closed_) return Discard(std::move(block), Place::kInputQueue);
-  if (!partial_.items.empty() && !SamePiece(partial_.position(), block.info.position)) {
+  if (!partial_.items.empty() &&
+      (block.ends_bundle || !SamePiece(partial_.position(), block.info.position))) {
     ClosePartial();
   }
   ++queued_blocks_;
   queued_bytes_ += block.info.num_bytes;
+  if (block.stands_alone) {
+    bundles_.emplace_back().items.push_back(std::move(block));
+    return;
+  }
   partial_rows_ += block.info.num_rows;
   partial_.items.push_back(std::move(block));
   if (partial_rows_ >= spec_.min_bundle_rows) ClosePartial();

@@ -1,5 +1,6 @@
 #include "headrace/control/schedule/order_buffer.h"
 
+#include <iterator>
 #include <utility>
 
 #include "headrace/base/check.h"
@@ -16,7 +17,20 @@ OrderBuffer::Slot& OrderBuffer::SlotOf(std::uint64_t ordinal) {
 void OrderBuffer::Add(std::uint64_t ordinal, RefBundle::Item block) {
   Slot& slot = SlotOf(ordinal);
   HEADRACE_CHECK(!slot.ended);
-  slot.blocks.push_back(std::move(block));
+  if (block.info.num_rows < large_rows_) {
+    slot.blocks.push_back(std::move(block));
+    return;
+  }
+  block.stands_alone = true;
+  if (ordinal == first_ && slot.blocks.empty()) {
+    block.ends_bundle = true;  // It is its turn.
+    gap_ = false;
+  } else {
+    RefBundle::Item left;
+    left.stands_alone = true;
+    slot.blocks.push_back(std::move(left));
+  }
+  ahead_.push_back(std::move(block));
 }
 
 void OrderBuffer::End(std::uint64_t ordinal) {
@@ -26,28 +40,40 @@ void OrderBuffer::End(std::uint64_t ordinal) {
 
 RefBundle::Item OrderBuffer::TakeNext() {
   HEADRACE_CHECK(HasNext());
+  if (!ahead_.empty()) {
+    RefBundle::Item item = std::move(ahead_.front());
+    ahead_.pop_front();
+    return item;
+  }
   Slot& slot = slots_.front();
   RefBundle::Item item = std::move(slot.blocks[slot.next++]);
-  if (slot.next == slot.blocks.size()) {
-    slot.blocks.clear();
-    slot.next = 0;
-    Advance();
-  }
+  item.ends_bundle = std::exchange(gap_, false);
+  Advance();
   return item;
 }
 
 void OrderBuffer::Advance() {
-  while (!slots_.empty() && slots_.front().ended && slots_.front().blocks.empty()) {
+  while (!slots_.empty()) {
+    Slot& slot = slots_.front();
+    for (; slot.next < slot.blocks.size() && HasLeft(slot.blocks[slot.next]); ++slot.next) {
+      gap_ = true;
+    }
+    if (slot.next < slot.blocks.size()) return;
+    slot.blocks.clear();
+    slot.next = 0;
+    if (!slot.ended) return;
     slots_.pop_front();
     ++first_;
   }
 }
 
 std::vector<RefBundle::Item> OrderBuffer::TakeAll() {
-  std::vector<RefBundle::Item> items;
+  std::vector<RefBundle::Item> items(std::make_move_iterator(ahead_.begin()),
+                                     std::make_move_iterator(ahead_.end()));
+  ahead_.clear();
   for (Slot& slot : slots_) {
     for (std::size_t i = slot.next; i < slot.blocks.size(); ++i) {
-      items.push_back(std::move(slot.blocks[i]));
+      if (!HasLeft(slot.blocks[i])) items.push_back(std::move(slot.blocks[i]));
     }
     slot.blocks.clear();
     slot.next = 0;

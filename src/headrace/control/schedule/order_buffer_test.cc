@@ -60,5 +60,54 @@ TEST(OrderBuffer, TakeAllEmptiesItInOrder) {
   EXPECT_EQ(Drain(&buffer), Parts{11});
 }
 
+RefBundle::Item Item(std::uint32_t part, std::int64_t rows) {
+  RefBundle::Item item = Item(part);
+  item.info.num_rows = rows;
+  return item;
+}
+
+struct Passed {
+  std::uint32_t part;
+  bool alone, ends_bundle;
+  bool operator==(const Passed&) const = default;
+};
+
+std::vector<Passed> Pass(OrderBuffer* buffer) {
+  std::vector<Passed> passed;
+  while (buffer->HasNext()) {
+    const RefBundle::Item item = buffer->TakeNext();
+    passed.push_back({item.info.position.path[0], item.stands_alone, item.ends_bundle});
+  }
+  return passed;
+}
+
+TEST(OrderBuffer, LargeBlocksDoNotWait) {
+  OrderBuffer buffer(100);
+  buffer.Add(1, Item(10, 100));
+  buffer.Add(1, Item(11, 30));
+  EXPECT_EQ(Pass(&buffer), (std::vector<Passed>{{10, true, false}}));
+  buffer.Add(0, Item(0, 20));
+  EXPECT_EQ(Pass(&buffer), (std::vector<Passed>{{0, false, false}}));
+  buffer.Add(0, Item(1, 500));  // In its turn: what was gathered before it is over.
+  EXPECT_EQ(Pass(&buffer), (std::vector<Passed>{{1, true, true}}));
+  buffer.End(0);
+  EXPECT_EQ(Pass(&buffer), (std::vector<Passed>{{11, false, true}}));  // 10 stands before it.
+  buffer.Add(1, Item(12, 99));
+  EXPECT_EQ(Pass(&buffer), (std::vector<Passed>{{12, false, false}}));
+}
+
+TEST(OrderBuffer, TakeAllGivesLargeBlocksOnce) {
+  OrderBuffer buffer(100);
+  buffer.Add(1, Item(10, 100));
+  buffer.Add(1, Item(11, 1));
+  EXPECT_EQ(buffer.TakeNext().info.position.path[0], 10U);
+  buffer.Add(2, Item(20, 100));
+  std::int64_t rows = 0;
+  buffer.ForEach([&](const RefBundle::Item& item) { rows += item.info.num_rows; });
+  EXPECT_EQ(rows, 101);
+  EXPECT_EQ(buffer.TakeAll().size(), 2U);
+  EXPECT_FALSE(buffer.HasNext());
+}
+
 }  // namespace
 }  // namespace headrace

@@ -9,7 +9,7 @@
 #include "headrace/block/bundle.h"
 #include "headrace/control/account/ledger.h"
 #include "headrace/control/plan/physical_plan.h"
-#include "headrace/control/schedule/order_buffer.h"
+#include "headrace/control/schedule/output_order.h"
 #include "headrace/protocol/event.h"
 
 // The driver's half of an operator. The worker's half is a TaskProgram, run by data/.
@@ -48,9 +48,8 @@ struct ProposedTask {
 
 class PhysicalOperator {
  public:
-  /// `ordered`: the outputs of its tasks leave in the tasks' order.
-  explicit PhysicalOperator(Ledger* ledger, bool ordered = false) : ledger_(ledger) {
-    if (ordered) order_.emplace();
+  explicit PhysicalOperator(Ledger* ledger, OutputOrder order = {}) : ledger_(ledger) {
+    if (order.ordered) order_.emplace(order.large_rows);
   }
   virtual ~PhysicalOperator() = default;
   PhysicalOperator(const PhysicalOperator&) = delete;
@@ -180,9 +179,9 @@ inline void PhysicalOperator::AddTo(std::vector<std::int64_t>* book) const {
 
 struct ExchangePlace;
 
-/// Makes the driver's half of `spec`, which must outlive it. `ordered`: outputs leave in order
-/// of the inputs, which come in order (but an exchange puts its own in order).
-std::unique_ptr<PhysicalOperator> MakeOperator(const OperatorSpec& spec, bool ordered,
+/// Makes the driver's half of `spec`, which must outlive it. Ordered outputs leave in order of the
+/// inputs, which come in order (but an exchange puts its own in order).
+std::unique_ptr<PhysicalOperator> MakeOperator(const OperatorSpec& spec, OutputOrder order,
                                                const ExchangePlace& place, Ledger* ledger);
 
 }  // namespace headrace

@@ -7,7 +7,7 @@
 namespace headrace {
 
 RowBatches::RowBatches(const ExchangeOperator& spec, bool ordered, Ledger* ledger)
-    : PhysicalOperator(ledger, ordered), spec_(spec) {
+    : PhysicalOperator(ledger, {ordered}), spec_(spec) {
   HEADRACE_CHECK(spec.rows_per_partition > 0);
 }
 

@@ -92,28 +92,6 @@ Status CheckShape(const PhysicalPlan& plan) {
   return Status::OK();
 }
 
-/// Says for each operator whether its outputs must leave in order: where it is asked for, and
-/// above all operators whose result depends on the order of their input.
-std::vector<bool> OrderedOutputs(const PhysicalPlan& plan) {
-  std::vector<bool> ordered(plan.operators.size());
-  for (std::size_t i = plan.operators.size(); i-- > 0;) {
-    const OperatorSpec& spec = plan.operators[i];
-    if (spec.keep_order) ordered[i] = true;
-    const auto* task = spec.As<TaskOperator>();
-    const auto* exchange = spec.As<ExchangeOperator>();
-    const bool needs_order = ordered[i] || spec.As<LimitOperator>() != nullptr ||
-                             spec.As<MixOperator>() != nullptr ||
-                             (task != nullptr && task->min_bundle_rows > 0) ||
-                             (exchange != nullptr && exchange->kind == ExchangeKind::kRowBatches);
-    for (std::size_t number = 0; number < spec.inputs.size() && needs_order; ++number) {
-      // An exchange puts in order what it gathers.
-      if (exchange != nullptr && StreamedInput(*exchange) != number) continue;
-      ordered[static_cast<std::size_t>(spec.inputs[number].value)] = true;
-    }
-  }
-  return ordered;
-}
-
 Division DivisionOf(const ExecutionOptions& options) {
   return options.budget_policy == BudgetPolicy::kEqual ? Division::kEqual : Division::kByNeed;
 }
@@ -172,7 +150,7 @@ SchedulerImpl::SchedulerImpl(PhysicalPlan plan, ExecutionOptions options, Backen
       policies_(std::move(policies)),
       loads_(plan_.operators.size()),
       total_(Limited(traits_.total, options_.resource_limits)) {
-  const std::vector<bool> ordered = OrderedOutputs(plan_);
+  const std::vector<OutputOrder> orders = OutputOrders(plan_);
   const ExchangePlace place{std::max<std::int64_t>(1, total_.cpu_milli / 1000),
                             ExchangeBudget(options_, traits_), traits_.task_bytes};
   runs_.resize(plan_.operators.size());
@@ -188,7 +166,7 @@ SchedulerImpl::SchedulerImpl(PhysicalPlan plan, ExecutionOptions options, Backen
       above.consumer = run.id.value;
       above.consumer_input = static_cast<std::int32_t>(input);
     }
-    run.op = MakeOperator(*run.spec, ordered[i], place, &ledger_);
+    run.op = MakeOperator(*run.spec, orders[i], place, &ledger_);
     const auto* mix = run.spec->As<MixOperator>();
     const bool may_stop = mix != nullptr && mix->stop_on_shortest;
     if (may_stop || run.spec->As<LimitOperator>() != nullptr) limits_.push_back(i);

@@ -5,8 +5,8 @@
 
 namespace headrace {
 
-SourceOperator::SourceOperator(const TaskOperator& spec, bool ordered, Ledger* ledger)
-    : PhysicalOperator(ledger, ordered), spec_(spec), num_groups_(spec.unit_groups.size()) {}
+SourceOperator::SourceOperator(const TaskOperator& spec, OutputOrder order, Ledger* ledger)
+    : PhysicalOperator(ledger, order), spec_(spec), num_groups_(spec.unit_groups.size()) {}
 
 void SourceOperator::OnInput(int, RefBundle::Item) { HEADRACE_CHECK(false); }
 void SourceOperator::OnInputEnd(int) { HEADRACE_CHECK(false); }

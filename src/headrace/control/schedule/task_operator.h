@@ -11,7 +11,7 @@ namespace headrace {
 /// A fused chain without an input: proposes one task per group of read units, in order.
 class SourceOperator final : public PhysicalOperator {
  public:
-  SourceOperator(const TaskOperator& spec, bool ordered, Ledger* ledger);
+  SourceOperator(const TaskOperator& spec, OutputOrder order, Ledger* ledger);
 
   void OnInput(int input, RefBundle::Item block) override;
   void OnInputEnd(int input) override;
@@ -38,11 +38,12 @@ class SourceOperator final : public PhysicalOperator {
 ///
 /// Bundles: with min_bundle_rows, blocks are joined in the order in which they come until they
 /// have that many rows; the last bundle may be smaller. So they depend on data and plan alone,
-/// given that the input is ordered, which the scheduler sees to. With a piece_depth none has blocks
-/// of two pieces.
+/// given that the input is ordered, which the scheduler sees to. Where large blocks come before
+/// their turn (OrderBuffer), they stand alone, and small ones are joined with their neighbours.
+/// With a piece_depth no bundle has blocks of two pieces.
 class MapOperator final : public PhysicalOperator {
  public:
-  MapOperator(const TaskOperator& spec, bool ordered, Ledger* ledger);
+  MapOperator(const TaskOperator& spec, OutputOrder order, Ledger* ledger);
 
   void OnInput(int input, RefBundle::Item block) override;
   void OnInputEnd(int input) override;
