@@ -7,12 +7,43 @@
 namespace headrace {
 namespace {
 
+constexpr int kBisections = 20;  // To a millionth.
+
 // Tasks that it takes to keep so many busy on average: what is left of a whole one after that is
 // taken as a fault of the means.
 double TasksIn(double busy) { return std::ceil(busy - 0.05); }
 
 double BytesOfTask(const OperatorDemand& op) {
   return static_cast<double>(op.means.held_bytes) + static_cast<double>(op.block_bytes);
+}
+
+// Returns the tasks that each operator keeps busy at a flow of `rate`, of which whole ones are to
+// fit into `left` bytes: of the largest flow up to it for which they do. Fractions of tasks if not
+// even one of each fits. `busy`: task seconds for each byte that flows.
+std::vector<double> TasksWithin(std::span<const OperatorDemand> operators,
+                                std::span<const double> busy, double rate, double left) {
+  std::vector<double> tasks(busy.size(), 0);
+  const auto fits = [&](double flow) {
+    double bytes = 0;
+    for (std::size_t i = 0; i < busy.size(); ++i) {
+      if (busy[i] == 0) continue;
+      tasks[i] = std::max(1.0, TasksIn(flow * busy[i]));
+      bytes += tasks[i] * BytesOfTask(operators[i]);
+    }
+    return bytes <= left;
+  };
+  if (fits(rate)) return tasks;
+  if (!fits(0)) {
+    for (std::size_t i = 0; i < busy.size(); ++i) tasks[i] = rate * busy[i];
+    return tasks;
+  }
+  double low = 0, high = rate;
+  for (int step = 0; step < kBisections; ++step) {
+    const double middle = (low + high) / 2;
+    (fits(middle) ? low : high) = middle;
+  }
+  fits(low);
+  return tasks;
 }
 
 }  // namespace
@@ -61,10 +92,7 @@ std::vector<std::int64_t> CreditNeeds(std::span<const OperatorDemand> operators,
   bound(left, memory);
   bound(static_cast<double>(total.cpu_milli), cpu);
   bound(static_cast<double>(total.gpu_milli), gpu);
-  double whole = 0;  // What they hold and need if each keeps a whole number of tasks busy.
-  for (std::size_t i = 0; i < operators.size(); ++i) {
-    if (busy[i] > 0) whole += TasksIn(rate * busy[i]) * BytesOfTask(operators[i]);
-  }
+  const std::vector<double> tasks = TasksWithin(operators, busy, rate, left);
   std::vector<std::int64_t> needs(operators.size(), 0);
   for (std::size_t i = 0; i < operators.size(); ++i) {
     const OperatorDemand& op = operators[i];
@@ -72,8 +100,7 @@ std::vector<std::int64_t> CreditNeeds(std::span<const OperatorDemand> operators,
     if (op.means.samples == 0) {
       needs[i] = unknown_bytes;
     } else if (busy[i] > 0) {
-      const double tasks = whole <= left ? TasksIn(rate * busy[i]) : rate * busy[i];
-      needs[i] = static_cast<std::int64_t>(tasks * static_cast<double>(op.block_bytes));
+      needs[i] = static_cast<std::int64_t>(tasks[i] * static_cast<double>(op.block_bytes));
     }
   }
   return needs;

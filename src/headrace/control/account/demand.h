@@ -15,8 +15,8 @@
 //   budget   ≥ Σ c × (held + block)          cpus ≥ Σ c × cpus of a task          ...
 //
 // So an operator's need is c × block: for a fast one less than for a slow one, and where memory is
-// short, as much of it as keeps all of them in step. Tasks run whole, so c is rounded up where the
-// budget has room for that.
+// short, as much of it as keeps all of them in step. Tasks run whole, so c is rounded: up where the
+// budget has room for that, else so that the slowest of them is as fast as can be.
 
 namespace headrace {
 
@@ -40,7 +40,7 @@ struct OperatorDemand {
   bool gathers = false;        // Nothing flows through it now.
   bool starts_flow = false;    // A source, or its inputs have ended.
   TaskMeans means;
-  std::int64_t block_bytes = 0;  // Of one output.
+  std::int64_t block_bytes = 0;  // Credit of a task for its next output.
   Resources cost;                // Of one task.
 };
 

@@ -84,7 +84,7 @@ void SchedulerImpl::RefreshNeeds() {
         std::all_of(run.spec->inputs.begin(), run.spec->inputs.end(),
                     [this](OperatorId input) { return this->run(input).finished; });
     demand.means = run.means;
-    demand.block_bytes = run.block_bytes_mean;
+    demand.block_bytes = run.stats.output_blocks > 0 ? ExpectedBytes(run, 0) : 0;
     demand.cost = run.task_spec != nullptr ? run.task_spec->cost : run.task_cost;
   }
   reservation_.SetNeeds(
