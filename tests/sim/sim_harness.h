@@ -63,9 +63,10 @@ class SimRun {
   const PhysicalPlan& plan() const { return plan_; }
   const BackendTraits& traits() const { return traits_; }
 
-  /// Runs to the end. `check`: compare the books after every event.
-  Outcome Go(bool check) {
-    Policies policies;
+  Instant now() const { return backend_.Now(); }
+
+  /// Runs to the end. `check`: compare the books after every event. `policies`: besides the case's.
+  Outcome Go(bool check, Policies policies = {}) {
     if (case_.policy.seed != 0) policies.push_back(std::make_unique<RandomPolicy>(case_.policy));
     std::vector<std::string> names;
     for (const auto& policy : policies) names.emplace_back(policy->name());

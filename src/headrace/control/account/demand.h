@@ -17,6 +17,10 @@
 // So an operator's need is c × block: for a fast one less than for a slow one, and where memory is
 // short, as much of it as keeps all of them in step. Tasks run whole, so c is rounded: up where the
 // budget has room for that, else so that the slowest of them is as fast as can be.
+//
+// The source budget of the streaming batch paper (arXiv 2501.12407, algorithms 1 and 2) bounds F by
+// the sum of the stages' times instead, as if none ran beside another; tests/sim/figure9_test.cc has
+// both on the paper's own pipeline.
 
 namespace headrace {
 
