@@ -19,8 +19,8 @@
 // budget has room for that, else so that the slowest of them is as fast as can be.
 //
 // The source budget of the streaming batch paper (arXiv 2501.12407, algorithms 1 and 2) bounds F by
-// the sum of the stages' times instead, as if none ran beside another; tests/sim/figure9_test.cc has
-// both on the paper's own pipeline.
+// the sum of the stages' times instead, as if none ran beside another. Both stand beside each other
+// in tests/sim/figure9_test.cc, on the paper's own pipeline.
 
 namespace headrace {
 
