@@ -5,7 +5,8 @@ from __future__ import annotations
 import fnmatch
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+import stat
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from headrace import _core
@@ -50,6 +51,17 @@ def to_filesystem(filesystem: Any) -> Any:
     )
 
 
+def resolve_for_core(paths: Sequence[str], filesystem: Any) -> tuple[list[str], Any]:
+    """Does what `resolve` does; the file system is as the engine takes it: None for the local one.
+
+    For local paths it leaves out `pyarrow.fs`, whose import takes longer than a small job.
+    """
+    if filesystem is None and not any("://" in path for path in paths):
+        return [_absolute(path) for path in paths], None
+    resolved, found = resolve(paths, filesystem)
+    return resolved, for_core(found)
+
+
 def resolve(paths: Sequence[str], filesystem: Any) -> tuple[list[str], Any]:
     """Returns the paths as their file system writes them, and that file system."""
     from pyarrow import fs
@@ -65,14 +77,20 @@ def resolve(paths: Sequence[str], filesystem: Any) -> tuple[list[str], Any]:
             filesystem = filesystem or found
             resolved.append(inner)
         elif filesystem is None or isinstance(filesystem, fs.LocalFileSystem):
-            resolved.append(os.path.abspath(os.path.expanduser(path)))
+            resolved.append(_absolute(path))
         else:
             resolved.append(path)
     return resolved, filesystem or fs.LocalFileSystem()
 
 
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path))
+
+
 def is_local(filesystem: Any) -> bool:
-    """Returns True for the file system of this machine."""
+    """Returns True for the file system of this machine, and for None, which stands for it."""
+    if filesystem is None:
+        return True
     from pyarrow import fs
 
     return type(filesystem) is fs.LocalFileSystem
@@ -111,16 +129,16 @@ def list_files(
     """Returns (path, bytes) of all files under the paths, directories in order of name.
 
     Names that start with "." or "_" are skipped inside directories, and so are names without
-    one of `file_extensions` (without dot, upper or lower case).
+    one of `file_extensions` (without dot, upper or lower case). `filesystem`: of `pyarrow.fs`, or
+    None for the local one.
 
     Raises:
         FileNotFoundError: a path does not exist, unless `ignore_missing_paths`.
     """
     paths = list(paths)
     files: list[tuple[str, int]] = []
-    # One call for all of them: a remote file system answers many at once.
-    for path, info in zip(paths, filesystem.get_file_info(paths), strict=True):
-        found = _list_one(path, info, filesystem)
+    for path, kind, size in _look_up(paths, filesystem):
+        found = _list_one(path, kind, size, filesystem)
         if found is None:
             if not ignore_missing_paths:
                 raise FileNotFoundError(path)
@@ -132,12 +150,30 @@ def list_files(
     return files
 
 
-def _list_one(path: str, info: Any, filesystem: Any) -> list[tuple[str, int]] | None:
+def _look_up(paths: list[str], filesystem: Any) -> Iterator[tuple[str, str, int]]:
+    """Yields (path, "file", "directory" or "", bytes) of each path."""
+    if filesystem is None:
+        for path in paths:
+            try:
+                found = os.stat(path)
+            except (FileNotFoundError, NotADirectoryError):
+                yield path, "", 0
+                continue
+            is_file, is_directory = stat.S_ISREG(found.st_mode), stat.S_ISDIR(found.st_mode)
+            yield path, "file" if is_file else "directory" if is_directory else "", found.st_size
+        return
     from pyarrow import fs
 
-    if info.type == fs.FileType.File:
-        return [(path, info.size or 0)]
-    if info.type == fs.FileType.Directory:
+    kinds = {fs.FileType.File: "file", fs.FileType.Directory: "directory"}
+    # One call for all of them: a remote file system answers many at once.
+    for path, info in zip(paths, filesystem.get_file_info(paths), strict=True):
+        yield path, kinds.get(info.type, ""), info.size or 0
+
+
+def _list_one(path: str, kind: str, size: int, filesystem: Any) -> list[tuple[str, int]] | None:
+    if kind == "file":
+        return [(path, size)]
+    if kind == "directory":
         return _list_directory(path, filesystem)
     if any(character in path for character in _GLOB_CHARACTERS):
         return _list_glob(path, filesystem) or None
@@ -160,11 +196,9 @@ def _list_committed(
 
 
 def _list_glob(pattern: str, filesystem: Any) -> list[tuple[str, int]]:
-    from pyarrow import fs
-
     fixed = pattern[: min(pattern.find(c) for c in _GLOB_CHARACTERS if c in pattern)]
     base = fixed.rpartition("/")[0] or "/"
-    if filesystem.get_file_info(base).type != fs.FileType.Directory:
+    if next(_look_up([base], filesystem))[1] != "directory":
         return []
     deep = "**" in pattern or "/" in pattern[len(base) :].strip("/")
     files: list[tuple[str, int]] = []

@@ -42,7 +42,7 @@ def make_file_source(
     """
     check_shuffle(shuffle)
     given = _paths.to_path_list(paths)
-    resolved, found_filesystem = _paths.resolve(given, filesystem)
+    resolved, found_filesystem = _paths.resolve_for_core(given, filesystem)
     # The engine lists the files again cheaply: it gets them as they are.
     files = [
         path
@@ -60,7 +60,7 @@ def make_file_source(
     source = _core.file_source(
         format,
         files,
-        filesystem=_paths.for_core(found_filesystem),
+        filesystem=found_filesystem,
         options=options or {},
         include_paths=include_paths,
         partitioning_base=base,
