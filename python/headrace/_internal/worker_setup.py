@@ -24,9 +24,9 @@ def template_command() -> list[str]:
 
 def _interpreter_options() -> list[str]:
     """Returns the options that this interpreter was started with."""
-    flags = (getattr(sys.flags, name) for name in dir(sys.flags) if _is_flag(name))
-    if not (sys.warnoptions or sys._xoptions or any(flags)):
-        return []
+    flags = {name for name in dir(sys.flags) if _is_flag(name) and getattr(sys.flags, name)}
+    if not (sys.warnoptions or sys._xoptions or flags - {"dont_write_bytecode"}):
+        return ["-B"] if flags else []  # Which images of containers often ask for.
     import subprocess  # Takes longer to import than a small job to run.
 
     return subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined, no-any-return]
