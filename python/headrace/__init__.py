@@ -75,6 +75,8 @@ _EXPORTS = {
         "read_webdataset",
     ),
 }
+# What most first jobs need besides.
+_FOR_FIRST_JOB = ("aggregate", "expressions")
 _HOMES = {name: module for module, names in _EXPORTS.items() for name in names}
 _SUBMODULES = (
     "aggregate",
@@ -120,5 +122,5 @@ def __dir__() -> list[str]:
 
 _configure_from_environment()
 if not os.environ.pop("HEADRACE_LAZY_IMPORT", ""):
-    for _name in _HOMES:
+    for _name in (*_HOMES, *_FOR_FIRST_JOB):
         __getattr__(_name)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from collections.abc import Iterator
+from dataclasses import FrozenInstanceError, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 import headrace
 from headrace import ActorPoolStrategy, ExecutionResources, TaskPoolStrategy
 from headrace._internal.expr.lowering import lower
+from headrace._internal.expr.nodes import ColumnExpr
 from headrace._internal.expr.parse import parse
 from headrace._internal.prefetch import Prefetcher
 from headrace._internal.progress import ProgressDisplay, counts_of, wants_progress
@@ -66,6 +69,19 @@ def test_trees_print_and_compare() -> None:
     assert not expr.structurally_equals((col("a") > 2) & col("s").str.contains("x"))
     assert not lit(1).structurally_equals(lit(1.0))
     assert str(((col("a") > 1) & col("b").is_null()).to_pyarrow()) == "((a > 1) and is_null(b))"
+
+
+def test_nodes_are_values_that_do_not_change() -> None:
+    total = (col("a") + 1).alias("total")
+    assert replace(total, _name="sum").name == "sum"
+    assert pickle.loads(pickle.dumps(total)).structurally_equals(total)
+    with pytest.raises(FrozenInstanceError):
+        total._name = "sum"  # type: ignore[misc]
+    with pytest.raises(FrozenInstanceError):
+        del total._name  # type: ignore[misc]
+    for arguments, named in (((), {}), ((1, 2, 3), {}), ((1, "a"), {"_name": "b"}), ((), {"x": 1})):
+        with pytest.raises(TypeError, match="ColumnExpr"):
+            ColumnExpr(*arguments, **named)  # type: ignore[arg-type]
 
 
 def test_types_follow_from_the_schema() -> None:

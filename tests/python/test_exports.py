@@ -9,6 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 import headrace
 
 
@@ -45,3 +48,15 @@ def test_native_reads_and_writes_import_no_pandas(tmp_path: pathlib.Path) -> Non
         "assert 'pandas' not in sys.modules and 'pyarrow.compute' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+
+
+def test_a_native_job_on_local_files_imports_nothing_slow(tmp_path: pathlib.Path) -> None:
+    pq.write_table(pa.table({"a": ["x", "yz"]}), tmp_path / "words.parquet")
+    code = (
+        "import sys, headrace; from headrace.expressions import col; "
+        "ds = headrace.read_parquet(sys.argv[1]); "
+        "assert ds.filter(expr=col('a').str.ends_with('z') & col('a').is_in(['yz'])).count() == 1; "
+        "slow = {'pandas', 'pyarrow.compute', 'pyarrow.fs', 'subprocess', 'ssl', 'pydoc'}; "
+        "assert not slow & set(sys.modules), slow & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-B", "-c", code, str(tmp_path)], check=True)

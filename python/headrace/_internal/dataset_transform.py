@@ -312,7 +312,6 @@ class TransformMixin:
         from headrace._internal.expr.lowering import hoist_row_places, is_native, lower
         from headrace._internal.expr.nodes import Expr
         from headrace._internal.expr.parse import parse
-        from headrace._internal.expr.python_eval import FilterTable
 
         predicate = parse(expr) if isinstance(expr, str) else expr
         if not isinstance(predicate, Expr):
@@ -323,6 +322,8 @@ class TransformMixin:
                 names = [name for name, _ in places]
                 placed = self._with_exprs(places, None, {}, "")
                 return placed._filter_expr(rest, compute, concurrency, given).drop_columns(names)
+            from headrace._internal.expr.python_eval import FilterTable
+
             return self._map_tables(FilterTable(predicate), "filter", compute, concurrency, given)
         placement = native_placement(compute, concurrency, given, self._context)
         native = lower(predicate, self._known_schema())
@@ -428,7 +429,6 @@ class TransformMixin:
     ) -> Dataset:
         from headrace._internal.expr.lowering import hoist_row_places, is_native, lower
         from headrace._internal.expr.nodes import Expr
-        from headrace._internal.expr.python_eval import ProjectTable
         from headrace._internal.expr.special_nodes import StarExpr, UnnestExpr
 
         for name, expr in named:
@@ -451,6 +451,8 @@ class TransformMixin:
             names = [name for name, _ in places]
             placed = self._with_exprs(places, None, {}, "")
             return placed._with_exprs(rest, compute, given, label).drop_columns(names)
+        from headrace._internal.expr.python_eval import ProjectTable
+
         return self._map_tables(ProjectTable(named, True), label, compute, None, given)
 
     @recorded

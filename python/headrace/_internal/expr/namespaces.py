@@ -6,12 +6,12 @@ functions over whole columns.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import pyarrow as pa
 
 from headrace._internal.expr.nodes import Expr, UDFExpr, call
+from headrace._internal.expr.values import value_class
 from headrace.datatype import DataType
 
 _BOOL = DataType(pa.bool_())
@@ -22,12 +22,17 @@ _UNKNOWN = DataType(object)
 
 
 def _options(name: str, *args: Any, **kwargs: Any) -> Any:
-    import pyarrow.compute as pc
+    # Where the options of `pyarrow.compute` are, which itself makes a function with its text of
+    # help for each of Arrow's: that takes longer than a small job.
+    try:
+        import pyarrow._compute as pc
+    except ImportError:
+        import pyarrow.compute as pc
 
     return getattr(pc, name)(*args, **kwargs)
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True, eq=False, repr=False)
 class StringNamespace:
     """Functions of strings. Lengths and positions count code points; regular expressions are
     RE2's."""
@@ -211,7 +216,7 @@ class StringNamespace:
         return call("utf8_split_whitespace", self._expr, options=options)
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True, eq=False, repr=False)
 class ListNamespace:
     """Functions of lists."""
 
@@ -257,7 +262,7 @@ class ListNamespace:
         return UDFExpr(_UNKNOWN, _flatten_lists, [self._expr], {})
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True, eq=False, repr=False)
 class StructNamespace:
     """Fields of structs."""
 
@@ -279,7 +284,7 @@ class StructNamespace:
         raise TypeError("Struct access must be by field name (str) or index (int)")
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True, eq=False, repr=False)
 class DatetimeNamespace:
     """Functions of dates and times. `unit` is one of nanosecond, microsecond, millisecond,
     second, minute, hour, day, week, month, quarter, year."""
@@ -324,7 +329,7 @@ class DatetimeNamespace:
         return self._to_unit("round_temporal", unit)
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True, eq=False, repr=False)
 class MapNamespace:
     """Keys and values of maps, each as a list."""
 
@@ -337,7 +342,7 @@ class MapNamespace:
         return UDFExpr(_UNKNOWN, _MapPart("items"), [self._expr], {})
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True, eq=False, repr=False)
 class ArrayNamespace:
     """Functions of fixed-size arrays and tensors."""
 
@@ -355,7 +360,7 @@ def _joined(column: Any) -> pa.Array:
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True, eq=False, repr=False)
 class _SortLists:
     order: str
     null_placement: str
@@ -395,7 +400,7 @@ def _flatten_lists(column: Any) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, inner.flatten(), mask=array.is_null())
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True, eq=False, repr=False)
 class _MapPart:
     part: str
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from headrace._internal.expr.values import value_class
 from headrace.datatype import DataType
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Operation(Enum):
     NOT_IN = "not_in"
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@value_class(frozen=True, eq=False, repr=False)
 class Expr(ABC):
     """An expression over columns. Operators and methods make new expressions.
 
@@ -342,7 +343,7 @@ class Expr(ABC):
         return ArrayNamespace(self)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@value_class(frozen=True, eq=False, repr=False)
 class ColumnExpr(Expr):
     """The column of this name."""
 
@@ -363,7 +364,7 @@ class ColumnExpr(Expr):
         return index < 0 or input_schema.field(index).nullable
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@value_class(frozen=True, eq=False, repr=False)
 class LiteralExpr(Expr):
     """A constant."""
 
@@ -379,7 +380,7 @@ class LiteralExpr(Expr):
         return self.value is None
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@value_class(frozen=True, eq=False, repr=False)
 class BinaryExpr(Expr):
     """An operation on two expressions."""
 
@@ -400,7 +401,7 @@ class BinaryExpr(Expr):
         return self.op
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@value_class(frozen=True, eq=False, repr=False)
 class UnaryExpr(Expr):
     """An operation on one expression."""
 
@@ -425,7 +426,7 @@ class UnaryExpr(Expr):
         return self.operand.nullable(input_schema)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@value_class(frozen=True, eq=False, repr=False)
 class AliasExpr(Expr):
     """An expression with a name."""
 
@@ -450,7 +451,7 @@ class AliasExpr(Expr):
         return (self._name, self._is_rename)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@value_class(frozen=True, eq=False, repr=False)
 class CastExpr(Expr):
     """A conversion to another type."""
 
@@ -468,7 +469,7 @@ class CastExpr(Expr):
         return (self.target, self.safe)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@value_class(frozen=True, eq=False, repr=False)
 class UDFExpr(Expr):
     """A call of a function on whole columns; `fn` runs in a worker."""
 
@@ -490,7 +491,7 @@ class UDFExpr(Expr):
         return (self.fn, len(self.args), tuple(self.kwargs))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@value_class(frozen=True, eq=False, repr=False)
 class PyArrowComputeUDFExpr(UDFExpr):
     """A call of an Arrow compute function, which the engine runs natively.
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from headrace._internal.expr.nodes import ColumnExpr, Expr
+from headrace._internal.expr.values import value_class
 from headrace.datatype import DataType
 
 _UNKNOWN = DataType(object)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@value_class(frozen=True, eq=False, repr=False)
 class DownloadExpr(Expr):
     """The bytes behind the URIs of a column; null where the URI cannot be read."""
 
@@ -36,7 +36,7 @@ class DownloadExpr(Expr):
         return True
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@value_class(frozen=True, eq=False, repr=False)
 class UUIDExpr(Expr):
     """A random UUID (version 4) a row, as a string."""
 
@@ -47,7 +47,7 @@ class UUIDExpr(Expr):
         return False
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@value_class(frozen=True, eq=False, repr=False)
 class RandomExpr(Expr):
     """A random number in [0, 1) a row; see `headrace.expressions.random`."""
 
@@ -69,7 +69,7 @@ class RandomExpr(Expr):
         return False
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@value_class(frozen=True, eq=False, repr=False)
 class MonotonicallyIncreasingIdExpr(Expr):
     """A number a row that no other row of the run has, increasing within each task."""
 
@@ -86,7 +86,7 @@ class MonotonicallyIncreasingIdExpr(Expr):
         return False
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@value_class(frozen=True, eq=False, repr=False)
 class StarExpr(Expr):
     """All columns of the input, in a projection."""
 
@@ -99,7 +99,7 @@ class StarExpr(Expr):
         return [ColumnExpr(_UNKNOWN, name) for name in input_schema.names]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@value_class(frozen=True, eq=False, repr=False)
 class UnnestExpr(Expr):
     """One column for each field of a struct, in a projection."""
 
