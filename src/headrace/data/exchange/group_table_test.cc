@@ -1,17 +1,22 @@
 #include "headrace/data/exchange/group_table.h"
 
 #include <arrow/array.h>
+#include <arrow/builder.h>
 #include <arrow/scalar.h>
+#include <arrow/table.h>
 #include <arrow/type.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bitset>
 #include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "headrace/base/rng.h"
+#include "headrace/data/exchange/hash_slots.h"
+#include "headrace/data/exchange/key_hash.h"
 #include "headrace/data/exchange/testing.h"
 #include "headrace/data/exchange/words_table.h"
 
@@ -97,6 +102,29 @@ void CheckTable(const arrow::DataTypeVector& types, Use use, int null_of, Rng* r
 
 const auto kByte = arrow::int8();
 const auto kWord = arrow::int64();
+
+// A table takes its slots by high bits, as an exchange takes its buckets.
+TEST(HashSlots, NumbersOfABucketAreAllOverTheTable) {
+  constexpr std::int64_t kRows = 100'000;
+  constexpr int kBits = 8;
+  for (const std::int64_t step : {1, 4, 1000}) {
+    arrow::Int64Builder builder;
+    for (std::int64_t i = 0; i < kRows; ++i) ASSERT_TRUE(builder.Append(i * step).ok());
+    const auto keys = builder.Finish().ValueOrDie();
+    const auto table = arrow::Table::Make(arrow::schema({arrow::field("k", keys->type())}), {keys});
+    std::vector<std::uint64_t> hashes;
+    ASSERT_TRUE(HashRows(*table, {"k"}, arrow::default_memory_pool(), &hashes).ok());
+    for (const std::uint32_t buckets : {4U, 64U}) {
+      std::bitset<(1 << kBits)> found;
+      for (std::int64_t i = 0; i < kRows; ++i) {
+        if (BucketOfHash(hashes[static_cast<std::size_t>(i)], buckets) != 0) continue;
+        const auto bits = static_cast<std::uint64_t>(i * step);
+        found.set(group_table::HashBits(bits) >> (64 - kBits));
+      }
+      EXPECT_GT(found.count(), found.size() * 9 / 10) << "steps " << step << ", of " << buckets;
+    }
+  }
+}
 
 TEST(GroupTableTest, AgreesWithAMap) {
   Rng rng(11);
