@@ -20,8 +20,11 @@ namespace {
 // unknown and their sizes are estimated.
 constexpr std::size_t kFootersMax = 400;
 constexpr std::size_t kFootersSampled = 64;
-// A file is cut between row groups into units of about this size in memory.
-constexpr std::int64_t kUnitBytes = 32 << 20;
+// A file is cut between row groups into units of about so many bytes in memory, the most if that
+// gives so many units in all: few, but enough for some tasks at a time.
+constexpr std::int64_t kUnitMinBytes = 1 << 20;
+constexpr std::int64_t kUnitMaxBytes = 32 << 20;
+constexpr std::int64_t kUnits = 16;
 
 using Partition = std::vector<std::pair<std::string, std::string>>;
 
@@ -99,7 +102,12 @@ class SourceBuilder {
     const auto& files = listing_.files;
     if (files.size() <= kFootersMax) {
       ARROW_ASSIGN_OR_RAISE(auto footers, ReadFooters(listing_.file_system, files));
-      for (std::size_t i = 0; i < files.size(); ++i) AddRowGroups(files[i], footers[i]);
+      std::int64_t bytes = 0;
+      for (const ParquetFooter& footer : footers) bytes += BytesOf(footer);
+      const std::int64_t unit_bytes = std::clamp(bytes / kUnits, kUnitMinBytes, kUnitMaxBytes);
+      for (std::size_t i = 0; i < files.size(); ++i) {
+        AddRowGroups(files[i], footers[i], unit_bytes);
+      }
       return UnifySchemas(files, footers);
     }
     std::vector<ListedFile> sample;
@@ -111,7 +119,7 @@ class SourceBuilder {
     std::int64_t memory_bytes = 0;
     for (std::size_t i = 0; i < sample.size(); ++i) {
       disk_bytes += std::max<std::int64_t>(sample[i].num_bytes, 0);
-      for (const auto& group : footers[i].row_groups) memory_bytes += group.num_bytes;
+      memory_bytes += BytesOf(footers[i]);
     }
     const double ratio =
         disk_bytes > 0 ? static_cast<double>(memory_bytes) / static_cast<double>(disk_bytes) : 1.0;
@@ -124,22 +132,36 @@ class SourceBuilder {
     return UnifySchemas(sample, footers);
   }
 
-  // Cuts one file into units of whole row groups. A file without rows is one unit, for its schema.
-  void AddRowGroups(const ListedFile& file, const ParquetFooter& footer) {
+  static std::int64_t BytesOf(const ParquetFooter& footer) {
+    std::int64_t bytes = 0;
+    for (const auto& group : footer.row_groups) bytes += group.num_bytes;
+    return bytes;
+  }
+
+  // Cuts one file into units of whole row groups, of nearly the same size each, as few as have
+  // `unit_bytes`. A file without rows is one unit, for its schema.
+  void AddRowGroups(const ListedFile& file, const ParquetFooter& footer, std::int64_t unit_bytes) {
     ReadUnit unit;
     unit.path = file.path;
     unit.partition = PartitionOf(file.path);
     const auto groups = static_cast<std::int64_t>(footer.row_groups.size());
+    const std::int64_t bytes = BytesOf(footer);
+    const double share = static_cast<double>(bytes) /
+                         static_cast<double>(std::max<std::int64_t>(1, bytes / unit_bytes));
+    std::int64_t units = 0;
+    std::int64_t before = 0;  // Bytes of the groups that are in units.
     std::int64_t begin = 0;
     do {
       unit.begin = begin;
       unit.num_rows = 0;
       unit.num_bytes = 0;
+      const double until = share * static_cast<double>(++units);
       std::int64_t end = begin;
-      while (end < groups && (end == begin || unit.num_bytes < kUnitBytes)) {
+      while (end < groups && (end == begin || static_cast<double>(before) < until)) {
         const auto& group = footer.row_groups[static_cast<std::size_t>(end)];
         unit.num_rows += group.num_rows;
         unit.num_bytes += group.num_bytes;
+        before += group.num_bytes;
         ++end;
       }
       unit.end = end;

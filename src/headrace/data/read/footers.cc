@@ -10,8 +10,11 @@
 #include <parquet/exception.h>
 #include <parquet/file_reader.h>
 #include <parquet/metadata.h>
+#include <parquet/properties.h>
 
 #include <utility>
+
+#include "headrace/data/read/footer_cache.h"
 
 namespace headrace {
 
@@ -32,7 +35,7 @@ Result<ParquetFooter> ParseFooter(const std::shared_ptr<arrow::fs::FileSystem>& 
                                   const std::string& path) {
   ARROW_ASSIGN_OR_RAISE(auto file, file_system->OpenInputFile(path));
   parquet::arrow::FileReaderBuilder builder;
-  ARROW_RETURN_NOT_OK(builder.Open(std::move(file)));
+  ARROW_RETURN_NOT_OK(OpenParquet(std::move(file), parquet::default_reader_properties(), &builder));
   ARROW_ASSIGN_OR_RAISE(auto reader, builder.Build());
   ParquetFooter footer;
   ARROW_RETURN_NOT_OK(reader->GetSchema(&footer.schema));

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "headrace/data/read/files.h"
+#include "headrace/data/read/footer_cache.h"
 #include "headrace/data/read/options.h"
 #include "headrace/data/read/read_stream.h"
 #include "headrace/data/read/readers.h"
@@ -120,7 +121,7 @@ class ParquetReaderImpl : public Reader {
     parquet::ArrowReaderProperties properties(/*use_threads=*/false);
     properties.set_pre_buffer(GetBool(step.source->options, "pre_buffer", remote));
     parquet::arrow::FileReaderBuilder builder;
-    ARROW_RETURN_NOT_OK(builder.Open(std::move(file), parquet::ReaderProperties(pool)));
+    ARROW_RETURN_NOT_OK(OpenParquet(std::move(file), parquet::ReaderProperties(pool), &builder));
     const auto metadata = builder.raw_reader()->metadata();
     const int all = metadata->num_row_groups();
     const int begin = static_cast<int>(std::clamp<std::int64_t>(unit.begin, 0, all));
