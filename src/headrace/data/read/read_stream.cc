@@ -36,12 +36,34 @@ std::shared_ptr<arrow::Table> WithColumn(const std::shared_ptr<arrow::Table>& ta
                             std::move(columns), table->num_rows());
 }
 
+bool GoesOn(const ReadUnit& unit, const ReadUnit& next) {
+  return unit.end >= 0 && next.begin == unit.end && next.end >= 0 && next.path == unit.path &&
+         next.partition == unit.partition && !unit.payload && !next.payload &&
+         unit.more_paths.empty() && next.more_paths.empty();
+}
+
+// Units that go on where the one before ends are read as one: to open each costs more than the rows
+// of a small one.
+std::vector<ReadUnit> Joined(std::vector<ReadUnit> units) {
+  std::vector<ReadUnit> joined;
+  for (ReadUnit& unit : units) {
+    if (joined.empty() || !GoesOn(joined.back(), unit)) {
+      joined.push_back(std::move(unit));
+      continue;
+    }
+    ReadUnit& whole = joined.back();
+    whole.end = unit.end;
+    whole.num_rows = whole.num_bytes = -1;
+  }
+  return joined;
+}
+
 // The units of one task, one after another, with the columns that come from their paths.
 class UnitsStream : public BatchStream {
  public:
   UnitsStream(const ReadStep& step, std::vector<ReadUnit> units, const TaskContext& context)
       : step_(step),
-        units_(std::move(units)),
+        units_(Joined(std::move(units))),
         context_(context),
         pool_(context.pool ? context.pool : arrow::default_memory_pool()),
         needed_(NeededColumns(step)) {}
