@@ -27,7 +27,7 @@ namespace headrace {
 
 namespace {
 
-constexpr std::int64_t kParquetBatchBytes = 4 << 20;
+constexpr std::int64_t kParquetBatchBytes = 2 << 20;
 
 void CollectLeaves(const parquet::arrow::SchemaField& field, std::vector<int>* leaves) {
   if (field.is_leaf()) leaves->push_back(field.column_index);
