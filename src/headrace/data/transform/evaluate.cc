@@ -22,6 +22,7 @@
 #include "headrace/data/transform/codes.h"
 #include "headrace/data/transform/decimals.h"
 #include "headrace/data/transform/row_function.h"
+#include "headrace/data/transform/text_match.h"
 
 namespace headrace {
 
@@ -39,6 +40,7 @@ struct Node {
   std::shared_ptr<cp::FunctionOptions> options;
   std::vector<Node> arguments;
   bool has_decimals = false;  // Perhaps: see decimals.h.
+  bool is_match = false;      // See text_match.h.
   bool is_case = false;       // The first argument of the call is a struct of the first half.
   int text = -1;              // The column, if the call depends on one alone and that is text.
 };
@@ -167,6 +169,7 @@ class Binder {
                              "' does not work row by row, so it cannot be part of an expression");
     }
     node->has_decimals = IsDecimalFunction(name);
+    node->is_match = IsTextMatch(name);
     return Status::OK();
   }
 
@@ -233,6 +236,11 @@ class BoundEvaluator : public Evaluator {
       ARROW_ASSIGN_OR_RAISE(auto value,
                             ComputeDecimals(node.function->name(), arguments, node.options.get(),
                                             context_.memory_pool()));
+      if (value) return *std::move(value);
+    }
+    if (node.is_match && arguments.size() == 1) {
+      ARROW_ASSIGN_OR_RAISE(auto value, MatchText(node.function->name(), arguments.front(),
+                                                  node.options.get(), context_.memory_pool()));
       if (value) return *std::move(value);
     }
     if (node.function->kind() == cp::Function::META) {
