@@ -177,7 +177,7 @@ TEST(Pipeline, CountsRowsAndTime) {
   TaskProgram program;
   program.steps = {ReadStep{source, {}, nullptr, -1}, LimitStep{10}};
   TaskInput input;
-  input.units = source->units;
+  input.units = {source->units[0], source->units[2]};  // Neighbours would be read as one.
   auto pipeline = Pipeline::Make(program, std::move(input), {}).ValueOrDie();
   while (pipeline->Next().ValueOrDie()) {
   }
