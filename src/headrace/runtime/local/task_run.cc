@@ -98,7 +98,8 @@ Result<TaskInput> LoadInput(TaskId id, const TaskOrder& order, LocalStore& store
     ARROW_ASSIGN_OR_RAISE(Block block, store.Get(order.inputs[i], rows));
     ARROW_ASSIGN_OR_RAISE(BlockInfo info, store.Info(order.inputs[i]));
     info.index = nullptr;  // Of the whole block.
-    if (!order.ranges.empty()) CutToRange(order.ranges[i], &block, &info);
+    info.num_rows = block.num_rows();
+    info.num_bytes = block.num_bytes();
     input.blocks.push_back(std::move(block));
     input.infos.push_back(std::move(info));
   }

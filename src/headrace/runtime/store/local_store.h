@@ -75,8 +75,8 @@ class LocalStore : public ObjectStore {
   BlockHandle PutShared(SharedTable table, BlockInfo info, ObjectOwner* owner = nullptr);
 
   Result<Block> Get(ObjectId object) override { return Get(object, RowRange{}); }
-  /// The same for who needs only `rows` of the block: of one that comes from disk, the rest is not
-  /// read, nor checked.
+  /// Returns only `rows` of the block; of one that is on disk, the rest is not read, nor checked.
+  /// Its size is the rows' share: measuring would walk every buffer for each task.
   Result<Block> Get(ObjectId object, const RowRange& rows);
   /// Without the index.
   Result<BlockInfo> Info(ObjectId object) const override;

@@ -40,6 +40,21 @@ BlockInfo Kept(const BlockInfo& info, std::shared_ptr<arrow::Schema> schema) {
           info.position, info.input_files, nullptr};
 }
 
+// Returns the bytes that `rows` of the block's rows have, about.
+std::int64_t ShareOf(const BlockInfo& info, std::int64_t rows) {
+  if (rows >= info.num_rows) return info.num_bytes;
+  return static_cast<std::int64_t>(static_cast<double>(info.num_bytes) * static_cast<double>(rows) /
+                                   static_cast<double>(info.num_rows));
+}
+
+Block PartOf(std::shared_ptr<arrow::Table> table, const RowRange& rows, const BlockInfo& info) {
+  const std::int64_t all = table->num_rows();
+  const std::int64_t end = rows.end < 0 ? all : std::min(rows.end, all);
+  const std::int64_t begin = std::clamp<std::int64_t>(rows.begin, 0, end);
+  if (end - begin != all) table = table->Slice(begin, end - begin);
+  return Block(std::move(table), ShareOf(info, end - begin));
+}
+
 }  // namespace
 
 bool LocalStore::Entry::pinned() const {
@@ -136,27 +151,30 @@ bool LocalStore::InForkedChild() const { return ForkGeneration() != generation_;
 
 Result<Block> LocalStore::Get(ObjectId object, const RowRange& rows) {
   if (InForkedChild()) return Status::Invalid("the object store belongs to the parent process");
+  std::shared_ptr<arrow::Table> table;
   std::shared_ptr<SpillFile> file;
   SharedTable shared;
-  std::int64_t num_bytes;
+  BlockInfo info;
   {
     std::lock_guard lock(mutex_);
     auto it = entries_.find(object);
     if (it == entries_.end()) return Status::KeyError("no object ", object.value, " in the store");
     const Entry& entry = it->second;
-    num_bytes = entry.info.num_bytes;
-    if (entry.table != nullptr) return Block(entry.table, num_bytes);
+    info.num_bytes = entry.info.num_bytes;
+    info.num_rows = entry.info.num_rows;
+    table = entry.table;
     file = entry.file;
     if (entry.shared.has_value()) shared = *entry.shared;
   }
-  if (file == nullptr) {
-    ARROW_ASSIGN_OR_RAISE(auto table, DecodeLayout(shared));
-    return Block(std::move(table), num_bytes);
+  if (table == nullptr && file == nullptr) {
+    ARROW_ASSIGN_OR_RAISE(table, DecodeLayout(shared));
   }
-  ARROW_ASSIGN_OR_RAISE(auto table, file->Read(rows.begin, rows.end));
+  if (table != nullptr) return PartOf(std::move(table), rows, info);
+  ARROW_ASSIGN_OR_RAISE(table, file->Read(rows.begin, rows.end));
+  const std::int64_t bytes = ShareOf(info, table->num_rows());
   std::lock_guard lock(mutex_);
-  stats_.restored_bytes_total += num_bytes;
-  return Block(std::move(table), num_bytes);
+  stats_.restored_bytes_total += bytes;
+  return Block(std::move(table), bytes);
 }
 
 Result<BlockInfo> LocalStore::Info(ObjectId object) const {

@@ -81,7 +81,8 @@ TEST_F(ObjectStoreTest, SpillsTheLastPositionFirstAndReadsItBack) {
   for (std::uint32_t i = 0; i < 4; ++i) ids.push_back(PutBlock(*store, 1000, i));
   EXPECT_EQ(store->Spill(10'000).ValueOrDie(), 16'000);
   EXPECT_EQ(store->stats().memory_bytes, 16'000);
-  EXPECT_GE(store->stats().spilled_bytes, 16'000);
+  EXPECT_GT(store->stats().spilled_bytes, 0);
+  EXPECT_LT(store->stats().spilled_bytes, 16'000);  // Compressed.
   for (std::uint32_t i = 0; i < 4; ++i) {
     const Block block = store->Get(ids[i]).ValueOrDie();
     EXPECT_TRUE(block.table()->Equals(*MakeBlock(1000, i * 1'000'000).table()));

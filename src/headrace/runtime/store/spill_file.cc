@@ -1,21 +1,20 @@
 #include "headrace/runtime/store/spill_file.h"
 
-#include <arrow/array/data.h>
+#include <arrow/buffer.h>
 #include <arrow/extension_type.h>
 #include <arrow/io/file.h>
-#include <arrow/ipc/message.h>
+#include <arrow/io/memory.h>
 #include <arrow/ipc/reader.h>
 #include <arrow/ipc/writer.h>
 #include <arrow/record_batch.h>
 #include <arrow/table.h>
-#include <arrow/type_traits.h>
-#include <sys/stat.h>
+#include <arrow/util/compression.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
+#include "headrace/block/block.h"
 #include "headrace/block/ipc.h"
 #include "headrace/runtime/store/checksum.h"
 
@@ -23,196 +22,143 @@ namespace headrace {
 
 namespace {
 
-// How much is written in one call.
-constexpr std::int64_t kAtOnce = 256 << 10;
-// The frame of a message: a mark, and the size of its metadata.
-constexpr std::int64_t kFrame = 8;
-constexpr std::uint32_t kContinuation = 0xFFFFFFFFU;
+// How much is read in one call.
+constexpr std::int64_t kAtOnce = 1 << 20;
+// Each buffer has a frame of some bytes, so a part of many columns is larger.
+constexpr std::int64_t kColumnBytes = 2 << 10;
+// A buffer is compressed if that takes away such a share of it.
+constexpr double kSavings = 0.1;
+// Where a part became little smaller, so many after it are written as they are.
+constexpr int kPartsAsTheyAre = 15;
 
-// Passes on what is written, and keeps the checksum of each segment.
-class ChecksumStream : public arrow::io::OutputStream {
- public:
-  explicit ChecksumStream(std::shared_ptr<arrow::io::OutputStream> out) : out_(std::move(out)) {}
-
-  Status Write(const void* data, std::int64_t size) override {
-    const auto* bytes = static_cast<const std::uint8_t*>(data);
-    for (std::int64_t done = 0; done < size; done += kAtOnce) {
-      // Here it comes into the cache; from there it is written.
-      const std::int64_t part = std::min(size - done, kAtOnce);
-      Add(bytes + done, part);
-      ARROW_RETURN_NOT_OK(out_->Write(bytes + done, part));
-    }
-    num_bytes_ += size;
-    return Status::OK();
+// Returns true if values of the type are told by a dictionary, which parts would each repeat.
+bool HasDictionary(const arrow::DataType& type) {
+  if (type.id() == arrow::Type::DICTIONARY) return true;
+  if (type.id() == arrow::Type::EXTENSION) {
+    return HasDictionary(*static_cast<const arrow::ExtensionType&>(type).storage_type());
   }
-  Status Close() override {
-    if (in_segment_ > 0) EndSegment();
-    return out_->Close();
-  }
-  Result<std::int64_t> Tell() const override { return num_bytes_; }
-  bool closed() const override { return out_->closed(); }
+  return std::any_of(type.fields().begin(), type.fields().end(),
+                     [](const auto& field) { return HasDictionary(*field->type()); });
+}
 
-  std::vector<std::uint64_t> TakeChecksums() { return std::move(checksums_); }
-  std::int64_t num_bytes() const { return num_bytes_; }
+// Whether parts of one table are single messages; else all of it is one part, a whole stream.
+bool HasMessages(const arrow::Schema& schema) {
+  return std::none_of(schema.fields().begin(), schema.fields().end(),
+                      [](const auto& field) { return HasDictionary(*field->type()); });
+}
 
- private:
-  void Add(const std::uint8_t* bytes, std::int64_t size) {
-    while (size > 0) {
-      const std::int64_t part = std::min(size, SpillFile::kSegment - in_segment_);
-      checksum_.Update(bytes, part);
-      bytes += part;
-      size -= part;
-      in_segment_ += part;
-      if (in_segment_ == SpillFile::kSegment) EndSegment();
-    }
-  }
-  void EndSegment() {
-    checksums_.push_back(checksum_.Finish());
-    in_segment_ = 0;
-  }
+std::uint64_t ChecksumOf(const arrow::Buffer& bytes) {
+  Checksum checksum;
+  checksum.Update(bytes.data(), bytes.size());
+  return checksum.Finish();
+}
 
-  const std::shared_ptr<arrow::io::OutputStream> out_;
-  Checksum checksum_;
-  std::vector<std::uint64_t> checksums_;
-  std::int64_t in_segment_ = 0;
-  std::int64_t num_bytes_ = 0;
-};
+Result<arrow::ipc::IpcWriteOptions> Compressed() {
+  auto options = arrow::ipc::IpcWriteOptions::Defaults();
+  options.use_threads = false;
+  options.min_space_savings = kSavings;
+  ARROW_ASSIGN_OR_RAISE(options.codec, arrow::util::Codec::Create(arrow::Compression::LZ4_FRAME));
+  return options;
+}
 
-Status WriteStream(const arrow::Table& table, arrow::io::OutputStream* out) {
-  ARROW_ASSIGN_OR_RAISE(auto writer, arrow::ipc::MakeStreamWriter(out, table.schema()));
-  ARROW_RETURN_NOT_OK(WriteIpc(table, writer.get()));
-  return writer->Close();
+arrow::ipc::IpcReadOptions ReadOptions() {
+  auto options = arrow::ipc::IpcReadOptions::Defaults();
+  options.use_threads = false;
+  return options;
 }
 
 }  // namespace
 
-// The mapped bytes of the file.
-class SpillFile::Region {
+class SpillFile::Writer {
  public:
-  Region(const SpillFile& file, const std::uint8_t* data) : file_(file), data_(data) {}
+  explicit Writer(std::shared_ptr<arrow::io::OutputStream> out) : out_(std::move(out)) {}
 
-  // Checks bytes [begin, begin + size) of the file.
-  Status Check(std::int64_t begin, std::int64_t size) const {
-    if (size <= 0) return Status::OK();
-    if (begin < 0 || size > file_.num_bytes_ - begin) return Status::IOError("it is cut off");
-    for (std::int64_t i = begin / kSegment; i <= (begin + size - 1) / kSegment; ++i) {
-      std::atomic<bool>& checked = file_.checked_[static_cast<std::size_t>(i)];
-      if (checked.load(std::memory_order_relaxed)) continue;
-      const std::int64_t from = i * kSegment;
-      const std::int64_t segment = std::min(kSegment, file_.num_bytes_ - from);
-      Checksum checksum;
-      checksum.Update(data_ + from, segment);
-      if (checksum.Finish() != file_.checksums_[static_cast<std::size_t>(i)]) {
-        return Status::IOError("bytes ", from, " to ", from + segment - 1,
-                               " are not what was written");
+  Status Write(const arrow::Table& table) {
+    ARROW_ASSIGN_OR_RAISE(const auto compressed, Compressed());
+    if (!HasMessages(*table.schema())) {
+      ARROW_ASSIGN_OR_RAISE(auto stream, arrow::io::BufferOutputStream::Create());
+      ARROW_ASSIGN_OR_RAISE(auto writer,
+                            arrow::ipc::MakeStreamWriter(stream, table.schema(), compressed));
+      ARROW_RETURN_NOT_OK(WriteIpc(table, writer.get()));
+      ARROW_RETURN_NOT_OK(writer->Close());
+      ARROW_ASSIGN_OR_RAISE(auto bytes, stream->Finish());
+      return Append(*bytes, table.num_rows());
+    }
+    auto plain = compressed;
+    plain.codec = nullptr;
+    if (table.num_columns() == 0) {  // Which has no chunks.
+      return WriteBatch(
+          *arrow::RecordBatch::Make(table.schema(), table.num_rows(), arrow::ArrayVector{}), plain);
+    }
+    arrow::TableBatchReader reader(table);
+    reader.set_chunksize(RowsOfPart(table));
+    int as_they_are = 0;
+    std::shared_ptr<arrow::RecordBatch> batch;
+    while (true) {
+      ARROW_RETURN_NOT_OK(reader.ReadNext(&batch));
+      if (batch == nullptr) break;
+      if (as_they_are > 0) {
+        --as_they_are;
+        ARROW_RETURN_NOT_OK(WriteBatch(*batch, plain));
+        continue;
       }
-      checked.store(true, std::memory_order_relaxed);
+      ARROW_RETURN_NOT_OK(WriteBatch(*batch, compressed));
+      std::int64_t raw = 0;
+      ARROW_RETURN_NOT_OK(arrow::ipc::GetRecordBatchSize(*batch, plain, &raw));
+      const auto least = static_cast<double>(raw) * (1 - kSavings);
+      if (static_cast<double>(parts_.back().bytes) > least) as_they_are = kPartsAsTheyAre;
     }
-    return Status::OK();
+    if (!parts_.empty()) return Status::OK();
+    ARROW_ASSIGN_OR_RAISE(batch, arrow::RecordBatch::MakeEmpty(table.schema()));
+    return WriteBatch(*batch, plain);
   }
 
-  // Checks bytes of a buffer; those of one that is elsewhere in memory were checked, or made here.
-  Status Check(const arrow::Buffer* buffer, std::int64_t begin, std::int64_t size) const {
-    if (buffer == nullptr || buffer->data() < data_) return Status::OK();
-    const std::int64_t place = buffer->data() - data_;
-    if (place >= file_.num_bytes_) return Status::OK();
-    return Check(place + begin, std::min(size, buffer->size() - begin));
-  }
-
-  // Checks what says where the buffers are.
-  Status CheckMessages() const {
-    std::int64_t place = 0;
-    while (place + kFrame <= file_.num_bytes_) {
-      ARROW_RETURN_NOT_OK(Check(place, kFrame));
-      std::uint32_t mark = 0;
-      std::int32_t size = 0;
-      std::memcpy(&mark, data_ + place, sizeof mark);
-      std::memcpy(&size, data_ + place + sizeof mark, sizeof size);
-      if (mark != kContinuation || size < 0) return Status::IOError("it is damaged");
-      if (size == 0) return Status::OK();  // The end of the stream.
-      ARROW_RETURN_NOT_OK(Check(place + kFrame, size));
-      auto metadata = std::make_shared<arrow::Buffer>(data_ + place + kFrame, size);
-      ARROW_ASSIGN_OR_RAISE(auto message, arrow::ipc::Message::Open(std::move(metadata), nullptr));
-      place += kFrame + size;
-      if (message->type() == arrow::ipc::MessageType::DICTIONARY_BATCH) {
-        ARROW_RETURN_NOT_OK(Check(place, message->body_length()));
-      }
-      place += message->body_length();
-    }
-    return Status::OK();
-  }
-
-  // Checks the buffers of an array's rows [begin, begin + rows), counted without its offset.
-  Status CheckRows(const arrow::ArrayData& data, std::int64_t begin, std::int64_t rows) const {
-    const arrow::DataType* type = data.type.get();
-    while (type->id() == arrow::Type::EXTENSION) {
-      type = static_cast<const arrow::ExtensionType*>(type)->storage_type().get();
-    }
-    return CheckRows(data, *type, begin, rows);
-  }
+  std::int64_t num_bytes() const { return num_bytes_; }
+  std::vector<Part> TakeParts() { return std::move(parts_); }
 
  private:
-  Status CheckRows(const arrow::ArrayData& data, const arrow::DataType& type, std::int64_t begin,
-                   std::int64_t rows) const {
-    const auto bits = [&](const arrow::Buffer* buffer, std::int64_t width) {
-      const std::int64_t first = begin * width / 8;
-      return Check(buffer, first, ((begin + rows) * width + 7) / 8 - first);
-    };
-    if (data.buffers.empty()) return CheckAll(data);
-    ARROW_RETURN_NOT_OK(bits(data.buffers[0].get(), 1));
-    if (arrow::is_primitive(type.id()) || arrow::is_decimal(type.id()) ||
-        type.id() == arrow::Type::FIXED_SIZE_BINARY) {
-      return bits(data.buffers[1].get(), type.bit_width());
-    }
-    if (arrow::is_binary_like(type.id())) return CheckTexts<std::int32_t>(data, begin, rows);
-    if (arrow::is_large_binary_like(type.id())) return CheckTexts<std::int64_t>(data, begin, rows);
-    if (type.id() == arrow::Type::FIXED_SIZE_LIST) {
-      const std::int64_t each = static_cast<const arrow::FixedSizeListType&>(type).list_size();
-      const arrow::ArrayData& child = *data.child_data[0];
-      return CheckRows(child, child.offset + begin * each, rows * each);
-    }
-    return CheckAll(data);
+  static std::int64_t RowsOfPart(const arrow::Table& table) {
+    const std::int64_t bytes =
+        std::max<std::int64_t>(kPartBytes, kColumnBytes * table.num_columns());
+    const std::int64_t parts = std::max<std::int64_t>(1, MeasureBytes(table) / bytes);
+    return std::max<std::int64_t>(1, (table.num_rows() + parts - 1) / parts);
   }
 
-  template <class OffsetType>
-  Status CheckTexts(const arrow::ArrayData& data, std::int64_t begin, std::int64_t rows) const {
-    if (rows == 0) return Status::OK();
-    constexpr auto kWidth = static_cast<std::int64_t>(sizeof(OffsetType));
-    ARROW_RETURN_NOT_OK(Check(data.buffers[1].get(), begin * kWidth, (rows + 1) * kWidth));
-    const auto* offsets = reinterpret_cast<const OffsetType*>(data.buffers[1]->data());
-    return Check(data.buffers[2].get(), offsets[begin], offsets[begin + rows] - offsets[begin]);
+  Status WriteBatch(const arrow::RecordBatch& batch, const arrow::ipc::IpcWriteOptions& options) {
+    ARROW_ASSIGN_OR_RAISE(auto bytes, arrow::ipc::SerializeRecordBatch(batch, options));
+    return Append(*bytes, batch.num_rows());
   }
 
-  // Checks all of the array; what lies nested is rarely a part of little rows.
-  Status CheckAll(const arrow::ArrayData& data) const {
-    for (const auto& buffer : data.buffers) {
-      if (buffer != nullptr) ARROW_RETURN_NOT_OK(Check(buffer.get(), 0, buffer->size()));
-    }
-    for (const auto& child : data.child_data) ARROW_RETURN_NOT_OK(CheckAll(*child));
-    return data.dictionary ? CheckAll(*data.dictionary) : Status::OK();
+  Status Append(const arrow::Buffer& bytes, std::int64_t rows) {
+    parts_.push_back({num_rows_, num_bytes_, bytes.size(), ChecksumOf(bytes)});
+    num_rows_ += rows;
+    num_bytes_ += bytes.size();
+    return out_->Write(bytes.data(), bytes.size());
   }
 
-  const SpillFile& file_;
-  const std::uint8_t* const data_;
+  const std::shared_ptr<arrow::io::OutputStream> out_;
+  std::vector<Part> parts_;
+  std::int64_t num_rows_ = 0;
+  std::int64_t num_bytes_ = 0;
 };
 
 SpillFile::SpillFile(std::string path, std::int64_t num_bytes, std::int64_t num_rows,
-                     std::vector<std::uint64_t> checksums)
+                     std::shared_ptr<arrow::Schema> schema, std::vector<Part> parts)
     : path_(std::move(path)),
       num_bytes_(num_bytes),
       num_rows_(num_rows),
-      checksums_(std::move(checksums)),
-      checked_(std::make_unique<std::atomic<bool>[]>(checksums_.size())) {}
+      schema_(std::move(schema)),
+      parts_(std::move(parts)) {}
 
 SpillFile::~SpillFile() { ::unlink(path_.c_str()); }
 
 Result<std::shared_ptr<SpillFile>> SpillFile::Write(const arrow::Table& table, std::string path) {
   ARROW_ASSIGN_OR_RAISE(auto file, arrow::io::FileOutputStream::Open(path));
-  ChecksumStream out(file);
-  ARROW_RETURN_NOT_OK(WriteStream(table, &out));
-  ARROW_RETURN_NOT_OK(out.Close());
-  return std::shared_ptr<SpillFile>(
-      new SpillFile(std::move(path), out.num_bytes(), table.num_rows(), out.TakeChecksums()));
+  Writer writer(file);
+  ARROW_RETURN_NOT_OK(writer.Write(table));
+  ARROW_RETURN_NOT_OK(file->Close());
+  return std::shared_ptr<SpillFile>(new SpillFile(
+      std::move(path), writer.num_bytes(), table.num_rows(), table.schema(), writer.TakeParts()));
 }
 
 Result<std::shared_ptr<arrow::Table>> SpillFile::Read(std::int64_t begin, std::int64_t end) const {
@@ -222,40 +168,63 @@ Result<std::shared_ptr<arrow::Table>> SpillFile::Read(std::int64_t begin, std::i
                                     " cannot be read: ", table.status().message());
 }
 
+Status SpillFile::Check(const arrow::Buffer& bytes, const Part& part) {
+  if (bytes.size() != part.bytes) return Status::IOError("it is cut off");
+  if (ChecksumOf(bytes) == part.checksum) return Status::OK();
+  return Status::IOError("bytes ", part.place, " to ", part.place + part.bytes - 1,
+                         " are not what was written");
+}
+
+/// Reads parts [begin, end), which are single messages.
+Status SpillFile::ReadParts(arrow::io::ReadableFile* file, std::size_t begin, std::size_t end,
+                            arrow::RecordBatchVector* batches) const {
+  while (begin < end) {
+    const std::int64_t from = parts_[begin].place;
+    std::size_t last = begin;  // Of those that are read in one call.
+    const auto bytes = [&](std::size_t part) {
+      return parts_[part].place + parts_[part].bytes - from;
+    };
+    while (last + 1 < end && bytes(last + 1) <= kAtOnce) ++last;
+    ARROW_ASSIGN_OR_RAISE(auto read, file->ReadAt(from, bytes(last)));
+    for (; begin <= last; ++begin) {
+      const Part& part = parts_[begin];
+      auto message = arrow::SliceBuffer(read, part.place - from, part.bytes);
+      ARROW_RETURN_NOT_OK(Check(*message, part));
+      arrow::io::BufferReader stream(std::move(message));
+      ARROW_ASSIGN_OR_RAISE(auto batch,
+                            arrow::ipc::ReadRecordBatch(schema_, nullptr, ReadOptions(), &stream));
+      batches->push_back(std::move(batch));
+    }
+  }
+  return Status::OK();
+}
+
 Result<std::shared_ptr<arrow::Table>> SpillFile::ReadRows(std::int64_t begin,
                                                           std::int64_t end) const {
-  ARROW_ASSIGN_OR_RAISE(auto file,
-                        arrow::io::MemoryMappedFile::Open(path_, arrow::io::FileMode::READ));
+  end = end < 0 ? num_rows_ : std::min(end, num_rows_);
+  begin = std::clamp<std::int64_t>(begin, 0, end);
+  const bool messages = HasMessages(*schema_);
+  if (schema_->num_fields() == 0) {
+    return arrow::Table::Make(schema_, arrow::ChunkedArrayVector{}, end - begin);
+  }
+  if (begin == end && messages) return arrow::Table::MakeEmpty(schema_);
+  ARROW_ASSIGN_OR_RAISE(auto file, arrow::io::ReadableFile::Open(path_));
   ARROW_ASSIGN_OR_RAISE(const std::int64_t size, file->GetSize());
-  if (size != num_bytes_) {
-    return Status::IOError("it has ", size, " bytes of ", num_bytes_);
+  if (size != num_bytes_) return Status::IOError("it has ", size, " bytes of ", num_bytes_);
+  if (!messages) {
+    ARROW_ASSIGN_OR_RAISE(auto read, file->ReadAt(0, size));
+    ARROW_RETURN_NOT_OK(Check(*read, parts_.front()));
+    ARROW_ASSIGN_OR_RAISE(auto all, ReadIpc(std::make_shared<arrow::io::BufferReader>(read)));
+    return all->Slice(begin, end - begin);
   }
-  // Only its begin: what is read this way is asked of the disk at once.
-  ARROW_ASSIGN_OR_RAISE(auto begin_of_file, file->ReadAt(0, 1));
-  const Region region(*this, begin_of_file->data());
-  ARROW_RETURN_NOT_OK(region.CheckMessages());
-  ARROW_ASSIGN_OR_RAISE(auto reader, arrow::ipc::RecordBatchStreamReader::Open(file));
-  if (end < 0) end = num_rows_;
-  std::vector<std::shared_ptr<arrow::RecordBatch>> batches;
-  std::int64_t num_rows = 0;
-  while (true) {
-    ARROW_ASSIGN_OR_RAISE(auto batch, reader->Next());
-    if (batch == nullptr) break;
-    const std::int64_t from = std::clamp<std::int64_t>(begin - num_rows, 0, batch->num_rows());
-    const std::int64_t to = std::clamp<std::int64_t>(end - num_rows, from, batch->num_rows());
-    for (int i = 0; i < batch->num_columns(); ++i) {
-      const auto& data = *batch->column_data(i);
-      ARROW_RETURN_NOT_OK(region.CheckRows(data, data.offset + from, to - from));
-    }
-    num_rows += batch->num_rows();
-    batches.push_back(std::move(batch));
-  }
-  if (num_rows != num_rows_) return Status::IOError("it has ", num_rows, " rows of ", num_rows_);
-  if (reader->schema()->num_fields() == 0) {
-    return arrow::Table::Make(reader->schema(), std::vector<std::shared_ptr<arrow::ChunkedArray>>{},
-                              num_rows);
-  }
-  return arrow::Table::FromRecordBatches(reader->schema(), batches);
+  const auto by_row = [](std::int64_t row, const Part& part) { return row < part.first_row; };
+  const auto first = std::upper_bound(parts_.begin(), parts_.end(), begin, by_row) - 1;
+  const auto last = std::upper_bound(first, parts_.end(), end - 1, by_row);
+  arrow::RecordBatchVector batches;
+  ARROW_RETURN_NOT_OK(ReadParts(file.get(), static_cast<std::size_t>(first - parts_.begin()),
+                                static_cast<std::size_t>(last - parts_.begin()), &batches));
+  ARROW_ASSIGN_OR_RAISE(auto table, arrow::Table::FromRecordBatches(schema_, batches));
+  return table->Slice(begin - first->first_row, end - begin);
 }
 
 }  // namespace headrace
