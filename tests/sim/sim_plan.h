@@ -12,6 +12,7 @@
 #include "headrace/base/rng.h"
 #include "headrace/control/plan/physical_plan.h"
 #include "headrace/control/schedule/exchange_plan.h"
+#include "headrace/control/schedule/merge_pass.h"
 #include "headrace/control/schedule/output_order.h"
 #include "headrace/control/schedule/scheduler.h"
 #include "headrace/protocol/program.h"
@@ -337,6 +338,7 @@ struct Row {
 struct Expected {
   std::vector<Row> blocks;
   std::int64_t errors = 0;
+  std::int64_t passes = 0;  // Of merges before the last ones.
   bool has_limit = false;
 };
 
@@ -459,6 +461,9 @@ class Oracle {
     }
     const ExchangePlace place{std::max<std::int64_t>(1, case_.sim.capacity.cpu_milli / 1000),
                               BudgetOf(case_)};
+    std::deque<Blocks> merged;
+    if (exchange.kind == ExchangeKind::kRuns) Merge(op, exchange, place, &infos.front(), &merged);
+    if (infos.front().empty() && exchange.kind == ExchangeKind::kRuns) return out;
     const auto plan = *MakeExchangePlan(exchange, std::move(infos), place);
     for (std::uint32_t task = 0; task < plan->num_tasks(); ++task) {
       std::int64_t rows = 0;
@@ -468,6 +473,35 @@ class Oracle {
       RunTask(op, *last, {{task}}, rows, &out);
     }
     return out;
+  }
+
+  /// Puts what passes of merges make, which goes to `merged`, in place of what they read.
+  void Merge(OperatorId op, const ExchangeOperator& exchange, const ExchangePlace& place,
+             InputInfos* infos, std::deque<Blocks>* merged) {
+    for (std::uint32_t number = 0;; ++number) {
+      const auto pass = *MakeMergePass(exchange, *infos, place);
+      if (!pass) return;
+      InputInfos next;
+      std::uint32_t group = UINT32_MAX, in_group = 0;
+      pass->ForEach([&](std::uint32_t block) { next.push_back((*infos)[block]); },
+                    [&](std::uint32_t task, std::uint32_t first) {
+                      std::int64_t rows = 0;
+                      for (const BlockPart& part : pass->WorkOf(task).parts) {
+                        rows += part.range.end - part.range.begin;
+                      }
+                      Blocks& made = merged->emplace_back();
+                      RunTask(op, *MergeProgram(exchange), {{number, task}}, rows, &made);
+                      if (group != first) in_group = 0;
+                      group = first;
+                      for (BlockInfo& info : made) {
+                        info.position = (*infos)[first]->position;
+                        info.position.path.back() = in_group++;
+                        next.push_back(&info);
+                      }
+                    });
+      *infos = std::move(next);
+      ++out_.passes;
+    }
   }
 
   static Blocks Permuted(std::uint64_t seed, Blocks blocks) {

@@ -35,6 +35,7 @@ ExchangeBlocks::ExchangeBlocks(const ExchangeOperator& spec, std::size_t num_inp
     : PhysicalOperator(ledger, {ordered && spec.program != nullptr}),
       spec_(spec),
       place_(place),
+      merges_(spec.kind == ExchangeKind::kRuns ? MergeProgram(spec) : nullptr),
       inputs_(num_inputs),
       ended_(num_inputs, false),
       inputs_open_(static_cast<int>(num_inputs)) {}
@@ -167,14 +168,35 @@ void ExchangeBlocks::Plan() {
   if (spec_.kind == ExchangeKind::kPermuted) return EmitPermuted();
   if (blocks_.empty() && spec_.kind != ExchangeKind::kGathered) return;
   if (status_ = CheckTypes(infos); !status_.ok()) return DropAll();
-  auto plan = MakeExchangePlan(spec_, std::move(infos), place_);
-  if (!plan.ok()) {
-    status_ = plan.status();
-    return DropAll();
+  PlanNext(std::move(infos));
+}
+
+/// Decides on the next pass of merges or, after the last one, on the tasks.
+void ExchangeBlocks::PlanNext(std::vector<InputInfos> infos) {
+  next_task_ = 0;
+  if (merges_ != nullptr) {
+    auto pass = MakeMergePass(spec_, infos.front(), place_);
+    if (status_ = pass.status(); !status_.ok()) return DropAll();
+    pass_ = *std::move(pass);
   }
+  if (pass_) {
+    return Await([this](std::uint32_t block) {
+      // What no task reads waits for the pass after this one.
+      return pass_->merged(block) ? pass_->TasksOf(block) : std::pair(0U, UINT32_MAX);
+    });
+  }
+  auto plan = MakeExchangePlan(spec_, std::move(infos), place_);
+  if (status_ = plan.status(); !status_.ok()) return DropAll();
   plan_ = *std::move(plan);
+  Await([this](std::uint32_t block) { return plan_->TasksOf(block); });
+}
+
+/// Notes until which task each block is held.
+template <class TasksOf>
+void ExchangeBlocks::Await(const TasksOf& tasks_of) {
+  by_last_task_.clear();
   for (std::uint32_t block = 0; block < blocks_.size(); ++block) {
-    const auto [first, last] = plan_->TasksOf(block);
+    const auto [first, last] = tasks_of(block);
     blocks_[block]->last_task = last;
     if (first > last) {
       Drop(*blocks_[block]);
@@ -184,6 +206,52 @@ void ExchangeBlocks::Plan() {
   }
   std::stable_sort(by_last_task_.begin(), by_last_task_.end(),
                    [](const Held* a, const Held* b) { return a->last_task < b->last_task; });
+}
+
+std::uint32_t ExchangeBlocks::num_planned() const {
+  return pass_ ? pass_->num_tasks() : plan_ != nullptr ? plan_->num_tasks() : 0;
+}
+
+/// Takes an output of a pass among the blocks; it stands where an input does.
+void ExchangeBlocks::KeepOutput(std::uint64_t ordinal, RefBundle::Item block) {
+  const std::int64_t bytes = block.info.num_bytes;
+  ledger_->Move(block.owner, Place::kOutputQueue, Place::kInputQueue, bytes);
+  ++queued_blocks_;
+  queued_bytes_ += bytes;
+  Held& held = inputs_.front().emplace_back();
+  held.item = std::move(block);
+  held.last_task = UINT32_MAX;
+  if (MaySpill(held)) spillable_bytes_ += bytes;
+  pass_outputs_[ordinal - pass_tasks_].push_back(&held);
+}
+
+/// Puts the outputs of the pass in place of what it merged.
+void ExchangeBlocks::EndPass() {
+  std::vector<Held*> blocks;
+  std::uint32_t group = UINT32_MAX, number = 0;
+  pass_->ForEach([&](std::uint32_t block) { blocks.push_back(blocks_[block]); },
+                 [&](std::uint32_t task, std::uint32_t first) {
+                   if (group != first) number = 0;
+                   group = first;
+                   for (Held* held : pass_outputs_[task]) {
+                     // A run is what differs in the last number.
+                     held->item.info.position = blocks_[first]->item.info.position;
+                     held->item.info.position.path.back() = number++;
+                     blocks.push_back(held);
+                   }
+                 });
+  for (std::uint32_t block = 0; block < blocks_.size(); ++block) {
+    if (pass_->merged(block)) blocks_[block]->item.info.index = nullptr;
+  }
+  pass_tasks_ += pass_->num_tasks();
+  ++passes_;
+  pass_.reset();
+  pass_outputs_.clear();
+  blocks_ = std::move(blocks);
+  std::vector<InputInfos> infos(1);
+  for (const Held* held : blocks_) infos.front().push_back(&held->item.info);
+  if (blocks_.empty()) return;  // Tasks that failed, where the user lets some fail.
+  PlanNext(std::move(infos));
 }
 
 void ExchangeBlocks::EmitPermuted() {
@@ -204,6 +272,7 @@ void ExchangeBlocks::EmitPermuted() {
 
 void ExchangeBlocks::OnBlock(std::uint64_t ordinal, RefBundle::Item block) {
   if (closed_) return Discard(std::move(block), Place::kOutputQueue);
+  if (pass_) return KeepOutput(ordinal, std::move(block));
   EmitOf(ordinal, std::move(block));
 }
 
@@ -213,13 +282,14 @@ void ExchangeBlocks::OnTaskEnd(std::uint64_t ordinal) {
       Held& held = *blocks_[block];
       Update(held, [&] { --held.readers; });
       if (closed_ && held.readers == 0) Drop(held);
-      if (plan_ != nullptr) DropIfDone(held);
+      if (pass_ || plan_ != nullptr) DropIfDone(held);
     }
     reading_.erase(at);
   }
   if (closed_) return;
   DropSmallIfDone();
   EndOutputsOf(ordinal);
+  if (pass_ && !HasWork() && reading_.empty()) EndPass();
 }
 
 /// Releases a block if no task reads it and none will.
@@ -291,6 +361,7 @@ void ExchangeBlocks::DropAll() {
 void ExchangeBlocks::Close() {
   closed_ = true;
   inputs_open_ = 0;
+  pass_.reset();
   if (plan_ != nullptr) next_task_ = plan_->num_tasks();
   DropAll();
   for (RefBundle::Item& item : streamed_) {
@@ -308,7 +379,7 @@ bool ExchangeBlocks::HasWork() const {
   if (streams()) {
     return !streamed_.empty() && ended_[static_cast<std::size_t>(spec_.small_input)];
   }
-  return plan_ != nullptr && next_task_ < plan_->num_tasks();
+  return next_task_ < num_planned();
 }
 
 int ExchangeBlocks::needed_input() const {
@@ -335,13 +406,14 @@ void ExchangeBlocks::AddInput(std::uint32_t block, const RowRange& range, Propos
 }
 
 ProposedTask ExchangeBlocks::TakePlanned() {
-  ProposedTask work{.program = spec_.program, .held = {}, .position = {}};
+  ProposedTask work{.program = pass_ ? merges_ : spec_.program, .held = {}, .position = {}};
   const std::uint32_t task = next_task_++;
-  ExchangeWork planned = plan_->WorkOf(task);
+  ExchangeWork planned = pass_ ? pass_->WorkOf(task) : plan_->WorkOf(task);
   for (const BlockPart& part : planned.parts) AddInput(part.block, part.range, &work);
   work.left_inputs = planned.left_parts;
   work.keys = std::move(planned.keys);
   work.position.path = {task};
+  if (pass_) work.position.path = {passes_, task};
   ++tasks_taken_;
   for (; !by_last_task_.empty() && by_last_task_.front()->last_task == task;
        by_last_task_.pop_front()) {
@@ -384,7 +456,10 @@ std::vector<ObjectId> ExchangeBlocks::ChooseSpills(std::int64_t bytes) {
     return true;
   };
   // Tasks take blocks from the front, where they do not take them all.
-  if (plan_ != nullptr) {
+  if (pass_ || plan_ != nullptr) {
+    for (auto& [task, outputs] : pass_outputs_) {
+      for (Held* held : outputs) choose(*held);
+    }
     for (auto at = blocks_.rbegin(); at != blocks_.rend() && choose(**at); ++at) {
     }
   } else {
@@ -399,10 +474,10 @@ std::vector<ObjectId> ExchangeBlocks::ChooseSpills(std::int64_t bytes) {
 // ---- What it holds ----------------------------------------------------------------------------
 
 std::int64_t ExchangeBlocks::tasks_total() const {
-  if (inputs_open_ > 0) return -1;
+  if (inputs_open_ > 0 || pass_) return -1;
   if (streams()) return static_cast<std::int64_t>(tasks_taken_ + streamed_.size());
   if (broadcasts()) return 0;
-  return plan_ == nullptr ? 0 : plan_->num_tasks();
+  return static_cast<std::int64_t>(pass_tasks_) + num_planned();
 }
 
 void ExchangeBlocks::AddTo(std::vector<std::int64_t>* book) const {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "headrace/control/schedule/exchange_plan.h"
+#include "headrace/control/schedule/merge_pass.h"
 #include "headrace/control/schedule/physical_operator.h"
 
 namespace headrace {
@@ -16,6 +17,7 @@ namespace headrace {
 /// proposes tasks over row ranges of them.
 ///
 ///   gathering ── every input ended: the plan ──▶ sharing out ── last task ended ──▶ exhausted
+///       └─ too many runs ─▶ a pass of merges ─┘ (its outputs are blocks here; there may be more)
 ///
 /// Tasks share blocks, so the operator holds them, at kInputQueue, until the last task that may
 /// read them has ended; the tasks hold nothing. What it holds may go to disk (kSpilled).
@@ -57,7 +59,8 @@ class ExchangeBlocks final : public PhysicalOperator {
   int needed_input() const override;
   std::vector<ObjectId> ChooseSpills(std::int64_t bytes) override;
 
-  bool exhausted() const override { return inputs_open_ == 0 && !HasWork(); }
+  bool exhausted() const override { return inputs_open_ == 0 && !pass_ && !HasWork(); }
+  bool keeps_outputs() const override { return pass_.has_value(); }
   std::int64_t queued_blocks() const override { return queued_blocks_; }
   std::int64_t queued_bytes() const override { return queued_bytes_; }
   std::int64_t tasks_total() const override;
@@ -97,6 +100,12 @@ class ExchangeBlocks final : public PhysicalOperator {
   void DropSmallIfDone();
   Status CheckTypes(const std::vector<InputInfos>& inputs) const;
   void Plan();
+  void PlanNext(std::vector<InputInfos> infos);
+  template <class TasksOf>
+  void Await(const TasksOf& tasks_of);
+  void KeepOutput(std::uint64_t ordinal, RefBundle::Item block);
+  void EndPass();
+  std::uint32_t num_planned() const;
   void EmitPermuted();
   ProposedTask TakePlanned();
   ProposedTask TakeStreamed();
@@ -104,13 +113,18 @@ class ExchangeBlocks final : public PhysicalOperator {
 
   const ExchangeOperator& spec_;
   const ExchangePlace place_;
+  const ProgramPtr merges_;               // Of passes; null: there are none.
   std::vector<std::deque<Held>> inputs_;  // Gathered, by input; sorted by the plan.
   std::vector<bool> ended_;
   int inputs_open_;
   std::vector<Held*> blocks_;  // By the plan's index.
   std::deque<Held*> by_last_task_;
   std::unique_ptr<ExchangePlan> plan_;
-  std::uint32_t next_task_ = 0;
+  std::optional<MergePass> pass_;                                // Before the plan.
+  std::uint32_t passes_ = 0;                                     // That have ended; and
+  std::uint64_t pass_tasks_ = 0;                                 // the tasks that they had.
+  std::map<std::uint64_t, std::vector<Held*>> pass_outputs_;     // Of the pass, by task.
+  std::uint32_t next_task_ = 0;                                  // Of the pass, or the plan.
   std::deque<RefBundle::Item> streamed_;                         // kBroadcast: waiting.
   std::map<std::uint64_t, std::vector<std::uint32_t>> reading_;  // By running task.
   std::map<ObjectId, std::vector<Held*>> spilling_;

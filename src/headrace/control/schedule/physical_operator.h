@@ -113,6 +113,9 @@ class PhysicalOperator {
   virtual std::int64_t spilling_bytes() const { return 0; }
   virtual std::int64_t spilled_bytes_total() const { return 0; }
 
+  /// Whether what its tasks yield now stays with it, and is no output.
+  virtual bool keeps_outputs() const { return false; }
+
   /// An error if the inputs do not fit together. The caller ends the run.
   virtual Status status() const { return Status::OK(); }
 

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "headrace/control/schedule/exchange_plan_impl.h"
+#include "headrace/control/schedule/merge_pass.h"
 #include "headrace/protocol/program.h"
 
 // Sorted runs: ranges of keys. A run is what one task sorted: blocks whose positions differ in
@@ -105,11 +106,6 @@ class RunsPlan final : public ExchangePlan {
   std::vector<std::uint32_t> first_of_schema_;  // Blocks, ascending.
 };
 
-bool SameRun(const Position& a, const Position& b) {
-  return a.path.size() == b.path.size() && !a.path.empty() &&
-         std::equal(a.path.begin(), a.path.end() - 1, b.path.begin());
-}
-
 /// A key of some block's index, and the bytes of the rows from it to the next one.
 struct Sample {
   const std::string* key;
@@ -171,6 +167,7 @@ std::vector<RunBound> ChooseBounds(const std::vector<Sample>& samples, double to
 Result<std::unique_ptr<ExchangePlan>> MakeRunsPlan(const ExchangeOperator& spec,
                                                    std::vector<InputInfos> inputs,
                                                    const ExchangePlace& place) {
+  const std::vector<std::uint32_t> firsts = FindRuns(inputs.front());
   BlockList blocks(std::move(inputs));
   std::vector<std::uint32_t> runs;
   for (std::uint32_t block = 0; block < blocks.size(); ++block) {
@@ -180,8 +177,8 @@ Result<std::unique_ptr<ExchangePlan>> MakeRunsPlan(const ExchangeOperator& spec,
     if (info.num_rows > 0 && !sorted) {
       return Status::Invalid("a block at ", info.position.ToString(), " is not sorted");
     }
-    const bool same = block > 0 && SameRun(blocks.info(block - 1).position, info.position);
-    runs.push_back(block == 0 ? 0 : runs.back() + (same ? 0 : 1));
+    const auto after = std::upper_bound(firsts.begin(), firsts.end(), block);
+    runs.push_back(static_cast<std::uint32_t>(after - firsts.begin()) - 1);
   }
   std::vector<RunBound> bounds;
   if (!spec.boundaries.empty()) {

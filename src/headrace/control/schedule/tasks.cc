@@ -39,10 +39,12 @@ void SchedulerImpl::On(event::BlockYielded& e) {
   task->yielded_bytes += bytes;
   ++task->outputs_taken;
   ++run.stats.output_blocks;
-  run.stats.output_rows += e.block.info.num_rows;
-  run.stats.output_bytes += bytes;
-  run.stats.block_rows.Add(e.block.info.num_rows);
-  run.stats.block_bytes.Add(bytes);
+  if (!run.op->keeps_outputs()) {
+    run.stats.output_rows += e.block.info.num_rows;
+    run.stats.output_bytes += bytes;
+    run.stats.block_rows.Add(e.block.info.num_rows);
+    run.stats.block_bytes.Add(bytes);
+  }
   MeasureBlock(run, *task, bytes);
   task->rows_yielded += e.block.info.num_rows;
   run.op->OnBlock(e.task.ordinal,
@@ -120,7 +122,7 @@ void SchedulerImpl::Account(OperatorRun& run, const TaskRecord& task, const even
   run.stats.active_nanos = (*now_ - run.first_start).nanos;
   if (e.failure) return;
   MeasureTask(run, task);
-  run.stats.input_rows += e.stats.rows_in;
+  if (!run.op->keeps_outputs()) run.stats.input_rows += e.stats.rows_in;
   run.stats.errored_rows += e.stats.errored_rows;
   run.stats.letter_rows += e.stats.letter_rows;
   run.stats.task_wall_nanos.Add(e.stats.wall_nanos);
@@ -211,6 +213,7 @@ void SchedulerImpl::EndForGood(OperatorRun& run, TaskRecord& task) {
   if (task.alone) alone_.erase({run.index(), ordinal});
   run.tasks.Remove(ordinal);
   run.op->OnTaskEnd(ordinal);
+  NoteInput(run);  // The last task of a pass gave the next one its input.
   Flush(run);
   CheckFinished(run);
 }

@@ -7,8 +7,8 @@
 #include "headrace/data/exchange/collect.h"
 #include "headrace/data/exchange/exchange.h"
 #include "headrace/data/exchange/gather.h"
-#include "headrace/data/exchange/sort_key.h"
 #include "headrace/data/exchange/sort_rows.h"
+#include "headrace/data/exchange/sorted_run.h"
 
 namespace headrace {
 
@@ -16,8 +16,6 @@ namespace {
 
 // Bytes of the batches of a run: a block is what a merge holds of each run, and reads at once.
 constexpr std::int64_t kRunBatchBytes = 32 << 20;
-// Keys in the index of a batch, and one more.
-constexpr std::int64_t kIndexKeys = 128;
 // Rows and bytes that are sorted at once, before all are merged: random access within them stays in
 // the cache, which a sort of the whole would leave for each value of each row.
 constexpr std::int64_t kPieceRows = 128 << 10;
@@ -182,17 +180,7 @@ class SortStream : public BatchStream {
   }
 
   Result<std::optional<Batch>> Label(std::shared_ptr<arrow::Table> table) const {
-    auto index = std::make_shared<BlockIndex>();
-    const std::int64_t rows = table->num_rows();
-    index->stride = std::max<std::int64_t>(1, (rows + kIndexKeys - 1) / kIndexKeys);
-    if (rows > 0) {
-      ARROW_ASSIGN_OR_RAISE(auto encoder, SortKeyEncoder::Make(*table, step_.keys, context_.pool,
-                                                               /*any_type=*/true));
-      for (std::int64_t row = 0; row < rows; row += index->stride) {
-        encoder.Append(row, &index->keys.emplace_back());
-      }
-      encoder.Append(rows - 1, &index->keys.emplace_back());
-    }
+    ARROW_ASSIGN_OR_RAISE(auto index, IndexOfRun(*table, step_.keys, context_.pool));
     Batch batch;
     batch.block = Block(std::move(table), -1);
     batch.origin = origin_;

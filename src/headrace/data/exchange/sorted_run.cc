@@ -6,6 +6,29 @@
 #include <utility>
 
 namespace headrace {
+namespace {
+
+// What lies between two keys of an index, and how many keys there are at least.
+constexpr std::int64_t kIndexBytes = 64 << 10;
+constexpr std::int64_t kIndexKeys = 128;
+
+}  // namespace
+
+Result<std::shared_ptr<const BlockIndex>> IndexOfRun(const arrow::Table& table,
+                                                     const std::vector<SortKey>& keys,
+                                                     arrow::MemoryPool* pool) {
+  auto index = std::make_shared<BlockIndex>();
+  const std::int64_t rows = table.num_rows();
+  const std::int64_t wanted = std::max(kIndexKeys, MeasureBytes(table) / kIndexBytes);
+  index->stride = std::max<std::int64_t>(1, (rows + wanted - 1) / wanted);
+  if (rows == 0) return index;
+  ARROW_ASSIGN_OR_RAISE(auto encoder, SortKeyEncoder::Make(table, keys, pool, /*any_type=*/true));
+  for (std::int64_t row = 0; row < rows; row += index->stride) {
+    encoder.Append(row, &index->keys.emplace_back());
+  }
+  encoder.Append(rows - 1, &index->keys.emplace_back());
+  return index;
+}
 
 Status SortedRun::Add(std::shared_ptr<arrow::Table> block, const std::vector<SortKey>& keys,
                       arrow::MemoryPool* pool) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "headrace/base/status.h"
+#include "headrace/block/block.h"
 #include "headrace/data/exchange/sort_key.h"
 #include "headrace/protocol/exchange.h"
 
@@ -15,6 +16,12 @@ class Table;
 }  // namespace arrow
 
 namespace headrace {
+
+/// Returns the index of a sorted batch: keys so near each other that between two lie about
+/// kIndexBytes, which is how exactly the driver can cut it.
+Result<std::shared_ptr<const BlockIndex>> IndexOfRun(const arrow::Table& table,
+                                                     const std::vector<SortKey>& keys,
+                                                     arrow::MemoryPool* pool);
 
 /// The sorted rows that a merge takes from one run: blocks that follow each other, and how far they
 /// have been taken. Rows are numbered through all blocks.
