@@ -137,7 +137,8 @@ TaskRecord& SchedulerImpl::TakeTask(OperatorRun& run) {
   }
   TaskRecord& task = run.tasks.Add(run.id);
   task.work = run.op->TakeWork();
-  if (run.left_of != nullptr) AddSides(run, &task.work);
+  // What the exchange keeps goes through its last tasks, and is joined there.
+  if (run.left_of != nullptr && !run.op->keeps_outputs()) AddSides(run, &task.work);
   for (const RefBundle::Item& item : task.work.held.items) {
     ledger_.Move(item.owner, Place::kInputQueue, Place::kTaskInput, item.info.num_bytes);
   }
