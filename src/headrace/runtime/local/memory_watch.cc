@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "headrace/base/check.h"
+#include "headrace/runtime/local/heap_pool.h"
 #include "headrace/runtime/local/worker_pool.h"
 #include "headrace/runtime/steady_nanos.h"
 
@@ -181,6 +182,7 @@ void MemoryWatch::GiveBack(const Sample& sample, std::int64_t excess) {
   if (now - trimmed_nanos_ > kTrimNanos) {
     trimmed_nanos_ = now;
     arrow::default_memory_pool()->ReleaseUnused();
+    HeapPool()->ReleaseUnused();
     if (auto arena = Arena::ForProcess(); arena.ok()) (*arena)->ReleaseUnused();
     ::malloc_trim(0);
   }

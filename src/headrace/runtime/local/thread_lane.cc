@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "headrace/runtime/local/event_port.h"
+#include "headrace/runtime/local/heap_pool.h"
 #include "headrace/runtime/local/task_run.h"
 #include "headrace/runtime/store/local_store.h"
 
@@ -60,6 +61,7 @@ class ThreadLane::Task {
   Status Open() {
     TaskContext context;
     context.sides = &port_->sides();
+    context.pool = HeapPool();
     if (order_.program->shared_output) {
       ARROW_ASSIGN_OR_RAISE(auto arena, Arena::ForProcess());
       context.pool = arena->pool();
