@@ -76,9 +76,10 @@ std::int64_t RefBundle::num_bytes() const {
 RefBundle RefBundle::Share() const {
   RefBundle copy;
   copy.items.reserve(items.size());
-  for (const Item& item : items)
-    copy.items.push_back(
-        {item.object.Share(), item.info, item.owner, item.stands_alone, item.ends_bundle});
+  for (const Item& item : items) {
+    copy.items.push_back({item.object.Share(), item.info, item.owner, item.task, item.index,
+                          item.stands_alone, item.ends_bundle});
+  }
   return copy;
 }
 

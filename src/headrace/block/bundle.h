@@ -89,15 +89,27 @@ class RefLedger {
   std::int64_t live_objects_ = 0;
 };
 
+/// Which output of which task a block is: its name in one run, which no attempt changes. Of blocks
+/// that existed before the run, `task` is their number.
+struct Origin {
+  OperatorId op;
+  std::uint32_t task = 0;
+  std::uint32_t index = 0;
+  friend constexpr auto operator<=>(const Origin&, const Origin&) = default;
+};
+
 /// Blocks that move through the operators as one item.
 struct RefBundle {
   struct Item {
-    ObjectRef object;
+    ObjectRef object;  // Empty: lost, and not made again yet; then it has no bytes.
     BlockInfo info;
     OperatorId owner;  // In whose accounts the bytes stand: the operator that made the block.
+    std::uint32_t task = 0, index = 0;  // As in Origin.
     // For who joins blocks into bundles, where large ones need not wait for their turn:
     bool stands_alone = false;  // It is large, and a bundle by itself.
     bool ends_bundle = false;   // Blocks before it and blocks from it on are not neighbours.
+
+    Origin origin() const { return {owner, task, index}; }
   };
   std::vector<Item> items;
 

@@ -7,6 +7,7 @@
 #include <deque>
 #include <iterator>
 #include <mutex>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -206,7 +207,9 @@ class Execution::Impl {
 
   void KeepLetters(const Event& event) {
     const auto* ended = std::get_if<event::TaskEnded>(&event);
-    if (ended == nullptr || ended->failure || ended->stats.letters.empty()) return;
+    if (ended == nullptr) return;
+    if (!again_.empty() && again_.erase(ended->task) > 0) return;  // It told them before.
+    if (ended->failure || ended->stats.letters.empty()) return;
     const Position* piece = tracker_ == nullptr ? nullptr : tracker_->PieceOf(ended->task);
     std::lock_guard lock(mutex_);
     for (const std::string& record : ended->stats.letters) {
@@ -235,7 +238,10 @@ class Execution::Impl {
   void Perform(Action& action) {
     std::visit(
         Overloaded{
-            [this](action::StartTask& a) { backend_->StartTask(a.task, std::move(a.order)); },
+            [this](action::StartTask& a) {
+              if (a.order.again) again_.insert(a.task);
+              backend_->StartTask(a.task, std::move(a.order));
+            },
             [this](action::GrantCredit& a) { backend_->GrantCredit(a.task, a.credit_bytes); },
             [this](action::CancelTask& a) { backend_->CancelTask(a.task); },
             [this](action::StartActor& a) { backend_->StartActor(a.actor, a.order); },
@@ -310,6 +316,7 @@ class Execution::Impl {
   Instant deadline_;                    // and until when to wait for the next one.
   std::vector<Action> actions_;         // That it took.
   std::vector<BlockHandle> delivered_;  // Not handed over yet.
+  std::set<TaskId> again_;              // Tasks that run to make a lost block once more.
   std::thread driver_;
   std::mutex stop_mutex_;  // Two threads may stop at once; one of them joins.
 

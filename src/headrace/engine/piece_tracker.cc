@@ -52,6 +52,7 @@ void PieceTracker::On(const Action& action) {
 }
 
 void PieceTracker::Start(const TaskId& task, const TaskOrder& order) {
+  if (order.again) return;  // Its piece has its end.
   std::size_t piece = 0;
   if (!order.inputs.empty()) {
     const auto object = objects_.find(order.inputs.front());

@@ -104,6 +104,9 @@ std::string RenderOperator(int number, const OperatorState& state) {
     text +=
         "* Input spilled to disk: " + RenderBytes(static_cast<double>(state.spilled_bytes)) + "\n";
   }
+  if (state.blocks_remade > 0) {
+    text += "* Blocks lost on disk and made again: " + std::to_string(state.blocks_remade) + "\n";
+  }
   return text + Waits(state);
 }
 

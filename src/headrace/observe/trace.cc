@@ -200,6 +200,11 @@ void Trace::OnEvent(Instant at, const Event& event, const Scheduler& scheduler) 
             Mark(kRunProcess, e.failure ? "spill failed" : "spilled", at,
                  Number("blocks", static_cast<std::int64_t>(e.spilled.size())));
           },
+          [&](const event::ObjectsLost& e) {
+            Mark(kRunProcess, "blocks lost", at,
+                 Number("blocks", static_cast<std::int64_t>(e.objects.size())) + "," +
+                     Text("failure", FirstLine(e.failure)));
+          },
           [&](const event::CapacityChanged& e) {
             Mark(kRunProcess, "capacity changed", at, Text("total", e.total.ToString()));
           },

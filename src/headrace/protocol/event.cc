@@ -52,6 +52,8 @@ std::string_view Text(FailureKind kind) {
       return "system";
     case FailureKind::kOverMemory:
       return "over_memory";
+    case FailureKind::kInputLost:
+      return "input_lost";
   }
   return "unknown";
 }
@@ -94,6 +96,7 @@ std::string Text(const TaskOrder& order) {
   if (order.actor) text += " actor " + Text(*order.actor);
   text += Credit(order.credit_bytes);
   if (order.skip_outputs > 0) text += " skip=" + std::to_string(order.skip_outputs);
+  if (order.again) text += " again";
   return text + Heap(order.heap_bytes);
 }
 
@@ -224,6 +227,10 @@ struct WriteBody {
       out->I64(heap_bytes);
     }
   }
+  void operator()(const event::ObjectsLost& e) const {
+    WriteObjects(e.objects, out);
+    WriteFailure(e.failure, out);
+  }
 };
 
 template <class T>
@@ -326,6 +333,14 @@ event::MemoryMeasured ReadBody(WireReader* in) {
   return e;
 }
 
+template <>
+event::ObjectsLost ReadBody(WireReader* in) {
+  event::ObjectsLost e;
+  e.objects = ReadObjects(in);
+  e.failure = ReadFailure(in);
+  return e;
+}
+
 // Reads the alternative of number `tag`.
 template <std::size_t I = 0>
 Result<Event> ReadTagged(std::size_t tag, WireReader* in) {
@@ -391,6 +406,9 @@ std::string ToString(const Event& event) {
               text += ", " + task.ToString() + Heap(heap_bytes);
             }
             return text;
+          },
+          [](const event::ObjectsLost& e) {
+            return "lost " + TextList(e.objects) + ": " + Text(e.failure);
           },
       },
       event);

@@ -59,6 +59,8 @@ struct TaskOrder {
   std::int64_t credit_bytes = 0;   // Initial credit.
   std::uint32_t skip_outputs = 0;  // A retry: outputs [0, n) were taken; do not yield them.
   std::int64_t heap_bytes = 0;     // What its process may hold; see Memory below. 0: unlimited.
+  bool again = false;              // The task has ended before: what it tells of its rows was
+                                   // told then. It runs to make a lost block once more.
 };
 
 /// Everything that a backend needs to start one actor. The actor's instance is that of the
@@ -77,6 +79,7 @@ enum class FailureKind : std::uint8_t {
   kSystem,      // The engine's own: out of disk, out of memory, plan cannot run.
   kOverMemory,  // Its process was stopped, as the job would have passed its memory limit. The
                 // task's peak_heap_bytes say what it held; 0: it was not this task's doing.
+  kInputLost,   // Blocks that it reads are gone; ObjectsLost said which. Not its own fault.
 };
 
 /// Why a task, an actor or a run failed, ready to be shown.
@@ -153,6 +156,12 @@ struct ObjectsSpilled {
   std::vector<ObjectId> spilled;
   std::optional<Failure> failure;  // The disk took no more: the run fails.
 };
+/// The bytes of these objects are gone: their files are not what was written. Tasks that read them
+/// end with kInputLost, after this.
+struct ObjectsLost {
+  std::vector<ObjectId> objects;
+  Failure failure;  // Of the run, if they cannot be made again.
+};
 struct CapacityChanged {
   Resources total;
 };
@@ -173,10 +182,11 @@ struct StopRequested {};
 
 }  // namespace event
 
-using Event = std::variant<event::BlockYielded, event::TaskParked, event::TaskEnded,
-                           event::ActorReady, event::ActorLost, event::OutputWanted,
-                           event::OutputConsumed, event::ObjectsSpilled, event::CapacityChanged,
-                           event::TimePassed, event::StopRequested, event::MemoryMeasured>;
+using Event =
+    std::variant<event::BlockYielded, event::TaskParked, event::TaskEnded, event::ActorReady,
+                 event::ActorLost, event::OutputWanted, event::OutputConsumed,
+                 event::ObjectsSpilled, event::CapacityChanged, event::TimePassed,
+                 event::StopRequested, event::MemoryMeasured, event::ObjectsLost>;
 
 namespace action {
 

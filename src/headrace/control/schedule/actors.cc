@@ -19,7 +19,7 @@ constexpr std::int32_t kLossesMax = 16;        // Lost in a row: none served a t
 void SchedulerImpl::ScalePools() {
   actor_waits_ = false;
   for (OperatorRun& run : runs_) {
-    if (run.pool && !run.closed && !run.finished) ScalePool(run);
+    if (run.pool && !run.closed && !run.rests()) ScalePool(run);
   }
 }
 
@@ -50,14 +50,14 @@ void SchedulerImpl::ScalePool(OperatorRun& run) {
 bool SchedulerImpl::LeavesRoom(const OperatorRun& growing) const {
   Resources held = growing.task_spec->cost;
   for (const OperatorRun& run : runs_) {
-    if (!run.pool || run.finished) continue;
+    if (!run.pool || run.rests()) continue;
     const std::int32_t least = &run == &growing ? 0 : 1;
     const std::int32_t size = std::max(run.pool->num_live(), least);
     for (std::int32_t i = 0; i < size; ++i) held += run.task_spec->cost;
   }
   return held.FitsIn(total_) &&
          std::all_of(runs_.begin(), runs_.end(), [&](const OperatorRun& run) {
-           const bool needs_more = run.task_spec != nullptr && !run.pool && !run.finished;
+           const bool needs_more = run.task_spec != nullptr && !run.pool && !run.rests();
            return !needs_more || (held + run.task_cost).FitsIn(total_);
          });
 }

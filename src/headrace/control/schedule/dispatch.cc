@@ -47,7 +47,7 @@ std::int64_t SchedulerImpl::ByPolicies(const OperatorRun& run, std::int64_t offe
 }
 
 SchedulerImpl::Candidate SchedulerImpl::MayStart(const OperatorRun& run, bool ahead) const {
-  if (run.finished || run.closed) return {WaitReason::kFinished};
+  if (run.rests() || run.closed) return {WaitReason::kFinished};
   if (!run.has_work()) {
     return {run.op->exhausted() ? WaitReason::kFinished : WaitReason::kNoInput};
   }
@@ -133,7 +133,9 @@ TaskRecord& SchedulerImpl::TakeTask(OperatorRun& run) {
     const std::uint64_t ordinal = NextRetry(run);
     run.retries.erase(ordinal);
     ++run.stats.tasks_retried;
-    return *run.tasks.Find(ordinal);
+    TaskRecord& task = *run.tasks.Find(ordinal);
+    if (task.unread) Reread(run, task, /*ends=*/false);
+    return task;
   }
   TaskRecord& task = run.tasks.Add(run.id);
   task.work = run.op->TakeWork();
@@ -199,6 +201,7 @@ TaskOrder SchedulerImpl::OrderOf(const OperatorRun& run, const TaskRecord& task)
   order.position = work.position;
   order.credit_bytes = task.granted_bytes;
   order.skip_outputs = task.outputs_taken;
+  order.again = task.again;
   return order;
 }
 

@@ -41,19 +41,10 @@ ExchangeBlocks::ExchangeBlocks(const ExchangeOperator& spec, std::size_t num_inp
       inputs_open_(static_cast<int>(num_inputs)) {}
 
 bool ExchangeBlocks::MaySpill(const Held& held) const {
-  return held.is_live && held.readers == 0 && !held.spilling && !held.spilled &&
-         held.refused < kRefusalsMax && held.item.info.num_bytes > 0 && !streams() &&
-         !broadcasts() && spec_.kind != ExchangeKind::kPermuted &&
+  return held.is_live && held.readers == held.waiting && !held.lost && !held.spilling &&
+         !held.spilled && held.refused < kRefusalsMax && held.item.info.num_bytes > 0 &&
+         !streams() && !broadcasts() && spec_.kind != ExchangeKind::kPermuted &&
          !ledger_->borrowed(held.item.owner);
-}
-
-/// Changes `held`, and what is counted of it.
-template <class Change>
-void ExchangeBlocks::Update(Held& held, Change change) {
-  const std::int64_t bytes = held.item.info.num_bytes;
-  if (MaySpill(held)) spillable_bytes_ -= bytes;
-  change();
-  if (MaySpill(held)) spillable_bytes_ += bytes;
 }
 
 // ---- What happened ----------------------------------------------------------------------------
@@ -124,6 +115,7 @@ void ExchangeBlocks::ReturnSide() {
   for (Held* held : blocks_) {
     --held->readers;
     if (held->readers == 0 && (closed_ || inputs_open_ == 0)) Drop(*held);
+    Detach(*held);
   }
 }
 
@@ -276,16 +268,22 @@ void ExchangeBlocks::OnBlock(std::uint64_t ordinal, RefBundle::Item block) {
   EmitOf(ordinal, std::move(block));
 }
 
-void ExchangeBlocks::OnTaskEnd(std::uint64_t ordinal) {
+/// A task has ended that reads blocks, if it reads any.
+void ExchangeBlocks::EndReading(std::uint64_t ordinal) {
   if (const auto at = reading_.find(ordinal); at != reading_.end()) {
     for (const std::uint32_t block : at->second) {
       Held& held = *blocks_[block];
       Update(held, [&] { --held.readers; });
       if (closed_ && held.readers == 0) Drop(held);
       if (pass_ || plan_ != nullptr) DropIfDone(held);
+      Detach(held);
     }
     reading_.erase(at);
   }
+}
+
+void ExchangeBlocks::OnTaskEnd(std::uint64_t ordinal) {
+  EndReading(ordinal);
   if (closed_) return;
   DropSmallIfDone();
   EndOutputsOf(ordinal);
@@ -343,6 +341,7 @@ void ExchangeBlocks::Drop(Held& held) {
   const std::int64_t bytes = held.item.info.num_bytes;
   StopSpilling(held);
   Update(held, [&] { held.is_live = false; });
+  if (std::exchange(held.lost, false)) lost_.erase(held.item.origin());
   --queued_blocks_;
   queued_bytes_ -= bytes;
   ledger_->Release(held.item.owner, place_of(held), bytes);
@@ -398,7 +397,7 @@ ProposedTask ExchangeBlocks::TakeWork() {
 
 void ExchangeBlocks::AddInput(std::uint32_t block, const RowRange& range, ProposedTask* work) {
   Held& held = *blocks_[block];
-  HEADRACE_CHECK(held.is_live);
+  HEADRACE_CHECK(held.is_live && !held.lost);
   work->shared.push_back(held.item.object.id());
   work->ranges.push_back(range);
   Update(held, [&] { ++held.readers; });
@@ -429,6 +428,7 @@ ProposedTask ExchangeBlocks::TakeStreamed() {
   --queued_blocks_;
   queued_bytes_ -= item.info.num_bytes;
   work.position = item.info.position;
+  if (keeps_lineage()) lineage_.push_back({work.position, item.origin()});
   reading_[tasks_taken_];
   for (std::uint32_t block = 0; block < blocks_.size(); ++block) AddInput(block, {}, &work);
   work.shared_first = spec_.small_input == 0;

@@ -30,8 +30,13 @@ namespace headrace {
 /// one has ended. If it does, it is a side() of the tasks that make the left input: what these
 /// yield is the exchange's output, and it has no tasks of its own.
 ///
-/// Every method takes constant time, but for the last OnInputEnd(), TakeWork() and ChooseSpills(),
-/// which take time in the number of blocks, and OnTaskEnd(), in that of the blocks that it read.
+/// Every method takes constant time, but for the last OnInputEnd(), TakeWork(), ChooseSpills() and
+/// MarkLost(), which take time in the number of blocks, and OnTaskEnd(), in that of the blocks that
+/// it read.
+///
+/// Lost blocks (exchange_losses.cc). A lost block keeps its place in the plan and waits there for
+/// one that was made again. Blocks that were dropped come back the same way, where a task is to run
+/// again that reads them.
 class ExchangeBlocks final : public PhysicalOperator {
  public:
   ExchangeBlocks(const ExchangeOperator& spec, std::size_t num_inputs, bool ordered,
@@ -46,6 +51,11 @@ class ExchangeBlocks final : public PhysicalOperator {
   /// and the left input has ended. Requires: broadcasts().
   void TakeSide(ProposedTask* work);
   void ReturnSide();
+  /// For a task that runs again: as TakeSide() and then UnreadSide().
+  void TakeSideAgain();
+  /// As Unread() and Reread(), of one task.
+  void UnreadSide();
+  void RereadSide(ProposedTask* work);
 
   void OnInput(int input, RefBundle::Item block) override;
   void OnInputEnd(int input) override;
@@ -70,15 +80,34 @@ class ExchangeBlocks final : public PhysicalOperator {
   Status status() const override { return status_; }
   void AddTo(std::vector<std::int64_t>* book) const override;
 
+  void KeepLineage(bool keep) override;
+  bool CanTakeAgain(std::uint64_t ordinal) const override;
+  ProposedTask TakeAgain(std::uint64_t ordinal) override;
+  void OnAgainEnd(std::uint64_t ordinal) override;
+  void Unread(std::uint64_t ordinal) override;
+  void Reread(std::uint64_t ordinal, ProposedTask* work) override;
+  std::vector<Origin> MarkLost(const std::vector<ObjectId>& objects) override;
+  std::vector<Origin> TakeMissing() override;
+  Status Restore(RefBundle::Item block) override;
+  std::int64_t lost_blocks() const override { return static_cast<std::int64_t>(lost_.size()); }
+
  private:
   struct Held {
     RefBundle::Item item;
     bool is_live = true;          // Not yet discarded.
-    std::uint32_t readers = 0;    // Tasks that were proposed and have not ended.
+    std::uint32_t readers = 0;    // Tasks that were proposed and have not ended; of these
+    std::uint32_t waiting = 0;    // so many do not read it now, as blocks are lost.
     std::uint32_t last_task = 0;  // No task after it reads the block.
+    bool lost = false;            // It is live; without an object, once no task reads it.
     bool spilling = false;
     bool spilled = false;
     std::uint8_t refused = 0;  // How often it was to be spilled and stayed.
+  };
+
+  /// A task over a block of the streamed input, without the block.
+  struct Streamed {
+    Position position;
+    Origin input;
   };
 
   enum class Choice : std::uint8_t { kNone, kOpen, kScatter, kBroadcast };
@@ -90,14 +119,24 @@ class ExchangeBlocks final : public PhysicalOperator {
   }
   /// Whether it counts in spillable_bytes_.
   bool MaySpill(const Held& held) const;
+  /// Changes `held`, and what is counted of it.
   template <class Change>
-  void Update(Held& held, Change change);
+  void Update(Held& held, Change change) {
+    const std::int64_t bytes = held.item.info.num_bytes;
+    if (MaySpill(held)) spillable_bytes_ -= bytes;
+    change();
+    if (MaySpill(held)) spillable_bytes_ += bytes;
+  }
 
   void StopSpilling(Held& held);
   void Drop(Held& held);
   void DropIfDone(Held& held);
   void DropAll();
   void DropSmallIfDone();
+  void EndReading(std::uint64_t ordinal);
+  void Lose(Held& held);
+  void Detach(Held& held);
+  void TakeBack(Held& held);
   Status CheckTypes(const std::vector<InputInfos>& inputs) const;
   void Plan();
   void PlanNext(std::vector<InputInfos> infos);
@@ -128,6 +167,9 @@ class ExchangeBlocks final : public PhysicalOperator {
   std::deque<RefBundle::Item> streamed_;                         // kBroadcast: waiting.
   std::map<std::uint64_t, std::vector<std::uint32_t>> reading_;  // By running task.
   std::map<ObjectId, std::vector<Held*>> spilling_;
+  std::map<Origin, Held*> lost_;
+  std::vector<Origin> missing_;   // Not given by TakeMissing() yet.
+  std::deque<Streamed> lineage_;  // Of each task, if it is kept; kBroadcast.
   std::int64_t queued_blocks_ = 0;
   std::int64_t queued_bytes_ = 0;
   std::int64_t spillable_bytes_ = 0;

@@ -41,6 +41,7 @@ void SchedulerImpl::CheckFinished(OperatorRun& run) {
   reservation_.SetEligible(run.id, false);
   needs_stale_ = true;
   if (run.pool) StopIdleActors(run, 0);
+  if (run.exchange != nullptr && !spillers_.empty()) DropLineage();
   if (run.consumer < 0) return;
   OperatorRun& next = runs_[static_cast<std::size_t>(run.consumer)];
   if (!next.closed) {  // Else an exchange would plan what nobody wants.
@@ -57,9 +58,11 @@ void SchedulerImpl::CloseOperator(OperatorRun& run) {
   run.closed = true;
   for (const OperatorId input : run.spec->inputs) CloseOperator(this->run(input));
   run.op->Close();
-  for (const std::uint64_t ordinal : std::exchange(run.retries, {})) {
-    EndForGood(run, *run.tasks.Find(ordinal));
-  }
+  std::set<std::uint64_t> idle = std::exchange(run.retries, {});
+  run.tasks.ForEach([&](const TaskRecord& task) {
+    if (task.state == TaskRecord::State::kLacksInput) idle.insert(task.id.ordinal);
+  });
+  for (const std::uint64_t ordinal : idle) EndForGood(run, *run.tasks.Find(ordinal));
   run.tasks.ForEach([this](const TaskRecord& task) { Push(action::CancelTask{task.id}); });
   CheckFinished(run);
 }
@@ -90,15 +93,24 @@ void SchedulerImpl::Deliver() {
 
 void SchedulerImpl::CloseAll() {
   limits_.clear();
+  DropRemakes();
   CloseOperator(last());
 }
 
 void SchedulerImpl::FinishIfDone() {
   if (finish_pushed_ || last().op->HasOutput()) return;
-  const bool done =
-      std::all_of(runs_.begin(), runs_.end(), [](const OperatorRun& run) { return run.finished; });
+  const bool done = std::all_of(runs_.begin(), runs_.end(), [](const OperatorRun& run) {
+    return run.finished && run.tasks.empty();
+  });
   if (!done) return;
   finish_pushed_ = true;
+  if (!inputs_kept_.empty()) {
+    action::ReleaseObjects rest;
+    for (const auto& [object, count] : std::exchange(inputs_kept_, {})) {
+      rest.objects.insert(rest.objects.end(), static_cast<std::size_t>(count), object);
+    }
+    if (!rest.objects.empty()) Push(std::move(rest));
+  }
   Push(action::Finish{failure_});
 }
 

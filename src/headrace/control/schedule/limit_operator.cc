@@ -42,8 +42,16 @@ void LimitBlocks::Close() {
 ProposedTask LimitBlocks::TakeWork() {
   HEADRACE_CHECK(HasWork());
   ProposedTask work{.program = WithRows(*spec_.cut_program, cut_rows_), .held = {}, .position = {}};
-  work.position = cut_->info.position;
+  work.position = cut_position_ = cut_->info.position;
+  cut_origin_ = cut_->origin();
   work.held.items.push_back(*std::exchange(cut_, std::nullopt));
+  return work;
+}
+
+ProposedTask LimitBlocks::TakeAgain(std::uint64_t) {
+  ProposedTask work{.program = WithRows(*spec_.cut_program, cut_rows_), .held = {}, .position = {}};
+  work.position = cut_position_;
+  work.held.items.push_back(Lost(cut_origin_));
   return work;
 }
 

@@ -18,6 +18,10 @@ bool Liveness::Stuck() const {
 
 bool Liveness::Override() {
   if (!Stuck()) return false;
+  if (!s_.remakes_.idle()) {
+    if (OperatorRun* remaker = FindRemaker()) return Advance(*remaker);
+    if (s_.StartRemakes(/*force=*/true)) return true;
+  }
   OperatorRun* run = &s_.last();
   while (run->parked.empty() && !run->has_work()) {
     if (run->spec->inputs.empty()) return false;
@@ -25,6 +29,17 @@ bool Liveness::Override() {
     run = &s_.run(run->spec->inputs[input]);
   }
   return Advance(*run);
+}
+
+/// Returns an operator that makes a lost block again and could go on, or one whose tasks must end
+/// before that. What it makes is read before all else.
+OperatorRun* Liveness::FindRemaker() const {
+  for (std::size_t i = s_.runs_.size(); i-- > 0;) {
+    OperatorRun& run = s_.runs_[i];
+    if ((run.remaking > 0 || run.paused) && !run.parked.empty()) return &run;
+    if (run.remaking > 0 && !run.paused && !run.retries.empty()) return &run;
+  }
+  return nullptr;
 }
 
 bool Liveness::Advance(OperatorRun& run) {

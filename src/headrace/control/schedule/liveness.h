@@ -29,6 +29,7 @@ class Liveness {
 
  private:
   bool Stuck() const;
+  OperatorRun* FindRemaker() const;
   bool Advance(OperatorRun& run);
   bool StartForced(OperatorRun& run);
   bool FreeResources(const OperatorRun& needy);

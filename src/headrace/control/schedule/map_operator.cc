@@ -77,6 +77,23 @@ ProposedTask MapOperator::TakeWork() {
   queued_blocks_ -= static_cast<std::int64_t>(work.held.items.size());
   queued_bytes_ -= work.held.num_bytes();
   ++tasks_taken_;
+  if (keeps_lineage()) {
+    Lineage& lineage = lineage_.emplace_back(work.position, SmallVector<Origin, 1>());
+    lineage.inputs.reserve(work.held.items.size());
+    for (const RefBundle::Item& item : work.held.items) lineage.inputs.push_back(item.origin());
+  }
+  return work;
+}
+
+void MapOperator::KeepLineage(bool keep) {
+  PhysicalOperator::KeepLineage(keep);
+  if (!keep) std::exchange(lineage_, {});
+}
+
+ProposedTask MapOperator::TakeAgain(std::uint64_t ordinal) {
+  const Lineage& lineage = lineage_[ordinal];
+  ProposedTask work{.program = spec_.program, .held = {}, .position = lineage.position};
+  for (const Origin& origin : lineage.inputs) work.held.items.push_back(Lost(origin));
   return work;
 }
 

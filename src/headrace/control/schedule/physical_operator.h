@@ -4,8 +4,11 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
+#include "headrace/base/check.h"
+#include "headrace/base/status.h"
 #include "headrace/block/bundle.h"
 #include "headrace/control/account/ledger.h"
 #include "headrace/control/plan/physical_plan.h"
@@ -20,8 +23,8 @@
 // An operator proposes work and the scheduler disposes of it. It starts nothing, waits for
 // nothing, reads no clock and takes no lock; every method is O(1) in the volume of data.
 //
-// The methods come in four groups: A what it is, B what happened, C what it wants, D what it
-// holds. After any call in B, the caller may use C until it says no.
+// The methods come in five groups: A what it is, B what happened, C what it wants, D what it
+// holds, E what was lost. After any call in B, the caller may use C until it says no.
 //
 // Accounts: a block given to OnInput stands in its owner's kInputQueue, one given to OnBlock or
 // taken by TakeOutput in its owner's kOutputQueue; the operator makes the entries between. The
@@ -126,6 +129,35 @@ class PhysicalOperator {
   /// kNumPlaces entries an operator. For Scheduler::CheckInvariants.
   virtual void AddTo(std::vector<std::int64_t>* book) const;
 
+  // E. What was lost, and tasks that run again for it; see remakes.cc.
+
+  /// Keeps what TakeAgain() needs of each task from now on, or drops it.
+  virtual void KeepLineage(bool keep) { keeps_lineage_ = keep; }
+  bool keeps_lineage() const { return keeps_lineage_; }
+  /// Whether task `ordinal`, which has started once, can run again.
+  virtual bool CanTakeAgain(std::uint64_t ordinal) const { return keeps_lineage_; }
+  /// Gives the work of task `ordinal`, which has ended, once more. The blocks that it is to hold
+  /// have no object, but their origin; of those that the operator holds, it reads none until
+  /// Reread(). Requires: CanTakeAgain().
+  [[nodiscard]] virtual ProposedTask TakeAgain(std::uint64_t ordinal);
+  /// A task that TakeAgain() gave is over.
+  virtual void OnAgainEnd(std::uint64_t ordinal) {}
+
+  /// The task does not read the blocks that the operator holds for it, and will again. With a null
+  /// `work` it reads them only as far as the books go.
+  virtual void Unread(std::uint64_t ordinal) {}
+  virtual void Reread(std::uint64_t ordinal, ProposedTask* work) {}
+
+  /// Notes which of the blocks held here for tasks are among `objects`, whose bytes are gone.
+  /// Returns their origins. Until all are restored, no task may start that reads any.
+  virtual std::vector<Origin> MarkLost(const std::vector<ObjectId>& objects) { return {}; }
+  /// Gives those that lack, each once: lost ones that no task reads any more.
+  [[nodiscard]] virtual std::vector<Origin> TakeMissing() { return {}; }
+  /// Takes a block that was made again and stands in its owner's kOutputQueue, in the place of the
+  /// lost one. Fails if it is another one.
+  virtual Status Restore(RefBundle::Item block);
+  virtual std::int64_t lost_blocks() const { return 0; }
+
  protected:
   /// Passes a block on as output; `from` is where it stands.
   void Emit(RefBundle::Item item, Place from) {
@@ -163,9 +195,16 @@ class PhysicalOperator {
         item.info.num_bytes;
   }
 
+  /// A block that is to be made again.
+  static RefBundle::Item Lost(const Origin& origin) {
+    return {{}, {}, origin.op, origin.task, origin.index};
+  }
+
   Ledger* ledger_;
 
  private:
+  bool keeps_lineage_ = false;
+
   void EmitInOrder() {
     while (order_->HasNext()) Emit(order_->TakeNext(), Place::kOutputQueue);
   }
@@ -178,6 +217,16 @@ inline void PhysicalOperator::AddTo(std::vector<std::int64_t>* book) const {
   for (const RefBundle::Item& item : outputs_) AddItem(item, Place::kOutputQueue, book);
   if (!order_) return;
   order_->ForEach([&](const RefBundle::Item& item) { AddItem(item, Place::kOutputQueue, book); });
+}
+
+inline ProposedTask PhysicalOperator::TakeAgain(std::uint64_t) {
+  HEADRACE_CHECK(false);
+  return {};
+}
+
+inline Status PhysicalOperator::Restore(RefBundle::Item block) {
+  Discard(std::move(block), Place::kOutputQueue);
+  return Status::OK();
 }
 
 struct ExchangePlace;

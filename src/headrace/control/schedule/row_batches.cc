@@ -1,6 +1,7 @@
 #include "headrace/control/schedule/row_batches.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "headrace/base/check.h"
 
@@ -33,8 +34,12 @@ ProposedTask RowBatches::TakeWork() {
   while (wanted > 0 && At(next_).used_up()) ++next_;
   const std::uint64_t begin = next_;
   rows_left_ -= wanted;
+  if (keeps_lineage()) lineage_.emplace_back();
   do {
     wanted -= Take(next_, wanted, &work);
+    if (keeps_lineage()) {
+      lineage_.back().push_back({At(next_).item.origin(), work.ranges.back()});
+    }
     if (wanted > 0) ++next_;
   } while (wanted > 0);
   work.left_inputs = static_cast<std::uint32_t>(work.shared.size());
@@ -51,6 +56,23 @@ std::int64_t RowBatches::Take(std::uint64_t number, std::int64_t rows, ProposedT
   held.rows_taken += taken;
   ++held.readers;
   return taken;
+}
+
+void RowBatches::KeepLineage(bool keep) {
+  PhysicalOperator::KeepLineage(keep);
+  if (!keep) std::exchange(lineage_, {});
+}
+
+/// What the blocks that were shared are then, is its own.
+ProposedTask RowBatches::TakeAgain(std::uint64_t ordinal) {
+  ProposedTask work{.program = spec_.program, .held = {}, .position = {}};
+  for (const auto& [origin, rows] : lineage_[ordinal]) {
+    work.held.items.push_back(Lost(origin));
+    work.ranges.push_back(rows);
+  }
+  work.left_inputs = static_cast<std::uint32_t>(work.held.items.size());
+  work.position.path = {static_cast<std::uint32_t>(ordinal)};
+  return work;
 }
 
 void RowBatches::OnBlock(std::uint64_t ordinal, RefBundle::Item block) {

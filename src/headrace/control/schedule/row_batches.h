@@ -5,6 +5,7 @@
 #include <map>
 #include <utility>
 
+#include "headrace/base/small_vector.h"
 #include "headrace/control/schedule/physical_operator.h"
 
 namespace headrace {
@@ -26,6 +27,8 @@ class RowBatches final : public PhysicalOperator {
   void Close() override;
   bool HasWork() const override;
   ProposedTask TakeWork() override;
+  void KeepLineage(bool keep) override;
+  ProposedTask TakeAgain(std::uint64_t ordinal) override;
   bool exhausted() const override { return input_ended_ && !HasWork(); }
   std::int64_t queued_blocks() const override { return static_cast<std::int64_t>(held_.size()); }
   std::int64_t queued_bytes() const override { return queued_bytes_; }
@@ -39,6 +42,10 @@ class RowBatches final : public PhysicalOperator {
     std::uint32_t readers = 0;  // Tasks that were proposed and have not ended.
 
     bool used_up() const { return rows_taken == item.info.num_rows; }
+  };
+  struct Part {
+    Origin origin;
+    RowRange rows;
   };
   /// Blocks are numbered in the order in which they came.
   Held& At(std::uint64_t number) { return held_[number - first_]; }
@@ -56,6 +63,7 @@ class RowBatches final : public PhysicalOperator {
   std::map<std::uint64_t, std::pair<std::uint64_t, std::uint64_t>>
       reading_;  // Task: blocks [a, b).
   std::uint64_t tasks_taken_ = 0;
+  std::deque<SmallVector<Part, 2>> lineage_;  // Of each task, if it is kept.
   bool input_ended_ = false;
   bool closed_ = false;
 };

@@ -190,6 +190,7 @@ SchedulerImpl::SchedulerImpl(PhysicalPlan plan, ExecutionOptions options, Backen
     }
   }
   FindSideJoins();
+  FindLineage();
 }
 
 SchedulerImpl::~SchedulerImpl() = default;
@@ -202,7 +203,8 @@ void SchedulerImpl::Begin() {
     auto* blocks = static_cast<InputBlocks*>(run.op.get());
     std::uint32_t number = 0;
     for (const BlockHandle& block : input->blocks) {
-      RefBundle::Item item{refs_.Adopt(block.object, block.info.num_bytes), block.info, run.id};
+      RefBundle::Item item{refs_.Adopt(block.object, block.info.num_bytes), block.info, run.id,
+                           static_cast<std::uint32_t>(&block - input->blocks.data())};
       // Those of a plan in pieces have their numbers already: some may be missing.
       if (!plan_.reports_pieces) item.info.position.path = {number++};
       ledger_.Charge(run.id, Place::kOutputQueue, block.info.num_bytes);
@@ -243,6 +245,7 @@ void SchedulerImpl::Step(std::span<Event> events, Instant now) {
 void SchedulerImpl::Decide() {
   Deliver();
   if (!stopping_) {
+    if (remakes_.has_waiting()) StartRemakes(/*force=*/false);
     if (needs_stale_) RefreshNeeds();
     ScalePools();
     do {
@@ -253,7 +256,7 @@ void SchedulerImpl::Decide() {
     } while (Liveness(this).Override());
     CheckPolicies();
   }
-  if (refs_.has_released()) Push(action::ReleaseObjects{refs_.TakeReleased()});
+  ReleaseObjects();
   if (!unwanted_.empty()) Push(action::ReleaseObjects{std::exchange(unwanted_, {})});
   FinishIfDone();
 }

@@ -68,6 +68,7 @@ struct OperatorState {
   std::int64_t output_blocks = 0, output_rows = 0, output_bytes = 0;  // Yielded so far.
   std::int64_t held_bytes = 0;     // Charged to it in the ledger now.
   std::int64_t spilled_bytes = 0;  // Of its inputs, written to disk so far.
+  std::int64_t blocks_remade = 0;  // Of its outputs, since they were lost.
   std::int64_t wall_nanos = 0, cpu_nanos = 0, function_nanos = 0;
   std::int64_t peak_heap_bytes = 0;
   std::int64_t input_rows = 0;                     // Taken in by ended tasks.

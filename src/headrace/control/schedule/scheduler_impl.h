@@ -2,10 +2,12 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -17,6 +19,7 @@
 #include "headrace/control/account/reservation.h"
 #include "headrace/control/schedule/actor_pool.h"
 #include "headrace/control/schedule/physical_operator.h"
+#include "headrace/control/schedule/remakes.h"
 #include "headrace/control/schedule/scheduler.h"
 #include "headrace/control/schedule/task_table.h"
 
@@ -30,12 +33,14 @@
 //   memory.cc     heaps of tasks and actors, where the job has a memory limit
 //   spill.cc      which blocks go to disk, and when
 //   side_joins.cc joins whose right side goes to the tasks that make the left one
+//   remakes.cc    blocks that are lost, and the tasks that make them again
 //   flow.cc       blocks between operators, the consumer, ends and closings
 //   failures.cc   how a run fails, and what its failure says
 //   liveness.cc   the only place that overrides credit
 //   report.cc     snapshots, and the books compared
 //
-// Costs: an event takes time in the number of operators, never in that of tasks or blocks.
+// Costs: an event takes time in the number of operators, never in that of tasks or blocks; but
+// for ObjectsLost.
 
 namespace headrace {
 
@@ -60,6 +65,9 @@ struct OperatorRun {
   std::vector<ExchangeBlocks*> sides;  // these joins.
   std::set<std::uint64_t> parked;      // Ordinals of tasks in kParked.
   std::set<std::uint64_t> retries;     // Ordinals of tasks in kRetry.
+  std::int64_t remaking = 0;           // Tasks that run again, or are to.
+  std::uint32_t last_attempt = 0;      // The highest of all its tasks.
+  bool paused = false;                 // Blocks that its tasks read are lost: none may start.
   bool closed = false;                 // Nobody wants its output.
   bool finished = false;               // No task, no work; its consumer knows.
   WaitReason waits_for = WaitReason::kNoInput;
@@ -73,11 +81,13 @@ struct OperatorRun {
   bool has_heap = false;              // Its tasks or actors have processes, and the job a limit.
   std::int64_t actor_heap_bytes = 0;  // Charged for each live actor.
 
-  bool has_work() const { return !retries.empty() || op->HasWork(); }
+  bool has_work() const { return !paused && (!retries.empty() || op->HasWork()); }
+  /// No task of it will start any more, as far as one can tell.
+  bool rests() const { return finished && remaking == 0; }
   /// Whether a lost task goes before those that wait for credit: what they yield would only wait
   /// for its outputs.
   bool retry_first() const {
-    return op->ordered() && !retries.empty() && !parked.empty() &&
+    return op->ordered() && !paused && remaking == 0 && !retries.empty() && !parked.empty() &&
            *retries.begin() < *parked.begin() && (!pool || pool->free_slots() > 0);
   }
   std::size_t index() const { return static_cast<std::size_t>(id.value); }
@@ -123,6 +133,7 @@ class SchedulerImpl {
   void On(event::TimePassed& e) {}
   void On(event::StopRequested& e);
   void On(event::MemoryMeasured& e);
+  void On(event::ObjectsLost& e);
   void AdvanceTime(Instant now);
   void Decide();
   void CheckPolicies();
@@ -206,6 +217,29 @@ class SchedulerImpl {
   void OrderSpills();
   bool IsSpilling() const;
 
+  // remakes.cc
+  void FindLineage();
+  void DropLineage();
+  void ReleaseObjects();
+  bool MayMakeAgain(const Origin& origin, const OperatorRun& reader);
+  bool AwaitInputs(OperatorRun& run, TaskRecord& task);
+  void Unread(OperatorRun& run, TaskRecord& task);
+  void Reread(OperatorRun& run, TaskRecord& task, bool ends);
+  void RefreshPaused();
+  void WantMissing(OperatorRun& run, bool nested);
+  void Want(const Origin& origin, const Remakes::Claim& claim, bool nested);
+  void SupplyInput(const Origin& origin, const Remakes::Claim& claim);
+  bool StartRemakes(bool force);
+  void DropClosedClaims(Remakes::Remake* remake);
+  void StartRemake(OperatorRun& run, std::uint64_t ordinal, Remakes::Remake* remake);
+  void EnterRetry(OperatorRun& run, TaskRecord& task);
+  void OnMadeAgain(OperatorRun& run, TaskRecord& task, event::BlockYielded& e);
+  void Supply(const Remakes::Claim& claim, RefBundle::Item item);
+  void FailRemake(const OperatorRun& maker, const std::string& why);
+  void EndAgain(OperatorRun& run, TaskRecord& task, const event::TaskEnded& e);
+  void EndRemake(OperatorRun& run, std::uint64_t ordinal);
+  void DropRemakes();
+
   // flow.cc
   void NoteInput(OperatorRun& run);
   void Flush(OperatorRun& run);
@@ -240,7 +274,8 @@ class SchedulerImpl {
   std::vector<std::unique_ptr<BackpressurePolicy>> policies_;  // The user's.
   mutable std::vector<OperatorLoad> loads_;  // Counters are kept; byte amounts by RefreshView.
   std::vector<OperatorRun> runs_;
-  std::vector<std::size_t> exchanges_;  // Indices of exchange operators.
+  std::vector<std::size_t> exchanges_;  // Indices of exchange operators; and of those that may
+  std::vector<std::size_t> spillers_;   // spill, as long as lineage is kept for them.
   std::vector<std::size_t> limits_;     // Indices of operators that may close their inputs.
 
   Resources total_;
@@ -252,6 +287,10 @@ class SchedulerImpl {
                                                            // operator, ordinal.
   std::int64_t num_active_ = 0;                            // Tasks in kRunning.
   std::int64_t num_parked_ = 0;
+
+  Remakes remakes_;
+  std::map<ObjectId, std::int64_t> inputs_kept_;  // Blocks from before the run that may be needed
+                                                  // again: how many references nobody else has.
 
   std::int64_t wanted_ = 0;  // Blocks that the consumer still asks for.
   std::deque<std::pair<OperatorId, std::int64_t>> delivered_;  // Charged to kConsumer, in order.

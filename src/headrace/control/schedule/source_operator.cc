@@ -28,10 +28,13 @@ void SourceOperator::Close() {
 
 ProposedTask SourceOperator::TakeWork() {
   HEADRACE_CHECK(HasWork());
-  const UnitGroup& units = spec_.unit_groups[next_group_];
+  return TakeAgain(next_group_++);
+}
+
+ProposedTask SourceOperator::TakeAgain(std::uint64_t ordinal) {
+  const UnitGroup& units = spec_.unit_groups[ordinal];
   ProposedTask work{.program = spec_.program, .held = {}, .units = &units, .position = {}};
-  work.position.path = {units.empty() ? static_cast<std::uint32_t>(next_group_) : units.front()};
-  ++next_group_;
+  work.position.path = {units.empty() ? static_cast<std::uint32_t>(ordinal) : units.front()};
   return work;
 }
 

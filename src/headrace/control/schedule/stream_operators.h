@@ -46,6 +46,7 @@ class LimitBlocks final : public PhysicalOperator {
   void Close() override;
   bool HasWork() const override { return cut_.has_value(); }
   ProposedTask TakeWork() override;
+  ProposedTask TakeAgain(std::uint64_t ordinal) override;
   bool wants_input() const override { return rows_left_ > 0 && !closed_; }
   bool exhausted() const override { return (input_ended_ || !wants_input()) && !cut_; }
   std::int64_t queued_blocks() const override { return cut_ ? 1 : 0; }
@@ -57,6 +58,8 @@ class LimitBlocks final : public PhysicalOperator {
   std::int64_t rows_left_;
   std::optional<RefBundle::Item> cut_;  // The block to cut.
   std::int64_t cut_rows_ = 0;           // Rows to keep of it.
+  Position cut_position_;               // Of the task,
+  Origin cut_origin_;                   // and what it cuts.
   bool input_ended_ = false;
   bool closed_ = false;
 };

@@ -4,6 +4,7 @@
 #include <deque>
 #include <memory>
 
+#include "headrace/base/small_vector.h"
 #include "headrace/control/schedule/physical_operator.h"
 
 namespace headrace {
@@ -20,6 +21,7 @@ class SourceOperator final : public PhysicalOperator {
   void Close() override;
   bool HasWork() const override { return next_group_ < num_groups_; }
   ProposedTask TakeWork() override;
+  ProposedTask TakeAgain(std::uint64_t ordinal) override;
   bool exhausted() const override { return !HasWork(); }
   std::int64_t queued_blocks() const override { return 0; }
   std::int64_t queued_bytes() const override { return 0; }
@@ -52,6 +54,8 @@ class MapOperator final : public PhysicalOperator {
   void Close() override;
   bool HasWork() const override { return !bundles_.empty(); }
   ProposedTask TakeWork() override;
+  void KeepLineage(bool keep) override;
+  ProposedTask TakeAgain(std::uint64_t ordinal) override;
   bool exhausted() const override { return input_ended_ && bundles_.empty(); }
   std::int64_t queued_blocks() const override { return queued_blocks_; }
   std::int64_t queued_bytes() const override { return queued_bytes_; }
@@ -61,6 +65,11 @@ class MapOperator final : public PhysicalOperator {
   void AddTo(std::vector<std::int64_t>* book) const override;
 
  private:
+  /// What a task was, without the blocks.
+  struct Lineage {
+    Position position;
+    SmallVector<Origin, 1> inputs;
+  };
   void ClosePartial();
   bool SamePiece(const Position& a, const Position& b) const;
   void DiscardBundle(RefBundle bundle);
@@ -72,6 +81,7 @@ class MapOperator final : public PhysicalOperator {
   std::int64_t queued_blocks_ = 0;
   std::int64_t queued_bytes_ = 0;
   std::int64_t tasks_taken_ = 0;
+  std::deque<Lineage> lineage_;  // Of each task, if it is kept.
   bool input_ended_ = false;
   bool closed_ = false;
 };

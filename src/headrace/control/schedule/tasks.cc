@@ -33,6 +33,7 @@ void SchedulerImpl::On(event::BlockYielded& e) {
     return;
   }
   OperatorRun& run = this->run(e.task.op);
+  if (task->again) return OnMadeAgain(run, *task, e);
   const std::int64_t from_credit = std::min(bytes, task->open_credit());
   ledger_.Move(run.id, Place::kCredit, Place::kOutputQueue, from_credit);
   ledger_.Charge(run.id, Place::kOutputQueue, bytes - from_credit);
@@ -47,8 +48,8 @@ void SchedulerImpl::On(event::BlockYielded& e) {
   }
   MeasureBlock(run, *task, bytes);
   task->rows_yielded += e.block.info.num_rows;
-  run.op->OnBlock(e.task.ordinal,
-                  {refs_.Adopt(e.block.object, bytes), std::move(e.block.info), run.id});
+  run.op->OnBlock(e.task.ordinal, {refs_.Adopt(e.block.object, bytes), std::move(e.block.info),
+                                   run.id, static_cast<std::uint32_t>(e.task.ordinal), e.index});
   TopUp(run, *task);
   Flush(run);
 }
@@ -101,6 +102,7 @@ void SchedulerImpl::On(event::TaskEnded& e) {
   if (!e.failure || e.failure->kind != FailureKind::kOverMemory) {
     LearnHeap(run, e.stats.peak_heap_bytes);
   }
+  if (task->again) return EndAgain(run, *task, e);
   if (e.failure && !run.closed && !stopping_) {
     HandleFailure(run, *task, e);
     return;
@@ -120,7 +122,7 @@ void SchedulerImpl::Account(OperatorRun& run, const TaskRecord& task, const even
   run.stats.function_nanos += e.stats.function_nanos;
   run.stats.peak_heap_bytes = std::max(run.stats.peak_heap_bytes, e.stats.peak_heap_bytes);
   run.stats.active_nanos = (*now_ - run.first_start).nanos;
-  if (e.failure) return;
+  if (e.failure || task.again) return;
   MeasureTask(run, task);
   if (!run.op->keeps_outputs()) run.stats.input_rows += e.stats.rows_in;
   run.stats.errored_rows += e.stats.errored_rows;
@@ -171,9 +173,8 @@ void SchedulerImpl::LeaveSlot(OperatorRun& run, TaskRecord& task, bool worker_lo
 
 /// Lets the task wait for its next attempt.
 void SchedulerImpl::Retry(OperatorRun& run, TaskRecord& task) {
-  ++task.id.attempt;
-  task.state = TaskRecord::State::kRetry;
-  run.retries.insert(task.id.ordinal);
+  run.last_attempt = std::max(run.last_attempt, ++task.id.attempt);
+  EnterRetry(run, task);
 }
 
 void SchedulerImpl::HandleFailure(OperatorRun& run, TaskRecord& task, const event::TaskEnded& e) {
@@ -193,6 +194,9 @@ void SchedulerImpl::HandleFailure(OperatorRun& run, TaskRecord& task, const even
       if (errored_blocks_max_ >= 0 && errored_blocks_ > errored_blocks_max_) break;
       EndForGood(run, task);
       return;
+    case FailureKind::kInputLost:
+      if (AwaitInputs(run, task)) return;
+      break;
     case FailureKind::kCancelled:
     case FailureKind::kSystem:
       break;
@@ -207,13 +211,24 @@ void SchedulerImpl::EndForGood(OperatorRun& run, TaskRecord& task) {
   for (const RefBundle::Item& item : task.work.held.items) {
     ledger_.Release(item.owner, Place::kTaskInput, item.info.num_bytes);
   }
+  if (task.unread) Reread(run, task, /*ends=*/true);
   if (!task.work.sides.empty()) {
     for (ExchangeBlocks* join : run.sides) join->ReturnSide();
   }
   if (task.alone) alone_.erase({run.index(), ordinal});
+  const bool again = task.again;
   run.tasks.Remove(ordinal);
-  run.op->OnTaskEnd(ordinal);
-  NoteInput(run);  // The last task of a pass gave the next one its input.
+  if (again) {
+    run.op->OnAgainEnd(ordinal);
+    EndRemake(run, ordinal);
+  } else {
+    run.op->OnTaskEnd(ordinal);
+    NoteInput(run);  // The last task of a pass gave the next one its input.
+  }
+  if (run.paused && !stopping_) {
+    WantMissing(run, again);
+    RefreshPaused();
+  }
   Flush(run);
   CheckFinished(run);
 }

@@ -11,6 +11,7 @@
 
 #include "headrace/data/exchange/join_sides.h"
 #include "headrace/runtime/steady_nanos.h"
+#include "headrace/runtime/store/losses.h"
 
 namespace headrace {
 
@@ -68,6 +69,12 @@ BlockHandle EventPort::Put(const Block& block) {
   info.num_bytes = block.num_bytes();
   info.schema = block.table()->schema();
   return store_->Put(block, std::move(info), &owner_);
+}
+
+void EventPort::TellLosses(const Status& status) {
+  Losses losses;
+  if (!losses.Add(status)) return;
+  Push(event::ObjectsLost{losses.objects(), Failure::FromStatus(FailureKind::kSystem, status)});
 }
 
 void EventPort::Spill(const std::vector<ObjectId>& objects) {

@@ -36,6 +36,8 @@ class EventPort {
   void YieldLast(std::uint32_t index, Block block, BlockInfo info, event::TaskEnded end);
   void YieldShared(TaskId task, std::uint32_t index, SharedTable table, BlockInfo info);
   void Push(Event event);
+  /// Reports the objects that `status` says are lost, if it does.
+  void TellLosses(const Status& status);
   /// Spills `objects` now, in this thread, and reports it.
   void Spill(const std::vector<ObjectId>& objects);
 

@@ -93,7 +93,10 @@ void InlineBackend::RunOne() {
   Task& task = *tasks_.at(ready_.front());
   if (!task.run.opened() && !task.run.cancelled()) {
     const Status status = Open(task);
-    if (!status.ok()) return End(task, task.run.FailureFrom(status));
+    if (!status.ok()) {
+      port_->TellLosses(status);
+      return End(task, task.run.FailureFrom(status));
+    }
   }
   if (task.run.cancelled()) return End(task, TaskRun::Cancelled());
   TaskRun::Pulled pulled = task.run.Pull();

@@ -8,6 +8,7 @@
 #include "headrace/base/check.h"
 #include "headrace/data/transform/function.h"
 #include "headrace/runtime/store/local_store.h"
+#include "headrace/runtime/store/losses.h"
 
 namespace headrace {
 
@@ -57,6 +58,7 @@ Failure TaskRun::Cancelled() {
 
 Failure TaskRun::FailureFrom(const Status& status) const {
   if (cancelled() && status.IsCancelled()) return Cancelled();
+  if (Losses().Add(status)) return Failure::FromStatus(FailureKind::kInputLost, status);
   return FailureOf(status);
 }
 
@@ -89,13 +91,16 @@ Result<TaskInput> LoadInput(TaskId id, const TaskOrder& order, LocalStore& store
   input.units = LoadUnits(order);
   input.left_blocks = order.left_inputs;
   input.keys = order.keys;
+  Losses losses;
   std::size_t side_begin = order.inputs.size();
   for (const std::uint32_t count : order.sides) side_begin -= count;
   input.blocks.reserve(side_begin);
   input.infos.reserve(side_begin);
   for (std::size_t i = 0; i < side_begin; ++i) {
     const RowRange rows = order.ranges.empty() ? RowRange{} : order.ranges[i];
-    ARROW_ASSIGN_OR_RAISE(Block block, store.Get(order.inputs[i], rows));
+    auto got = store.Get(order.inputs[i], rows);
+    if (losses.Add(got.status())) continue;
+    ARROW_ASSIGN_OR_RAISE(Block block, std::move(got));
     ARROW_ASSIGN_OR_RAISE(BlockInfo info, store.Info(order.inputs[i]));
     info.index = nullptr;  // Of the whole block.
     info.num_rows = block.num_rows();
@@ -107,12 +112,15 @@ Result<TaskInput> LoadInput(TaskId id, const TaskOrder& order, LocalStore& store
     SideInput& side = input.sides.emplace_back();
     for (std::size_t i = side_begin; i < side_begin + count; ++i) {
       side.objects.push_back(order.inputs[i]);
-      ARROW_ASSIGN_OR_RAISE(side.blocks.emplace_back(), store.Get(order.inputs[i]));
+      auto got = store.Get(order.inputs[i]);
+      if (losses.Add(got.status())) continue;
+      ARROW_ASSIGN_OR_RAISE(side.blocks.emplace_back(), std::move(got));
       ARROW_ASSIGN_OR_RAISE(side.infos.emplace_back(), store.Info(order.inputs[i]));
       side.infos.back().index = nullptr;
     }
     side_begin += count;
   }
+  ARROW_RETURN_NOT_OK(losses.status());
   return input;
 }
 

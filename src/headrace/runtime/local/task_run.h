@@ -57,7 +57,8 @@ class TaskRun {
 
   /// The failure of a task that was cancelled.
   static Failure Cancelled();
-  /// The failure that `status` carries, or kCancelled if this task was cancelled and it says so.
+  /// The failure that `status` carries, or kCancelled if this task was cancelled and it says so, or
+  /// kInputLost.
   Failure FailureFrom(const Status& status) const;
 
  private:
@@ -70,7 +71,7 @@ class TaskRun {
 };
 
 /// Gathers what the order of task `id` names: blocks from the store, units from the program's
-/// source.
+/// source. An error about lost blocks names all of them (runtime/store/losses.h).
 Result<TaskInput> LoadInput(TaskId id, const TaskOrder& order, LocalStore& store);
 
 /// Cuts a task's input to the rows of its order, without a copy.

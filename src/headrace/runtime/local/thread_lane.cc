@@ -24,7 +24,10 @@ class ThreadLane::Task {
   void Run() {
     if (!run_.opened() && !run_.cancelled()) {
       const Status status = Open();
-      if (!status.ok()) return End(run_.FailureFrom(status));
+      if (!status.ok()) {
+        port_->TellLosses(status);
+        return End(run_.FailureFrom(status));
+      }
     }
     if (run_.cancelled()) return End(TaskRun::Cancelled());
     while (true) {

@@ -16,6 +16,7 @@
 #include "headrace/runtime/steady_nanos.h"
 #include "headrace/runtime/store/fork_guard.h"
 #include "headrace/runtime/store/local_store.h"
+#include "headrace/runtime/store/losses.h"
 
 namespace headrace {
 
@@ -118,12 +119,15 @@ std::uint64_t WorkerPool::StartTask(std::shared_ptr<EventPort> port, TaskId id, 
   const auto prepare = [&store, objects = task.order.inputs](
                            std::vector<SharedTable>* tables,
                            std::vector<BlockInfo>* infos) -> Status {
+    Losses losses;
     for (ObjectId object : objects) {
-      ARROW_ASSIGN_OR_RAISE(tables->emplace_back(), store.Share(object));
+      auto table = store.Share(object);
+      if (losses.Add(table.status())) continue;
+      ARROW_ASSIGN_OR_RAISE(tables->emplace_back(), std::move(table));
       ARROW_ASSIGN_OR_RAISE(infos->emplace_back(), store.Info(object));
       infos->back().index = nullptr;  // For the driver only.
     }
-    return Status::OK();
+    return losses.status();
   };
   std::vector<SharedTable> tables;
   std::vector<BlockInfo> infos;
@@ -152,6 +156,10 @@ void WorkerPool::FinishPreparing(std::uint64_t key, const Status& status,
                                  std::vector<SharedTable> inputs, std::vector<BlockInfo> infos) {
   WorkerTask& task = tasks_.at(key);
   if (task.cancelled) return EndTask(key, TaskRun::Cancelled(), {});
+  if (Losses().Add(status)) {
+    task.port->TellLosses(status);
+    return EndTask(key, Failure::FromStatus(FailureKind::kInputLost, status), {});
+  }
   if (!status.ok()) return EndTask(key, SystemFailure(status), {});
   task.inputs = std::move(inputs);
   task.infos = std::move(infos);

@@ -9,6 +9,7 @@
 #include "headrace/base/check.h"
 #include "headrace/runtime/store/fork_guard.h"
 #include "headrace/runtime/store/local_store.h"
+#include "headrace/runtime/store/losses.h"
 
 namespace headrace {
 namespace {
@@ -170,11 +171,12 @@ Result<Block> LocalStore::Get(ObjectId object, const RowRange& rows) {
     ARROW_ASSIGN_OR_RAISE(table, DecodeLayout(shared));
   }
   if (table != nullptr) return PartOf(std::move(table), rows, info);
-  ARROW_ASSIGN_OR_RAISE(table, file->Read(rows.begin, rows.end));
-  const std::int64_t bytes = ShareOf(info, table->num_rows());
+  auto read = file->Read(rows.begin, rows.end);
+  if (!read.ok()) return Losses::Of(object, read.status());
+  const std::int64_t bytes = ShareOf(info, (*read)->num_rows());
   std::lock_guard lock(mutex_);
   stats_.restored_bytes_total += bytes;
-  return Block(std::move(table), bytes);
+  return Block(*std::move(read), bytes);
 }
 
 Result<BlockInfo> LocalStore::Info(ObjectId object) const {

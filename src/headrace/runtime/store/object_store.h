@@ -32,7 +32,8 @@ class ObjectStore {
   /// Stores a block of this process's heap with one reference.
   virtual BlockHandle Put(const Block& block, BlockInfo info) = 0;
 
-  /// Returns the block; one that was spilled comes back from disk. The result pins its memory.
+  /// Returns the block; one that was spilled comes back from disk, or the error says that it is
+  /// lost (losses.h). The result pins its memory.
   virtual Result<Block> Get(ObjectId object) = 0;
   virtual Result<BlockInfo> Info(ObjectId object) const = 0;
 
