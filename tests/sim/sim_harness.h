@@ -12,7 +12,7 @@
 #include "headrace/control/schedule/scheduler.h"
 #include "headrace/observe/event_log.h"
 #include "headrace/runtime/sim/sim_backend.h"
-#include "sim_plan.h"
+#include "sim_oracle.h"
 
 // Runs one case: the loop of engine/execution.cc in virtual time, and a consumer.
 
@@ -35,6 +35,7 @@ struct Outcome {
   std::int64_t tasks_running_max = 0;
   std::int64_t overrides = 0;
   std::int64_t spilled_objects = 0;
+  std::int64_t lost_objects = 0;
   std::int64_t peak_held_bytes = 0;  // Blocks and heaps together.
   std::int64_t largest_heap_bytes = 0;
   std::int64_t memory_stops = 0;
@@ -116,6 +117,7 @@ class SimRun {
     out_.largest_block_bytes = backend_.largest_block_bytes();
     out_.tasks_running_max = backend_.tasks_running_max();
     out_.spilled_objects = backend_.spilled_objects();
+    out_.lost_objects = backend_.lost_objects();
     out_.peak_held_bytes = backend_.peak_held_bytes();
     out_.largest_heap_bytes = backend_.largest_heap_bytes();
     out_.memory_stops = backend_.memory_stops();
@@ -174,6 +176,8 @@ class SimRun {
       const auto drawn = static_cast<std::int64_t>(
           rng_.Below(static_cast<std::uint64_t>(case_.think_max.nanos) + 1));
       free_at_ = std::max(free_at_, backend_.Now()) + case_.think + Duration{burst ? 0 : drawn};
+      const bool is_silent = case_.silence_chance > 0 && rng_.Chance(case_.silence_chance);
+      if (is_silent) free_at_ = free_at_ + case_.silence;
       backend_.PostAt(free_at_, event::OutputConsumed{0, block.info.num_bytes});
       backend_.PostAt(free_at_, event::OutputWanted{0, 1});
       if (case_.stop_after == static_cast<std::int64_t>(out_.blocks.size())) Stop();
@@ -234,7 +238,8 @@ inline std::string Judge(const Case& c, const Outcome& out) {
   if (out.stopped) return "";
   const Expected expected = Oracle(c).Compute();
   if (out.failure) {
-    const bool fatal = c.sim.workers_always_lost || c.sim.actors_never_start;
+    const bool by_loss = c.sim.blocks_always_lost && out.lost_objects > 0;
+    const bool fatal = c.sim.workers_always_lost || c.sim.actors_never_start || by_loss;
     const bool by_error = c.plan.max_errored_blocks == 0 && c.sim.model.error_chance > 0;
     const bool by_policy = c.policy.fails_after >= 0 && out.failure->context == "policy random";
     const bool by_memory = out.failure->kind == FailureKind::kOverMemory && out.last_stop_was_alone;

@@ -27,6 +27,8 @@ struct Tally {
   std::int64_t retries = 0;
   std::int64_t overrides = 0;
   std::int64_t spilled = 0;    // Objects.
+  std::int64_t lost = 0;       // Of these and of others,
+  std::int64_t remade = 0;     // and those that were made again.
   std::int64_t failed = 0;     // Runs that ended with a failure, as they had to.
   std::int64_t stopped = 0;    // By the consumer.
   std::int64_t held_back = 0;  // Runs with a user's policy.
@@ -65,13 +67,17 @@ std::string Try(std::uint64_t seed, bool replay, Tally* tally) {
   tally->blocks += static_cast<std::int64_t>(out.blocks.size());
   tally->overrides += out.overrides;
   tally->spilled += out.spilled_objects;
+  tally->lost += out.lost_objects;
   tally->failed += out.failure ? 1 : 0;
   tally->stopped += out.stopped ? 1 : 0;
   tally->held_back += c.policy.seed != 0 ? 1 : 0;
   tally->limited += c.sim.memory_limit_bytes > 0 ? 1 : 0;
   tally->stops += out.memory_stops;
   tally->no_room += out.failure && out.failure->kind == FailureKind::kOverMemory ? 1 : 0;
-  for (const OperatorState& state : out.states) tally->retries += state.tasks_retried;
+  for (const OperatorState& state : out.states) {
+    tally->retries += state.tasks_retried;
+    tally->remade += state.blocks_remade;
+  }
   if (std::string problem = Judge(c, out); !problem.empty()) return problem;
   if (SimRun(c).Go(/*check=*/false).log != out.log) return "two runs of one seed differ";
   return replay ? TryReplay(out) : "";
@@ -93,13 +99,15 @@ TEST(Sim, RandomPlansMachinesAndFaults) {
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   std::printf(
       "%lld cases from seed %lld in %.1f s: %lld events, %lld blocks, %lld retries, "
-      "%lld overrides, %lld objects spilled, %lld runs failed and %lld were stopped as they "
+      "%lld overrides, %lld objects spilled, %lld lost and %lld made again, "
+      "%lld runs failed and %lld were stopped as they "
       "should, %lld had a policy; "
       "%lld had a memory limit: %lld workers were stopped for it, %lld runs failed\n",
       static_cast<long long>(cases), static_cast<long long>(first), took.count(),
       static_cast<long long>(tally.steps), static_cast<long long>(tally.blocks),
       static_cast<long long>(tally.retries), static_cast<long long>(tally.overrides),
-      static_cast<long long>(tally.spilled), static_cast<long long>(tally.failed),
+      static_cast<long long>(tally.spilled), static_cast<long long>(tally.lost),
+      static_cast<long long>(tally.remade), static_cast<long long>(tally.failed),
       static_cast<long long>(tally.stopped), static_cast<long long>(tally.held_back),
       static_cast<long long>(tally.limited), static_cast<long long>(tally.stops),
       static_cast<long long>(tally.no_room));
@@ -115,6 +123,8 @@ Case QuietCase(std::uint64_t seed) {
   c.sim.worker_lost_chance = c.sim.actor_start_fails_chance = c.sim.actor_dies_idle_chance = 0;
   c.sim.noise_chance = c.sim.model.error_chance = 0;
   c.sim.workers_always_lost = c.sim.actors_never_start = false;
+  c.sim.spill_lost_chance = c.sim.block_lost_chance = 0;
+  c.sim.blocks_always_lost = false;
   c.stop_after = -1;
   c.policy.fails_after = -1;
   return c;

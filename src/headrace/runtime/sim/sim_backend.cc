@@ -44,6 +44,7 @@ void SimBackend::StartTask(TaskId id, TaskOrder order) {
   if (order.credit_bytes < 1) Violated("task without credit: " + id.ToString());
   Task task{.id = id, .order = order, .outputs = {}, .since = now_};
   task.credit_bytes = order.credit_bytes;
+  LoseInputs(&task);
   const auto* cut = order.program == nullptr || order.program->steps.empty()
                         ? nullptr
                         : std::get_if<LimitStep>(&order.program->steps.front());
@@ -131,7 +132,7 @@ Result<Block> SimBackend::Get(ObjectId) {
 BlockHandle SimBackend::MakeObject(std::int64_t num_rows, std::int64_t num_bytes,
                                    Position position) {
   const ObjectId id{++next_object_};
-  objects_[id] = {1, num_rows, num_bytes};
+  objects_[id] = {.references = 1, .num_rows = num_rows, .num_bytes = num_bytes};
   object_bytes_ += num_bytes;
   largest_block_bytes_ = std::max(largest_block_bytes_, num_bytes);
   BlockHandle handle{id, {}};
@@ -262,6 +263,10 @@ void SimBackend::AddNoise(const Event& event, std::vector<Event>* events) {
   } else if (const auto* lost = std::get_if<event::ActorLost>(&event)) {
     events->push_back(*lost);
     events->push_back(event::ActorReady{lost->actor});
+  } else if (const auto* lost = std::get_if<event::ObjectsLost>(&event)) {
+    event::ObjectsLost unknown = *lost;
+    unknown.objects.push_back(ObjectId{next_object_ + 1'000'000});
+    events->push_back(std::move(unknown));
   } else {
     events->push_back(event::TimePassed{});
   }
@@ -288,6 +293,7 @@ void SimBackend::RunStep(TaskId id, std::vector<Event>* events) {
     return EndTask(id, FailureOf(FailureKind::kWorkerLost), events);
   }
   if (task.cancelled) return EndTask(id, FailureOf(FailureKind::kCancelled), events);
+  if (!task.lost.empty()) return EndWithoutInput(id, events);
   if (LosesWorker(id, task)) {
     if (task.order.actor) return LoseActor(*task.order.actor, FailureKind::kWorkerLost, events);
     return EndTask(id, FailureOf(FailureKind::kWorkerLost), events);
@@ -327,6 +333,7 @@ void SimBackend::Yield(TaskId id, Task& task, std::vector<Event>* events) {
   if (yields_ == options_.drop_block) return;
   const Position position = task.order.position.Child(index);
   BlockHandle made = MakeObject(block.num_rows, block.num_bytes, position);
+  objects_.at(made.object).name = {id.op, id.ordinal, index};
   if (task.order.program != nullptr) {
     made.info.index = options_.model.IndexOf(*task.order.program, position, block.num_rows);
   }

@@ -3,9 +3,11 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <queue>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -39,14 +41,20 @@ struct SimOptions {
   double actor_start_fails_chance = 0;  // At most twice in a row for an operator.
   double actor_dies_idle_chance = 0;    // Some time after it is ready.
   double spill_refused_chance = 0;      // Of each object that is to be spilled.
-  double noise_chance = 0;              // Duplicate, stale and unknown events, after each event.
-  std::int32_t max_attempts = 4;        // A task loses its worker less often than this.
+  double spill_lost_chance = 0;         // Of each block on disk that a task is to read;
+  double all_lost_chance = 0;           // then, of all that is on disk.
+  double block_lost_chance = 0;         // Of each other block of `lossy` operators, when read.
+  std::set<std::int32_t> lossy;
+  double noise_chance = 0;        // Duplicate, stale and unknown events, after each event.
+  std::int32_t max_attempts = 4;  // A task loses its worker less often than this, and a
+                                  // block is lost less often.
 
   std::set<std::pair<TaskId, std::uint32_t>> lose_at;  // The attempt, and before which output.
 
   // Faults that a run must end with.
   bool actors_never_start = false;
   bool workers_always_lost = false;
+  bool blocks_always_lost = false;  // No block is read from disk.
 
   // Planted mistakes, which the checks must catch: each happens once, at the n-th opportunity
   // from 1. 0: never.
@@ -112,21 +120,26 @@ class SimBackend final : public Backend {
   /// True if nothing else ran when the last one was stopped.
   bool last_stop_was_alone() const { return last_stop_was_alone_; }
   std::int64_t spilled_objects() const { return spilled_objects_; }
+  std::int64_t lost_objects() const { return lost_objects_; }
   std::int64_t tasks_running_max() const { return tasks_running_max_; }
   const std::vector<std::string>& violations() const { return violations_; }
 
  private:
+  using BlockName = std::tuple<OperatorId, std::uint64_t, std::uint32_t>;  // Task and output.
   struct Object {
     std::int64_t references = 0;
     std::int64_t num_rows = 0;
     std::int64_t num_bytes = 0;
     bool spilled = false;
+    bool lost = false;
+    std::optional<BlockName> name{};  // Unset: nobody made it.
   };
   struct Task {
     TaskId id;
     TaskOrder order;
     SimModel::Outputs outputs;
-    std::uint32_t next = 0;  // Output to make next.
+    std::vector<ObjectId> lost{};  // Of its inputs.
+    std::uint32_t next = 0;        // Output to make next.
     std::int64_t credit_bytes = 0;
     std::int64_t yielded_bytes = 0;
     bool parked = false;
@@ -176,6 +189,11 @@ class SimBackend final : public Backend {
                std::int64_t stopped_heap_bytes = 0);
   void LoseActor(ActorId id, FailureKind kind, std::vector<Event>* events);
 
+  // sim_losses.cc
+  void LoseInputs(Task* task);
+  void Lose(Object* object);
+  void EndWithoutInput(TaskId id, std::vector<Event>* events);
+
   // sim_memory.cc
   std::int64_t HeapOf(const Task& task) const;
   std::int64_t HeapOf(ActorId id, const Actor& actor) const;
@@ -203,8 +221,10 @@ class SimBackend final : public Backend {
   Resources used_;
   std::int64_t largest_block_bytes_ = 0;
   std::int64_t spilled_objects_ = 0;
-  std::int64_t object_bytes_ = 0;  // In memory.
-  std::int64_t heap_bytes_ = 0;    // Of tasks and actors.
+  std::int64_t lost_objects_ = 0;
+  std::map<BlockName, std::int32_t> losses_;  // How often.
+  std::int64_t object_bytes_ = 0;             // In memory.
+  std::int64_t heap_bytes_ = 0;               // Of tasks and actors.
   std::int64_t peak_held_bytes_ = 0;
   std::int64_t largest_heap_bytes_ = 0;
   std::int64_t memory_stops_ = 0;
