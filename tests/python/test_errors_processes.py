@@ -11,9 +11,8 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from leftovers import processes, told, wait_until
+from leftovers import told
+from scripts import Script
 
 import headrace
 from headrace.exceptions import WorkerDiedError
@@ -190,68 +190,6 @@ def test_files_of_a_killed_worker_are_not_doubled(tmp_path: Path) -> None:
     headrace.range(100, override_num_blocks=10).map_batches(once).write_parquet(str(out))
     assert os.path.exists(flag)
     assert sorted(pq.read_table(out).column("id").to_pylist()) == list(range(100))
-
-
-# ---- Scripts --------------------------------------------------------------------------------
-
-PREAMBLE = """
-import gc, glob, os, sys, time, traceback
-import numpy as np
-import headrace
-from headrace import _core
-
-headrace.DataContext.get_current().enable_progress_bars = False
-
-
-def next_pipeline():
-    gc.collect()
-    assert _core.store_stats()["objects"] == 0, _core.store_stats()
-    rows = headrace.range(9, override_num_blocks=3).map(lambda row: {"x": row["id"]}).take_all()
-    assert [row["x"] for row in rows] == list(range(9))
-    print("next", flush=True)
-
-
-def told(error):
-    return "".join(traceback.format_exception(error))
-"""
-
-
-class Script:
-    """A program under way, and what it left when it was over."""
-
-    def __init__(self, text: str, room: Path, command: Sequence[str] = ()) -> None:
-        self._room = room
-        for name in ("cwd", "tmp"):
-            (room / name).mkdir(exist_ok=True)
-        path = room / "script.py"
-        path.write_text(PREAMBLE + textwrap.dedent(text))
-        self.process = subprocess.Popen(
-            [*command, sys.executable, str(path)],
-            cwd=room / "cwd",
-            env={**os.environ, "TMPDIR": str(room / "tmp"), "PYTHONDONTWRITEBYTECODE": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def line(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
-
-    def finish(self, status: int = 0) -> tuple[str, str]:
-        """Waits for the end; returns output and errors. Nothing may be left."""
-        try:
-            out, err = self.process.communicate(timeout=60)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            raise
-        assert self.process.returncode == status, out + err
-        session = self.process.pid
-        wait_until(lambda: not processes(lambda _, __, of: of == session), "processes are left")
-        for name in ("cwd", "tmp"):
-            assert list((self._room / name).iterdir()) == [], err
-        return out, err
 
 
 # ---- Ctrl-C ---------------------------------------------------------------------------------
@@ -486,50 +424,3 @@ def test_spilled_blocks_come_back_and_their_files_go(tmp_path: Path) -> None:
     """
     out, err = Script(text, tmp_path).finish()
     assert out.split() == ["next"], err
-
-
-@pytest.mark.parametrize("is_python", [False, True], ids=["native", "function"])
-@pytest.mark.parametrize("wreck", ["remove", "cut", "flip"])
-def test_spilled_blocks_that_are_lost(is_python: bool, wreck: str, tmp_path: Path) -> None:
-    text = f"""
-    headrace.init(object_store_memory=20 << 20, num_cpus=2)
-    folder = os.environ["TMPDIR"]
-
-    def big(batch):
-        rng = np.random.default_rng(int(batch["id"][0]))
-        size = len(batch["id"])
-        return {{"k": rng.random(size), "x": rng.random((size, 10))}}
-
-    def wreck_all(batch):  # In the last task before the exchange: some of it is on disk.
-        if 599_999 in batch["id"]:
-            while not (files := [
-                path for path in glob.glob(folder + "/headrace-spill-*/*.arrow")
-                if os.path.getsize(path) > 1_000_000
-            ]):
-                time.sleep(0.01)
-            for path in files:
-                if {wreck!r} == "remove":
-                    os.unlink(path)
-                elif {wreck!r} == "cut":
-                    os.truncate(path, 600_000)
-                else:
-                    with open(path, "r+b") as file:
-                        file.seek(500_000)
-                        file.write(bytes(64))
-        return batch
-
-    ds = headrace.range(600_000, override_num_blocks=40)
-    ds = ds.map_batches(wreck_all).map_batches(big).sort("k")
-    if {is_python}:
-        ds = ds.map_batches(lambda batch: batch)
-    try:
-        ds.count() if {is_python} else sum(len(b["k"]) for b in ds.iter_batches(batch_size=None))
-    except OSError as error:
-        print(told(error), flush=True)
-        del error
-    next_pipeline()
-    """
-    out, err = Script(text, tmp_path).finish()
-    assert "a block that was spilled to" in out, err
-    assert "operator Sort" in out
-    assert "next" in out
