@@ -238,7 +238,10 @@ inline std::string Judge(const Case& c, const Outcome& out) {
   if (out.stopped) return "";
   const Expected expected = Oracle(c).Compute();
   if (out.failure) {
-    const bool by_loss = c.sim.blocks_always_lost && out.lost_objects > 0;
+    // Runs that were merged before the last merge cannot be made again.
+    const bool of_pass =
+        expected.passes > 0 && out.failure->context.find("which are gone") != std::string::npos;
+    const bool by_loss = (c.sim.blocks_always_lost || of_pass) && out.lost_objects > 0;
     const bool fatal = c.sim.workers_always_lost || c.sim.actors_never_start || by_loss;
     const bool by_error = c.plan.max_errored_blocks == 0 && c.sim.model.error_chance > 0;
     const bool by_policy = c.policy.fails_after >= 0 && out.failure->context == "policy random";

@@ -124,7 +124,7 @@ ProposedTask ExchangeBlocks::TakeAgain(std::uint64_t ordinal) {
     for (std::uint32_t block = 0; block < blocks_.size(); ++block) reads.push_back(block);
     work.ranges.resize(blocks_.size() + 1);
   } else {
-    const auto number = static_cast<std::uint32_t>(ordinal) - pass_tasks_;
+    const auto number = static_cast<std::uint32_t>(ordinal - pass_tasks_);
     ExchangeWork planned = plan_->WorkOf(number);
     for (const BlockPart& part : planned.parts) {
       reads.push_back(part.block);
