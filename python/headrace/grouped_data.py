@@ -158,7 +158,7 @@ class GroupedData:
         it yields.
 
         A group must fit into the memory of a worker; its rows are in their order of before. The
-        arguments are those of `Dataset.map_batches`.
+        arguments are those of `Dataset.map_batches`, but the default format is "pandas".
         """
         from headrace._internal.grouping import GroupActor, GroupFunction
         from headrace._internal.transform_arguments import resource_arguments
@@ -167,7 +167,8 @@ class GroupedData:
             raise ValueError(
                 f"fn must be a UserDefinedFunction, but got {type(fn).__name__} instead."
             )
-        chosen = check_batch_format(batch_format)
+        as_frames = batch_format in ("default", "native")
+        chosen = "pandas" if as_frames else check_batch_format(batch_format)
         strategy = choose_compute(fn, compute, concurrency)
         arguments: dict[str, Any] = {"fn_args": fn_args, "fn_kwargs": fn_kwargs}
         wrapped: Any

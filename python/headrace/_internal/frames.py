@@ -39,7 +39,7 @@ def remember_types(table: pa.Table, frame: pd.DataFrame) -> pa.Table:
 
 
 def forget_types(table: pa.Table) -> pa.Table:
-    """Returns the table without the note, for files."""
+    """Returns the table without the note, for files and groups."""
     metadata = dict(table.schema.metadata or {})
     if metadata.pop(_KEY, None) is None:
         return table
@@ -58,7 +58,7 @@ def with_remembered_types(frame: pd.DataFrame, table: pa.Table) -> pd.DataFrame:
         if dtype == "object":
             frame[name] = _objects(table.column(index))
             continue
-        if dtype.startswith(("int", "uint", "bool")) and table.column(index).null_count:
+        if (dtype == "bool" or dtype.startswith(("int", "uint"))) and table.column(index).null_count:
             continue
         frame[name] = frame[name].astype(dtype)
     return frame
@@ -88,6 +88,6 @@ def _is_of_objects(dtype: Any, type_: pa.DataType) -> bool:
 
 def _is_native(dtype: Any) -> bool:
     """True for numpy's types and pandas' strings, whose names say all."""
-    return str(dtype) == "str" or (
-        getattr(dtype, "kind", "O") in "biufM" and not hasattr(dtype, "pyarrow_dtype")
+    return str(dtype) in ("str", "string") or (
+        getattr(dtype, "kind", "O") in "biufmM" and not hasattr(dtype, "pyarrow_dtype")
     )

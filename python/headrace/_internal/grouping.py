@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from headrace import _core
 from headrace._internal import convert
+from headrace._internal.frames import forget_types
 from headrace._internal.table_rows import slice_rows
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class GroupFunction:
     def __call__(self, table: pa.Table, *args: Any, **kwargs: Any) -> Iterator[pa.Table]:
         pending: list[pa.Table] = []
         rows = 0
+        table = forget_types(table)  # A group's columns have Arrow's types in pandas.
         for group in groups_of(table, self._keys, self._batch_format, self._zero_copy):
             for result in _results(self._fn(group, *args, **kwargs)):
                 made = convert.batch_to_table(result)
