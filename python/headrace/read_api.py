@@ -175,6 +175,8 @@ def read_parquet(
     udf = arguments.pop("_block_udf", None)
     to_batches = arguments.pop("to_batches_kwargs", None) or {}
     options = pick(arguments | to_batches, {"batch_size", "pre_buffer"}, "read_parquet")
+    if isinstance(columns, str):
+        columns = [columns]
     if columns is not None and include_paths and "path" not in columns:
         columns = [*columns, "path"]
     files = FileArguments(

@@ -314,7 +314,10 @@ class ConsumeMixin:
         from headrace._internal.folds import fold
 
         if on is None:
-            columns = self._require_schema().names
+            known = self.schema()
+            if known is None:
+                return None
+            columns = known.names
         else:
             columns = [on] if isinstance(on, str) else list(on)
         if not columns:
@@ -323,12 +326,6 @@ class ConsumeMixin:
         if result is None or len(result) > 1:
             return result
         return next(iter(result.values()))
-
-    def _require_schema(self) -> Schema:
-        schema = self.schema()
-        if schema is None:
-            raise ValueError("The dataset is empty: its columns are not known.")
-        return schema
 
     def sum(self, on: str | list[str] | None = None, ignore_nulls: bool = True) -> Any:
         """Returns the sum of a column, or a dict for several; None without rows.

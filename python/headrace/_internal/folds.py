@@ -37,9 +37,16 @@ def fold(dataset: Any, aggs: Sequence[AggregateFn]) -> dict[str, Any]:
         for i, agg in enumerate(aggs):
             accumulators[i] = agg.merge(accumulators[i], folded[i])
     return {
-        agg.name: agg.finalize(accumulator)
+        agg.name: _python_number(agg.finalize(accumulator))
         for agg, accumulator in zip(aggs, accumulators, strict=True)
     }
+
+
+def _python_number(value: Any) -> Any:
+    """Returns what a row would hold: Python's numbers in place of numpy's."""
+    if isinstance(value, (np.number, np.bool_)) and not isinstance(value, np.timedelta64):
+        return value.item()
+    return value
 
 
 def _fold_natively(dataset: Any, plan: _core.Plan, specs: list[Spec]) -> dict[str, Any]:

@@ -58,7 +58,9 @@ def with_remembered_types(frame: pd.DataFrame, table: pa.Table) -> pd.DataFrame:
         if dtype == "object":
             frame[name] = _objects(table.column(index))
             continue
-        if (dtype == "bool" or dtype.startswith(("int", "uint"))) and table.column(index).null_count:
+        if (dtype == "bool" or dtype.startswith(("int", "uint"))) and table.column(
+            index
+        ).null_count:
             continue
         frame[name] = frame[name].astype(dtype)
     return frame

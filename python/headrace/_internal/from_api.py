@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,7 @@ def range_tensor(
 
 def _range(n: int, shape: tuple[int, ...], blocks: BlockArguments) -> Dataset:
     units = asked_blocks(blocks.parallelism, blocks.override_num_blocks)
-    return read_source(_core.range_source(max(0, n), shape, units), blocks)
+    return read_source(_core.range_source(max(0, math.ceil(n)), shape, units), blocks)
 
 
 @recorded

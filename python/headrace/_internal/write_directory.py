@@ -88,7 +88,7 @@ class WriteDirectory:
     """
 
     def __init__(self, path: str, filesystem: Any) -> None:
-        [found], self.filesystem = _paths.resolve([path], filesystem)
+        [found], self.filesystem = _paths.resolve(_paths.to_path_list(path), filesystem)
         self.path = _paths.normal_directory(found)
         self.core_filesystem = _paths.for_core(self.filesystem)
         self.temporary = new_name()

@@ -102,7 +102,7 @@ class Concatenator(SerializablePreprocessorBase):
 
         self._check(table.column_names)
         read = list(dict.fromkeys(self._columns))
-        frame = table_to_pandas(table.select(read))
+        frame = table_to_pandas(pa.table({name: _typed(table.column(name)) for name in read}))
         vectors = self._vectors([_values(frame[column]) for column in self._columns])
         column = None if vectors.dtype == object else tensors_to_arrow(vectors)
         if column is None:
@@ -126,6 +126,11 @@ class Concatenator(SerializablePreprocessorBase):
         else:
             joined = np.stack(parts, axis=1)
         return joined if self._dtype is None else joined.astype(self._dtype)
+
+
+def _typed(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Returns a column without any value, whose type is not known, as missing numbers."""
+    return column.cast(pa.float64()) if pa.types.is_null(column.type) else column
 
 
 def _values(series: pd.Series) -> np.ndarray:
