@@ -991,9 +991,6 @@ def case_results_of_functions(ray_data, tmp_path):
     def b(v):
         return lambda: ds.map_batches(lambda x: v).take_all()
 
-    def m(v):
-        return lambda: ds.map(lambda x: v).take_all()
-
     return {
         k: _outcome(f)
         for k, f in {
@@ -1024,6 +1021,19 @@ def case_results_of_functions(ray_data, tmp_path):
             "b dict of dict": b({"a": {"x": [1]}}),
             "b dts": b({"a": [datetime.datetime(2024, 1, 1)]}),
             "b bytes": b({"a": [b"1", b"22"]}),
+        }.items()
+    }
+
+
+def case_rows_of_functions(ray_data, tmp_path):
+    ds = ray_data.range(3, override_num_blocks=1)
+
+    def m(v):
+        return lambda: ds.map(lambda x: v).take_all()
+
+    return {
+        k: _outcome(f)
+        for k, f in {
             "m none": m(None),
             "m list": m([1]),
             "m tuple": m((1,)),
