@@ -61,6 +61,21 @@ class Schema:
         return "\n".join(lines)
 
 
+def _schema_of(plan: _core.Plan) -> pa.Schema | None:
+    """Returns the schema of a plan's rows as far as it follows from the plan.
+
+    Blocks in memory and the inputs of a union may differ: the plan itself knows the first one's
+    schema only.
+    """
+    if plan.kind == "input_data":
+        return _joined_schema([block.schema for block in plan.blocks() or []])
+    if plan.kind == "union":
+        schemas = [_schema_of(part) for part in plan.inputs]
+        known = [schema for schema in schemas if schema is not None]
+        return _joined_schema(known) if len(known) == len(schemas) else plan.infer_schema()
+    return plan.infer_schema()
+
+
 def _joined_schema(schemas: list[pa.Schema]) -> pa.Schema | None:
     """Returns the schema of the rows of all blocks together; None for no blocks."""
     if not schemas:
@@ -172,10 +187,7 @@ class Dataset(
     def _known_schema(self) -> pa.Schema | None:
         if self._schema is not None:
             return self._schema.base_schema
-        if self._plan.kind != "input_data":
-            return self._plan.infer_schema()
-        # Blocks in memory may differ, and the plan knows the first one's schema only.
-        return _joined_schema([block.schema for block in self._plan.blocks() or []])
+        return _schema_of(self._plan)
 
     def _fetch_schema(self) -> Schema | None:
         found = self._schema_of_first(1)

@@ -378,3 +378,19 @@ def case_small_mistakes(ray_data, tmp_path):
         "columns": error_of(lambda: ds.rename_columns(["a", "b"]), "length"),
         "limit": error_of(lambda: ds.take_all(limit=2), "limit"),
     }
+
+
+def case_schema_of_a_union(ray_data, tmp_path):
+    def items(*values):
+        return ray_data.from_items([{"x": value} for value in values])
+
+    numbers = items(1, 2)
+    other = ray_data.from_items([{"y": "s"}])
+    return {
+        "float": numbers.union(items(2.5)).schema(),
+        "null": items(None).union(numbers).schema(),
+        "column": numbers.union(other).schema(),
+        "three": numbers.union(items(2.5), other).schema(),
+        "same": numbers.union(numbers).schema(),
+        "rows": rows(numbers.union(items(2.5))),
+    }
