@@ -111,7 +111,7 @@ def make_dataset(job: dict[str, Any]) -> headrace.Dataset:
             read()
             .add_column("k", lambda batch: batch["id"] % 17, batch_format="numpy")
             .groupby("k", num_partitions=8)
-            .map_groups(spread)
+            .map_groups(spread, batch_format="numpy")
             .map_batches(after)
         ),
         "joined": lambda: (

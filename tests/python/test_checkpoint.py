@@ -381,7 +381,8 @@ def test_stages_give_what_the_plan_gives(tmp_path: pathlib.Path) -> None:
     rows = [{"id": i, "t": tensors[i], "n": {"a": [i]}, "k": i % 3} for i in range(40)]
     dataset = hr.from_items(rows, override_num_blocks=5).sort("id", descending=True)
     dataset = dataset.groupby("k").map_groups(
-        lambda group: {"k": group["k"][:1], "t": group["t"].sum(0)[None], "n": [len(group["k"])]}
+        lambda group: {"k": group["k"][:1], "t": group["t"].sum(0)[None], "n": [len(group["k"])]},
+        batch_format="numpy",
     )
     dataset = dataset.union(hr.range(5).map(lambda row: {"k": row["id"] + 10}))
     dataset.write_parquet(str(tmp_path / "plain"))

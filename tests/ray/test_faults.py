@@ -147,7 +147,10 @@ def check_shuffle() -> None:
 
 def check_groups() -> None:
     ds = dataset().map_batches(widen).map_batches(lambda b: {**b, "key": b["id"] % 30})
-    sums = {row["key"]: row["id"] for row in ds.groupby("key").map_groups(total).iter_rows()}
+    sums = {
+        row["key"]: row["id"]
+        for row in ds.groupby("key").map_groups(total, batch_format="numpy").iter_rows()
+    }
     assert sums == {key: sum(range(key, ROWS, 30)) for key in range(30)}
 
 
@@ -212,7 +215,7 @@ def test_a_node_dies_in_the_midst(
         ds = ds.sort("id")
     if plan == "groups":
         ds = ds.map_batches(lambda b: {**b, "key": b["id"] % 30})
-        ds = ds.groupby("key").map_groups(lambda group: group)
+        ds = ds.groupby("key").map_groups(lambda group: group, batch_format="numpy")
     chance = random.Random(seed)
     dead = chance.choice(sorted(two_more_nodes))
     calls = chance.randrange(1, BLOCKS // 3)

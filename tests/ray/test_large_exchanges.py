@@ -57,6 +57,7 @@ def test_groups() -> None:
         return {"key": group["key"][:1], "rows": [len(group["id"])]}
 
     counted = {
-        row["key"]: row["rows"] for row in dataset().groupby("key").map_groups(count).take_all()
+        row["key"]: row["rows"]
+        for row in dataset().groupby("key").map_groups(count, batch_format="numpy").take_all()
     }
     assert counted == {key: len(range(key, ROWS, KEYS)) for key in range(KEYS)}
