@@ -62,7 +62,7 @@ class ExchangeSpillTest : public ::testing::Test {
       }
       execution->backend().Release(object);
     }
-    EXPECT_GT(session_->runtime().store().stats().spilled_bytes_total, kSpilledRows * 8 / 2);
+    EXPECT_GT(session_->runtime().store().stats().spilled_bytes_total, kSpilledRows * 8 / 4);
     EXPECT_LT(execution->peak_charged_bytes(), 2 * kBudgetBytes);
   }
 

@@ -54,7 +54,7 @@ TEST_F(ExecutionTest, WhatIsKeptAboveTheStoresSizeGoesToDisk) {
   ObjectStore& store = session->runtime().store();
   auto execution = StartRange(*session);
   const logical::InputData kept = session->Keep(*execution).ValueOrDie();
-  EXPECT_GT(store.stats().spilled_bytes, kRows * 8 / 2);
+  EXPECT_GT(store.stats().spilled_bytes, kRows * 8 / 4);
   std::int64_t next = 0;
   for (const BlockHandle& handle : kept.blocks) {
     auto table = session->storage()->Get(handle.object).ValueOrDie().table();

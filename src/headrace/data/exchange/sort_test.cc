@@ -280,8 +280,9 @@ TEST(SortStream, LongRunsLeaveInBatches) {
   for (const Batch& batch : batches) {
     EXPECT_LE(batch.block.num_rows() * 2000, 48 << 20);
     EXPECT_LE(last, batch.index->keys.front());
-    EXPECT_GE(batch.index->keys.size(), 64u);
-    EXPECT_LE(batch.index->keys.size(), 256u);
+    const auto keys = static_cast<std::int64_t>(batch.index->keys.size());
+    EXPECT_GE(keys, 64);
+    EXPECT_LE(keys, std::max<std::int64_t>(256, batch.block.num_rows() * 2000 / (64 << 10) + 1));
     last = batch.index->keys.back();
   }
 }

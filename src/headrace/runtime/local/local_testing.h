@@ -58,8 +58,10 @@ inline std::shared_ptr<TaskProgram> NewProgram(Lane lane) {
 inline std::shared_ptr<TaskProgram> RangeProgram(Lane lane, std::int64_t units,
                                                  std::int64_t rows_per_unit) {
   auto program = NewProgram(lane);
-  program->steps.push_back(
-      ReadStep{MakeRangeSource(units * rows_per_unit, {}, units), {}, nullptr, -1});
+  auto source = std::make_shared<ReadSource>(*MakeRangeSource(units * rows_per_unit, {}, units));
+  // Of one path, neighbours would be read as one.
+  for (ReadUnit& unit : source->units) unit.path = std::to_string(unit.begin);
+  program->steps.push_back(ReadStep{std::move(source), {}, nullptr, -1});
   program->shape.shape = false;
   return program;
 }
