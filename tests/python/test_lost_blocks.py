@@ -16,17 +16,17 @@ def wreck_all(batch):
         return batch
     while not (files := [
         path for path in glob.glob(os.environ["TMPDIR"] + "/headrace-spill-*/*.arrow")
-        if os.path.getsize(path) > 500_000
+        if os.path.getsize(path) > 60_000
     ]):
         time.sleep(0.01)
     for path in files:
         if {how!r} == "remove":
             os.unlink(path)
         elif {how!r} == "cut":
-            os.truncate(path, 200_000)
+            os.truncate(path, 30_000)
         else:
             with open(path, "r+b") as file:
-                file.seek(250_000)
+                file.seek(40_000)
                 file.write(bytes(64))
     for path in {others!r}:
         os.unlink(path)
@@ -55,7 +55,7 @@ OPERATIONS = {
     ),
     "groups": (
         'groupby("g").map_groups(lambda g: {"g": g["g"][:1], "n": np.array([len(g["g"])]),'
-        ' "s": np.array([g["x"][:, 3].sum()])})',
+        ' "s": np.array([g["x"][:, 3].sum()])}, batch_format="numpy")',
         "(list(zip(batch['g'].tolist(), batch['n'].tolist(), batch['s'].tolist())), True)",
         "assert sorted(sum((rows for rows, _ in seen), [])) == [\n"
         "    (g, len(range(g, ROWS, 97)), float(sum(range(g, ROWS, 97)))) for g in range(97)]",
