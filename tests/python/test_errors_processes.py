@@ -369,9 +369,9 @@ def test_a_disk_that_fills_up_while_spilling(
     headrace.init(object_store_memory=20 << 20, spill_directory={str(disk)!r})
     if {is_python}:
         ds = headrace.range(40, override_num_blocks=40).map_batches(
-            lambda batch: {{"x": np.zeros((1, 250_000))}})
+            lambda batch: {{"x": np.random.default_rng(1).random((1, 250_000))}})
     else:
-        ds = headrace.range_tensor(1000, shape=(10_000,), override_num_blocks=40)
+        ds = headrace.range(10_000_000, override_num_blocks=40)
     try:
         ds.materialize()
     except OSError as error:

@@ -58,7 +58,11 @@ def test_coded_keys_go_on_when_a_value_gets_wider() -> None:
 
 def test_codes_of_one_value_are_one_group() -> None:
     coded = pa.DictionaryArray.from_arrays(pa.array([0, 1, 2, 0]), pa.array(["a", "a", "b"]))
-    groups = _blocks({"k": coded}).groupby("k").map_groups(lambda group: {"n": [len(group["k"])]})
+    groups = (
+        _blocks({"k": coded})
+        .groupby("k")
+        .map_groups(lambda group: {"n": [len(group["k"])]}, batch_format="numpy")
+    )
     assert sorted(row["n"] for row in groups.take_all()) == [1, 3]
 
 
