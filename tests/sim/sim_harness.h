@@ -246,7 +246,9 @@ inline std::string Judge(const Case& c, const Outcome& out) {
     const bool by_error = c.plan.max_errored_blocks == 0 && c.sim.model.error_chance > 0;
     const bool by_policy = c.policy.fails_after >= 0 && out.failure->context == "policy random";
     const bool by_memory = out.failure->kind == FailureKind::kOverMemory && out.last_stop_was_alone;
-    return fatal || by_error || by_policy || by_memory ? "" : "failed: " + out.failure->message;
+    return fatal || by_error || by_policy || by_memory
+               ? ""
+               : "failed: " + out.failure->message + ": " + out.failure->context;
   }
   if (c.plan.max_errored_blocks == 0 && expected.errors > 0 && !expected.has_limit) {
     return "did not fail by user error";

@@ -253,7 +253,7 @@ void SchedulerImpl::SupplyInput(const Origin& origin, const Remakes::Claim& clai
 bool SchedulerImpl::StartRemakes(bool force) {
   bool any = false;
   for (const auto& [origin, claim] : std::exchange(remakes_.inputs_waiting, {})) {
-    if (!run(claim.op).closed) SupplyInput(origin, claim);
+    if (!IsClosed(claim)) SupplyInput(origin, claim);
   }
   for (std::size_t i = 0; i < remakes_.waiting.size();) {
     const Remakes::Key key = remakes_.waiting[i];
@@ -289,9 +289,16 @@ bool SchedulerImpl::StartRemakes(bool force) {
   return any;
 }
 
+/// Whether nobody waits for what was claimed. A join that is closed may still lend its side to
+/// tasks that run again.
+bool SchedulerImpl::IsClosed(const Remakes::Claim& claim) {
+  const OperatorRun& run = this->run(claim.op);
+  return run.closed && (claim.task || run.op->lost_blocks() == 0);
+}
+
 void SchedulerImpl::DropClosedClaims(Remakes::Remake* remake) {
   for (auto& [index, claims] : remake->wanted) {
-    std::erase_if(claims, [this](const Remakes::Claim& claim) { return run(claim.op).closed; });
+    std::erase_if(claims, [this](const Remakes::Claim& claim) { return IsClosed(claim); });
   }
   std::erase_if(remake->wanted, [](const auto& wanted) { return wanted.second.empty(); });
 }
@@ -416,7 +423,9 @@ void SchedulerImpl::EndAgain(OperatorRun& run, TaskRecord& task, const event::Ta
     FailRemake(run, "it made fewer blocks when it ran again");
     return EndForGood(run, task);
   }
-  if (at->second.cut_short && !lost_worker) {
+  // A limit may have closed the operator, and cancelled the task, before others were wanted of it.
+  const bool was_cancelled = failure && failure->kind == FailureKind::kCancelled;
+  if (was_cancelled || (at->second.cut_short && !lost_worker)) {
     at->second.cut_short = false;
     task.outputs_taken = at->second.wanted.begin()->first;
     return Retry(run, task);

@@ -230,6 +230,7 @@ class SchedulerImpl {
   void Want(const Origin& origin, const Remakes::Claim& claim, bool nested);
   void SupplyInput(const Origin& origin, const Remakes::Claim& claim);
   bool StartRemakes(bool force);
+  bool IsClosed(const Remakes::Claim& claim);
   void DropClosedClaims(Remakes::Remake* remake);
   void StartRemake(OperatorRun& run, std::uint64_t ordinal, Remakes::Remake* remake);
   void EnterRetry(OperatorRun& run, TaskRecord& task);
