@@ -241,7 +241,8 @@ inline std::string Judge(const Case& c, const Outcome& out) {
     // Runs that were merged before the last merge cannot be made again.
     const bool of_pass =
         expected.passes > 0 && out.failure->context.find("which are gone") != std::string::npos;
-    const bool by_loss = (c.sim.blocks_always_lost || of_pass) && out.lost_objects > 0;
+    const bool gave_up = out.failure->context.find("cannot be had") != std::string::npos;
+    const bool by_loss = (c.sim.blocks_always_lost || of_pass || gave_up) && out.lost_objects > 0;
     const bool fatal = c.sim.workers_always_lost || c.sim.actors_never_start || by_loss;
     const bool by_error = c.plan.max_errored_blocks == 0 && c.sim.model.error_chance > 0;
     const bool by_policy = c.policy.fails_after >= 0 && out.failure->context == "policy random";

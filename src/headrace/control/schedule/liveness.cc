@@ -11,7 +11,7 @@ bool Liveness::Stuck() const {
   for (const OperatorRun& run : s_.runs_) {
     if (run.pool && run.pool->num_starting() > 0) return false;
     // A cancelled task that waits for credit still ends by itself.
-    if (run.closed && !run.tasks.empty()) return false;
+    if (run.closed && !run.parked.empty()) return false;
   }
   return true;
 }

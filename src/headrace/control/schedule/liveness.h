@@ -27,8 +27,10 @@ class Liveness {
   /// Returns true if it freed resources that work may now use.
   bool Override();
 
- private:
+  /// Returns true if nothing runs or is about to, and the consumer waits.
   bool Stuck() const;
+
+ private:
   OperatorRun* FindRemaker() const;
   bool Advance(OperatorRun& run);
   bool StartForced(OperatorRun& run);

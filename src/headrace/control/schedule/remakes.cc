@@ -409,6 +409,16 @@ void SchedulerImpl::FailRemake(const OperatorRun& maker, const std::string& why)
   FailRun(maker, std::move(failure));
 }
 
+/// Nothing can go on: what was lost cannot be made again as things stand. An end with an error, as
+/// it would have been without lineage, and not a run that hangs.
+void SchedulerImpl::GiveUpRemakes() {
+  Failure failure = remakes_.last_loss;
+  failure.context =
+      "operator " + last().spec->name +
+      ": blocks were lost, and to make them again something is missing that cannot be had";
+  FailRun(last(), std::move(failure));
+}
+
 /// A task that ran again is over.
 void SchedulerImpl::EndAgain(OperatorRun& run, TaskRecord& task, const event::TaskEnded& e) {
   const auto at = remakes_.tasks.find({run.id, task.id.ordinal});
@@ -468,6 +478,14 @@ void SchedulerImpl::EndRemake(OperatorRun& run, std::uint64_t ordinal) {
   reservation_.SetEligible(run.id, false);
   needs_stale_ = true;
   if (run.pool) StopIdleActors(run, 0);
+}
+
+/// The last operator has all it needs: what others still wait for will not be used.
+void SchedulerImpl::CloseRemakes() {
+  DropRemakes();
+  for (OperatorRun& run : runs_) {
+    if (!run.tasks.empty()) CloseOperator(run);
+  }
 }
 
 /// Nobody waits for anything any more.

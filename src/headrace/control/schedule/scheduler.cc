@@ -254,8 +254,10 @@ void SchedulerImpl::Decide() {
       }
       OrderSpills();
     } while (Liveness(this).Override());
+    if (!remakes_.lost.empty() && Liveness(this).Stuck()) GiveUpRemakes();
     CheckPolicies();
   }
+  if (last().finished && !remakes_.idle()) CloseRemakes();
   ReleaseObjects();
   if (!unwanted_.empty()) Push(action::ReleaseObjects{std::exchange(unwanted_, {})});
   FinishIfDone();

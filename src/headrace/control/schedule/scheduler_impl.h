@@ -230,6 +230,7 @@ class SchedulerImpl {
   void Want(const Origin& origin, const Remakes::Claim& claim, bool nested);
   void SupplyInput(const Origin& origin, const Remakes::Claim& claim);
   bool StartRemakes(bool force);
+  void GiveUpRemakes();
   bool IsClosed(const Remakes::Claim& claim);
   void DropClosedClaims(Remakes::Remake* remake);
   void StartRemake(OperatorRun& run, std::uint64_t ordinal, Remakes::Remake* remake);
@@ -239,6 +240,7 @@ class SchedulerImpl {
   void FailRemake(const OperatorRun& maker, const std::string& why);
   void EndAgain(OperatorRun& run, TaskRecord& task, const event::TaskEnded& e);
   void EndRemake(OperatorRun& run, std::uint64_t ordinal);
+  void CloseRemakes();
   void DropRemakes();
 
   // flow.cc
