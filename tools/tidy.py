@@ -511,8 +511,34 @@ def check_all_built(sources: list[Source]) -> Iterator[Finding]:
                 yield Finding(source.path, 1, "built", f"the include graph has no room {folder}")
 
 
+ANONYMOUS = re.compile(r"^namespace \{$(.*?)^\}", re.M | re.S)
+PRIVATE_NAME = re.compile(
+    r"^(?:constexpr|const)\b[^=({;\n]*?\b(?P<constant>k[A-Z]\w*)\s*[={[]"
+    r"|^(?:class|struct|enum class)\s+(?P<type>\w+)"
+    r"|^[A-Za-z_][\w:<>,&* ]*[ &*](?P<function>\w+\([^)]*\))",
+    re.M,
+)
+
+
+def check_private_names(sources: list[Source]) -> Iterator[Finding]:
+    """No two files of a library have the same private name: builds may join them in one unit."""
+    seen: dict[tuple[str, str], str] = {}
+    for source in sources:
+        if not source.path.startswith("src/") or source.is_header or source.is_test:
+            continue
+        library = source.room.split("/")[0]
+        for scope in ANONYMOUS.finditer(source.code):
+            for match in PRIVATE_NAME.finditer(source.code, *scope.span(1)):
+                name = match.group(match.lastgroup or 0)
+                name = re.sub(r"\s*\w+(?=[,)])", "", name) if "(" in name else name
+                first = seen.setdefault((library, name), source.path)
+                if first != source.path:
+                    line = source.line_at(match.start())
+                    yield Finding(source.path, line, "private-names", f"{name} is in {first}, too")
+
+
 def check(sources: list[Source]) -> list[Finding]:
-    findings = list(check_all_built(sources))
+    findings = [*check_all_built(sources), *check_private_names(sources)]
     for source in sources:
         for rule, check_source in RULES.items():
             for line, message in check_source(source):

@@ -131,6 +131,22 @@ def test_unknown_folder_is_found():
     assert "built" in rules_of("src/headrace/misc_room/x.cc", "int x;\n")
 
 
+@pytest.mark.parametrize(
+    "definition",
+    ["constexpr int kMax = 1;\n", "struct Part {};\n", "void Put(int value, char* out) {}\n"],
+)
+def test_private_names_that_two_files_of_a_library_share_are_found(definition):
+    text = f"namespace {{\n{definition}}}\n"
+
+    def findings_of(*paths):
+        sources = [tidy.Source(path, text) for path in paths]
+        return [f for f in tidy.check(sources) if f.rule == "private-names"]
+
+    assert [f.path for f in findings_of(DATA, READ)] == [READ]
+    assert findings_of(DATA, ENGINE) == []
+    assert findings_of(DATA, READ.replace(".cc", "_test.cc")) == []
+
+
 def test_findings_name_the_line():
     source = tidy.Source(ENGINE, "int x;\n\n/* a\n b */\nint r = rand();\n")
     (finding,) = tidy.check([source, tidy.Source("CMakeLists.txt", "FOLDERS engine DEPENDS\n")])

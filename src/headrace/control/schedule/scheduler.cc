@@ -96,7 +96,7 @@ Division DivisionOf(const ExecutionOptions& options) {
   return options.budget_policy == BudgetPolicy::kEqual ? Division::kEqual : Division::kByNeed;
 }
 
-std::vector<std::int32_t> ConsumersOf(const PhysicalPlan& plan) {
+std::vector<std::int32_t> ConsumerIds(const PhysicalPlan& plan) {
   std::vector<std::int32_t> consumers(plan.operators.size(), -1);
   for (std::size_t i = 0; i < plan.operators.size(); ++i) {
     for (const OperatorId input : plan.operators[i].inputs) {
@@ -145,7 +145,7 @@ SchedulerImpl::SchedulerImpl(PhysicalPlan plan, ExecutionOptions options, Backen
       ledger_(static_cast<int>(plan_.operators.size())),
       memory_(&ledger_, options_.memory_limit_bytes > 0, traits_.memory_free_bytes),
       reservation_(&ledger_, BlockBudget(options_, traits_), options_.reservation_ratio,
-                   DivisionOf(options_), ConsumersOf(plan_)),
+                   DivisionOf(options_), ConsumerIds(plan_)),
       caps_(CapsOf(plan_)),
       policies_(std::move(policies)),
       loads_(plan_.operators.size()),

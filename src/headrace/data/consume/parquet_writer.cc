@@ -31,10 +31,10 @@ namespace headrace {
 
 namespace {
 
-constexpr std::int64_t kGroupRows = 1 << 20;
+constexpr std::int64_t kRowGroupRows = 1 << 20;
 constexpr std::int64_t kGroupBytes = 128 << 20;  // Of rows in memory, before encoding.
 constexpr std::int64_t kGatherBytes = 64 << 20;
-constexpr std::int64_t kPieceBytes = 64 << 10;
+constexpr std::int64_t kGatherMinBytes = 64 << 10;
 constexpr std::int64_t kSampleRows = 4096;
 
 // Dictionary encoding of a column with mostly different values doubles the time to write it and
@@ -49,7 +49,7 @@ bool RepeatsInSample(const arrow::ChunkedArray& column) {
 }
 
 std::int64_t GroupRows(const OptionMap& options) {
-  return std::max<std::int64_t>(1, GetInt(options, "row_group_size", kGroupRows));
+  return std::max<std::int64_t>(1, GetInt(options, "row_group_size", kRowGroupRows));
 }
 
 // Sets a property for all columns (true, false) or for the named ones.
@@ -175,7 +175,7 @@ class ParquetWriter : public FileWriter {
  private:
   // Tiny pieces would be many, and slices hold the whole that they are of.
   static bool MayGather(const arrow::Table& table, std::int64_t bytes) {
-    return table.num_columns() > 0 && bytes >= kPieceBytes &&
+    return table.num_columns() > 0 && bytes >= kGatherMinBytes &&
            arrow::util::TotalBufferSize(table) <= 4 * bytes;
   }
 

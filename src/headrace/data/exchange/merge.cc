@@ -20,7 +20,7 @@ namespace headrace {
 namespace {
 
 // Rows and bytes that are merged at once: these and their keys stay in the cache.
-constexpr std::int64_t kWindowRows = 64 << 10;
+constexpr std::int64_t kMergeRows = 64 << 10;
 constexpr std::int64_t kWindowBytes = 4 << 20;
 // A window takes time in the number of runs: more of them are first sorted together by the group.
 constexpr std::size_t kRunsMax = 512;
@@ -135,7 +135,7 @@ class MergeStream : public BatchStream {
     std::erase_if(runs_, [](const SortedRun& run) { return run.left() == 0; });
     if (runs_.empty()) return nullptr;
     const std::int64_t fitting = kWindowBytes / std::max<std::int64_t>(1, bytes_per_row_);
-    const std::int64_t most = std::clamp<std::int64_t>(fitting, 1, kWindowRows);
+    const std::int64_t most = std::clamp<std::int64_t>(fitting, 1, kMergeRows);
     const auto runs = static_cast<std::int64_t>(runs_.size());
     const std::int64_t step = std::max<std::int64_t>(1, most / runs);
     std::vector<std::int64_t> ends = WindowEnds(step);

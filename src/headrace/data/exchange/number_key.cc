@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
 
 #include "headrace/data/exchange/ordered_bits.h"
 
@@ -20,12 +19,6 @@ enum Whole : std::uint8_t { kFloatBelow, kWideBelow, kShort, kWideAbove, kFloatA
 enum Fraction : std::uint8_t { kBelow, kNone, kAbove };
 
 constexpr std::int32_t kDigits = 76;  // The most that a decimal has.
-
-std::uint8_t* PutBigEndian(std::uint64_t value, std::uint8_t* out) {
-  value = __builtin_bswap64(value);
-  std::memcpy(out, &value, 8);
-  return out + 8;
-}
 
 std::uint8_t* PutLimbs(const Limbs& limbs, std::uint8_t* out) {
   out = PutBigEndian(OrderedBits(static_cast<std::int64_t>(limbs[3])), out);

@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <cstring>
 
 namespace headrace {
 
@@ -15,6 +16,13 @@ constexpr std::uint64_t OrderedBits(double value) {
   const auto bits = std::bit_cast<std::uint64_t>(value + 0.0);  // -0.0 + 0.0 is 0.0.
   const auto sign = static_cast<std::uint64_t>(static_cast<std::int64_t>(bits) >> 63);
   return bits ^ (sign | (std::uint64_t{1} << 63));
+}
+
+/// Writes the 8 bytes of `value`, the greatest first, and returns their end.
+inline std::uint8_t* PutBigEndian(std::uint64_t value, std::uint8_t* out) {
+  value = __builtin_bswap64(value);
+  std::memcpy(out, &value, 8);
+  return out + 8;
 }
 
 }  // namespace headrace

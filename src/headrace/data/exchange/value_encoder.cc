@@ -31,12 +31,6 @@ enum Mark : std::uint8_t {
   kNullLast = 6,
 };
 
-std::uint8_t* PutBigEndian(std::uint64_t value, std::uint8_t* out) {
-  value = __builtin_bswap64(value);
-  std::memcpy(out, &value, 8);
-  return out + 8;
-}
-
 // A codec knows the values that are not null: Size() and Put() with the mark. What Put() writes
 // after the mark is flipped by its caller where the order is descending.
 

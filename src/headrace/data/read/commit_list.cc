@@ -18,18 +18,18 @@ namespace fs = arrow::fs;
 
 namespace {
 
-// Paths below the directory begin with kBelow, others stay as they are.
-constexpr std::string_view kBelow = "./";
+// Paths below the directory begin with kInside, others stay as they are.
+constexpr std::string_view kInside = "./";
 // How often a directory that others change is listed again, before it is taken as it is.
 constexpr int kListings = 20;
 
 std::string Relative(const std::string& path, const std::string& directory) {
   const auto below = PathBelow(path, directory);
-  return below ? std::string(kBelow) + *below : path;
+  return below ? std::string(kInside) + *below : path;
 }
 
 std::string Absolute(const std::string& path, const std::string& directory) {
-  return path.starts_with(kBelow) ? directory + "/" + path.substr(kBelow.size()) : path;
+  return path.starts_with(kInside) ? directory + "/" + path.substr(kInside.size()) : path;
 }
 
 std::optional<FileStamp> ParseStamp(const std::string& size, const std::string& changed) {

@@ -26,11 +26,11 @@ constexpr std::int64_t kUnitMinBytes = 1 << 20;
 constexpr std::int64_t kUnitMaxBytes = 32 << 20;
 constexpr std::int64_t kUnits = 16;
 
-using Partition = std::vector<std::pair<std::string, std::string>>;
+using PathValues = std::vector<std::pair<std::string, std::string>>;
 
 // "base/k=1/s=a%20b/file" → {{k, 1}, {s, a b}}. The last segment is the file's name.
-Partition ParsePartition(const std::string& path, const std::string& base) {
-  Partition partition;
+PathValues ParsePartition(const std::string& path, const std::string& base) {
+  PathValues partition;
   std::size_t begin = 0;
   if (!base.empty() && path.starts_with(base)) begin = base.size();
   const std::size_t last = path.rfind('/');
@@ -80,7 +80,7 @@ class SourceBuilder {
   }
 
  private:
-  Partition PartitionOf(const std::string& path) const {
+  PathValues PartitionOf(const std::string& path) const {
     if (!options_.partitioning_base) return {};
     return ParsePartition(path, *options_.partitioning_base);
   }

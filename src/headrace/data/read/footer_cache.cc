@@ -24,7 +24,7 @@ using Footer = std::shared_ptr<parquet::FileMetaData>;
 
 // As they stand in files; in memory a footer takes some times as much.
 constexpr std::int64_t kFooterBytesMax = 8 << 20;
-constexpr std::size_t kFootersMax = 64;
+constexpr std::size_t kFootersKept = 64;
 // Times of files are as coarse as the kernel's clock, or a second on some file systems.
 constexpr std::int64_t kSettledSeconds = 2;
 
@@ -69,7 +69,7 @@ class FooterCache {
     if (!lock) return;
     bytes_ += footer->size();
     entries_.push_front({identity, std::move(footer)});
-    while (bytes_ > kFooterBytesMax || entries_.size() > kFootersMax) {
+    while (bytes_ > kFooterBytesMax || entries_.size() > kFootersKept) {
       bytes_ -= entries_.back().footer->size();
       dropped.splice(dropped.begin(), entries_, std::prev(entries_.end()));
     }

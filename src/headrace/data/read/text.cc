@@ -28,7 +28,7 @@ namespace {
 
 // Pieces grow from the first to the last size, so that a small file costs little memory.
 constexpr std::size_t kFirstPieceBytes = 16 << 10;
-constexpr std::size_t kPieceBytes = 4 << 20;
+constexpr std::size_t kReadBytes = 4 << 20;
 
 bool IsUtf8(std::string encoding) {
   std::erase_if(encoding, [](char c) { return c == '-' || c == '_'; });
@@ -116,7 +116,7 @@ class TextStream : public BatchStream {
           const std::int64_t read,
           input_->Read(static_cast<std::int64_t>(piece_bytes_), rest_.data() + size));
       rest_.resize(size + static_cast<std::size_t>(read));
-      piece_bytes_ = std::min(piece_bytes_ * 4, kPieceBytes);
+      piece_bytes_ = std::min(piece_bytes_ * 4, kReadBytes);
       more = read > 0;
       if (more && memrchr(rest_.data() + size, '\n', static_cast<std::size_t>(read))) break;
     }

@@ -26,9 +26,9 @@ namespace {
 constexpr std::int64_t kChunkBytes = 1 << 30;
 
 // Text of at most so many bytes is copied as a block of this size, over which the next one goes.
-constexpr std::size_t kShort = 16;
+constexpr std::size_t kShortText = 16;
 struct ShortText {
-  std::array<char, kShort> bytes{};
+  std::array<char, kShortText> bytes{};
 };
 
 struct Column {
@@ -68,7 +68,7 @@ void PutShort(const Column& column, std::int64_t begin, std::int64_t end,
   for (std::int64_t i = begin; i < end; ++i) {
     if (!column.IsText(i)) continue;
     std::memcpy(out + offsets[i - begin], &texts[static_cast<std::size_t>(column.codes[i])],
-                kShort);
+                kShortText);
   }
 }
 
@@ -86,7 +86,7 @@ void PutAny(const Column& column, std::int64_t begin, std::int64_t end, const st
 
 bool AllShort(const arrow::BinaryArray& values) {
   for (std::int64_t i = 0; i < values.length(); ++i) {
-    if (static_cast<std::size_t>(values.value_length(i)) > kShort) return false;
+    if (static_cast<std::size_t>(values.value_length(i)) > kShortText) return false;
   }
   return true;
 }
@@ -109,7 +109,7 @@ Status DecodeArray(const arrow::DictionaryArray& array, arrow::MemoryPool* pool,
     const std::int64_t bytes = offsets[end - begin];
     ARROW_ASSIGN_OR_RAISE(
         std::shared_ptr<arrow::Buffer> text,
-        arrow::AllocateBuffer(bytes + static_cast<std::int64_t>(is_short ? kShort : 0), pool));
+        arrow::AllocateBuffer(bytes + static_cast<std::int64_t>(is_short ? kShortText : 0), pool));
     auto* const out = reinterpret_cast<char*>(text->mutable_data());
     (is_short ? PutShort : PutAny)(column, begin, end, offsets, out);
     std::shared_ptr<arrow::Buffer> validity;

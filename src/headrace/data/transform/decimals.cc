@@ -21,7 +21,7 @@ namespace {
 
 using Int128 = __int128;
 
-constexpr std::int32_t kDigits = 38;       // Of the widest decimal of 128 bits.
+constexpr std::int32_t kDigitsMax = 38;    // Of the widest decimal of 128 bits.
 constexpr std::int32_t kInt64Digits = 19;  // What Arrow takes an int64 for.
 
 Int128 PowerOfTen(std::int32_t exponent) {
@@ -97,7 +97,7 @@ bool MakeOperand(const arrow::Datum& datum, Operand* operand) {
 // Makes the operand one of a larger scale. Returns whether its type allows for it.
 bool Rescale(std::int32_t scale, Operand* operand) {
   const std::int32_t up = scale - operand->scale;
-  if (up > kDigits || operand->precision + up > kDigits) return false;
+  if (up > kDigitsMax || operand->precision + up > kDigits) return false;
   operand->factor = PowerOfTen(up);
   operand->precision += up;
   operand->scale = scale;
@@ -156,7 +156,7 @@ template <class Op>
 Result<std::optional<arrow::Datum>> Calculate(std::int32_t precision, std::int32_t scale,
                                               const Operand& a, const Operand& b, std::int64_t rows,
                                               arrow::MemoryPool* pool, const Op& op) {
-  if (precision > kDigits) return std::nullopt;
+  if (precision > kDigitsMax) return std::nullopt;
   ARROW_ASSIGN_OR_RAISE(std::shared_ptr<arrow::Buffer> values,
                         arrow::AllocateBuffer(16 * rows, pool));
   std::uint8_t* const out = values->mutable_data();
@@ -195,7 +195,7 @@ Result<std::optional<arrow::Datum>> CastUp(Operand from, const arrow::compute::C
   if (!from.array || type == nullptr || type->id() != arrow::Type::DECIMAL128) return std::nullopt;
   const auto& to = static_cast<const arrow::Decimal128Type&>(*type);
   const std::int32_t up = to.scale() - from.scale;
-  if (options.allow_decimal_truncate || up < 0 || from.precision + up > kDigits) {
+  if (options.allow_decimal_truncate || up < 0 || from.precision + up > kDigitsMax) {
     return std::nullopt;
   }
   const arrow::Array& array = *from.array;

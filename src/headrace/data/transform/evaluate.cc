@@ -46,7 +46,7 @@ struct Node {
 };
 
 // What a tree is evaluated on: a batch, or in place of one of its columns other values.
-struct Rows {
+struct Operands {
   const arrow::RecordBatch& batch;
   std::int64_t first_row;
   std::int64_t count;
@@ -205,7 +205,7 @@ class BoundEvaluator : public Evaluator {
   int column_index() const override { return root_.column; }
 
  private:
-  Result<arrow::Datum> Run(const Node& node, const Rows& rows) {
+  Result<arrow::Datum> Run(const Node& node, const Operands& rows) {
     if (node.text >= 0 && !rows.values) {
       const auto& column = rows.batch.column(node.text);
       if (column->type_id() == arrow::Type::DICTIONARY) {
@@ -215,7 +215,7 @@ class BoundEvaluator : public Evaluator {
     return RunOnValues(node, rows);
   }
 
-  Result<arrow::Datum> RunOnValues(const Node& node, const Rows& rows) {
+  Result<arrow::Datum> RunOnValues(const Node& node, const Operands& rows) {
     if (node.column >= 0) {
       return arrow::Datum(rows.values ? rows.values : rows.batch.column(node.column));
     }
@@ -256,7 +256,7 @@ class BoundEvaluator : public Evaluator {
 
   // Evaluates once for each value of the dictionary and once for null, and deals out by code. What
   // fails may do so on a value that no row has: then on the rows.
-  Result<arrow::Datum> RunOnCodes(const Node& node, const Rows& rows,
+  Result<arrow::Datum> RunOnCodes(const Node& node, const Operands& rows,
                                   const arrow::DictionaryArray& column) {
     arrow::MemoryPool* const pool = context_.memory_pool();
     std::shared_ptr<arrow::Array> values = column.dictionary();

@@ -12,7 +12,7 @@
 namespace headrace {
 namespace {
 
-constexpr std::int64_t kTellPart = 50;  // Changes of so small a part of the limit are told.
+constexpr std::int64_t kFreeTellPart = 50;  // Changes of so small a part of the limit are told.
 
 }  // namespace
 
@@ -77,7 +77,7 @@ bool SimBackend::StopOne(std::vector<Event>* events) {
 
 void SimBackend::TellMemory(std::vector<Event>* events) {
   const std::int64_t free = options_.memory_limit_bytes - held_bytes();
-  if (std::abs(free - told_free_bytes_) <= options_.memory_limit_bytes / kTellPart) return;
+  if (std::abs(free - told_free_bytes_) <= options_.memory_limit_bytes / kFreeTellPart) return;
   told_free_bytes_ = free;
   event::MemoryMeasured measured{free, heap_bytes_, {}};
   for (const auto& [id, task] : tasks_) {
