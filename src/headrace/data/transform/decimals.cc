@@ -97,7 +97,7 @@ bool MakeOperand(const arrow::Datum& datum, Operand* operand) {
 // Makes the operand one of a larger scale. Returns whether its type allows for it.
 bool Rescale(std::int32_t scale, Operand* operand) {
   const std::int32_t up = scale - operand->scale;
-  if (up > kDigitsMax || operand->precision + up > kDigits) return false;
+  if (up > kDigitsMax || operand->precision + up > kDigitsMax) return false;
   operand->factor = PowerOfTen(up);
   operand->precision += up;
   operand->scale = scale;
