@@ -316,11 +316,11 @@ inline void ChangeRates(Rng* rng, Case* out) {
 /// Lets blocks get lost, mostly on disk.
 inline void LoseBlocks(Rng* rng, Case* out) {
   SimOptions& sim = out->sim;
-  if (rng->Chance(0.3)) return;
-  sim.spill_lost_chance = rng->Chance(0.5) ? 0.05 : rng->Uniform();
+  if (rng->Chance(0.5)) return;
+  sim.spill_lost_chance = rng->Chance(0.7) ? 0.05 : rng->Uniform();
   sim.all_lost_chance = rng->Chance(0.3) ? 0.3 : 0;
   sim.lossy = LossyOperators(out->plan);
-  if (rng->Chance(0.4)) sim.block_lost_chance = rng->Chance(0.7) ? 0.02 : 0.3;
+  if (rng->Chance(0.4)) sim.block_lost_chance = rng->Chance(0.9) ? 0.02 : 0.3;
   if (rng->Chance(0.02)) sim.blocks_always_lost = true;
 }
 
