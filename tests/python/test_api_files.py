@@ -458,3 +458,59 @@ def test_strings_written_as_views_are_plain_ones(tmp_path: Path) -> None:
     assert ds.filter(expr="s == 'b'").count() == 2
     assert [row["b"] for row in ds.sort("s").take_all()] == [b"a" * 20, b"b", b"b", None]
     assert ds.groupby("s").count().count() == 3
+
+
+def test_lines_end_as_those_of_python_do(tmp_path: Path) -> None:
+    ends = ["\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
+    blanks = ["", " ", "\t \x1f", "\xa0", "\u3000\u2000", "\u2027", "\xa0x", "\xc2", "\u20ac"]
+    text = "".join(f"a{i}é{end}{blank}{end}" for i, end in enumerate(ends) for blank in blanks)
+    (tmp_path / "a.txt").write_bytes(f"{text}the end".encode())
+    lines = f"{text}the end".splitlines()
+
+    def read(**options: Any) -> list[str]:
+        ds = headrace.read_text(str(tmp_path), **options)
+        return [row["text"] for row in ds.take_all()]
+
+    assert read(drop_empty_lines=False) == lines
+    assert read() == [line for line in lines if line.strip()]
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_numpy_files_of_text_and_bytes(order: str, tmp_path: Path) -> None:
+    texts = ["", "a", "é\u3042\U0001f600", "a\0b", "ende"]
+    np.save(tmp_path / "text.npy", np.array(texts).astype(f"{order}U4"))
+    np.save(tmp_path / "bytes.npy", np.array([b"", b"ab", b"a\0b"]))
+    np.save(tmp_path / "none.npy", np.array([], dtype="U3"))
+
+    def read(name: str) -> pa.Table:
+        return headrace.read_numpy(str(tmp_path / name))._to_table()
+
+    assert read("text.npy").equals(pa.table({"data": texts}))
+    assert read("bytes.npy").equals(pa.table({"data": [b"", b"ab", b"a\0b"]}))
+    assert read("none.npy").num_rows == 0
+    (tmp_path / "cut.npy").write_bytes((tmp_path / "text.npy").read_bytes()[:-4])
+    with pytest.raises(Exception, match=r"ends inside its data(?s:.*)cut\.npy"):
+        read("cut.npy")
+
+
+def test_json_by_orient_is_what_pandas_allows(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="'lines' keyword only valid when 'orient' is records"):
+        headrace.range(3).write_json(str(tmp_path / "a"), orient="split")
+    headrace.range(3).repartition(1).write_json(str(tmp_path / "b"), orient="split", lines=False)
+    (path,) = (tmp_path / "b").iterdir()
+    assert json.loads(path.read_text())["data"] == [[0], [1], [2]]
+
+
+def test_blocks_that_are_written_together_have_one_schema(tmp_path: Path) -> None:
+    parts = [headrace.from_items([{"k": k}]) for k in (1, 2.5, None)]
+    ds = parts[0].union(*parts[1:])
+    ds.repartition(1).write_parquet(str(tmp_path / "a"))
+    ds.write_csv(str(tmp_path / "b"), min_rows_per_file=3)
+    (path,) = (tmp_path / "a").iterdir()
+    assert pq.read_table(path).equals(pa.table({"k": [1, 2.5, None]}))
+    (path,) = (tmp_path / "b").iterdir()
+    assert pacsv.read_csv(path)["k"].to_pylist() == [1, 2.5]  # A line without text is none there.
+    mixed = ds.union(headrace.from_items([{"k": "x"}])).repartition(1)
+    mixed.write_json(str(tmp_path / "c"))
+    rows = [line for path in (tmp_path / "c").iterdir() for line in path.read_text().splitlines()]
+    assert len(rows) == 4

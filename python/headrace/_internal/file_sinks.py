@@ -88,8 +88,6 @@ class JsonDatasink(BlockBasedFileDatasink):
 
     def write_block_to_file(self, block: BlockAccessor, file: pa.NativeFile) -> None:
         arguments = {"orient": "records", "lines": True, **self._writer_args}
-        if arguments["orient"] != "records":
-            arguments["lines"] = False
         buffer = io.BytesIO()
         block.to_pandas().to_json(buffer, **arguments)
         file.write(buffer.getvalue())

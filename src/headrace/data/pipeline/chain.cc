@@ -1,5 +1,6 @@
 #include "headrace/data/pipeline/chain.h"
 
+#include <arrow/table.h>
 #include <arrow/type.h>
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "headrace/block/unify.h"
 #include "headrace/data/consume/writer.h"
 #include "headrace/data/exchange/exchange.h"
 #include "headrace/data/read/read_stream.h"
@@ -23,7 +25,19 @@ constexpr std::int64_t kBatchOfGroupsBytes = 8 << 20;
 class InputStream : public BatchStream {
  public:
   InputStream(std::vector<Block> blocks, std::vector<BlockInfo> infos, const TaskContext& context)
-      : blocks_(std::move(blocks)), infos_(std::move(infos)), cancelled_(context.cancelled) {}
+      : blocks_(std::move(blocks)),
+        infos_(std::move(infos)),
+        cancelled_(context.cancelled),
+        pool_(context.pool) {}
+
+  /// Gives all blocks with rows one schema, if there is one that they can have.
+  void Unify() {
+    std::vector<SchemaPtr> schemas;
+    for (const Block& block : blocks_) {
+      if (block.num_rows() > 0) schemas.push_back(block.table()->schema());
+    }
+    if (schemas.size() > 1) schema_ = headrace::UnifySchemas(schemas).ValueOr(nullptr);
+  }
 
   Result<std::optional<Batch>> Next() override {
     if (cancelled_ && cancelled_->load(std::memory_order_relaxed)) {
@@ -32,6 +46,10 @@ class InputStream : public BatchStream {
     if (next_ == blocks_.size()) return std::nullopt;
     Batch batch;
     batch.block = std::move(blocks_[next_]);  // Freed as soon as it is used up.
+    if (schema_ && batch.block.num_rows() > 0) {
+      ARROW_ASSIGN_OR_RAISE(auto table, PromoteTable(batch.block.table(), schema_, pool_));
+      if (table != batch.block.table()) batch.block = Block(std::move(table), -1);
+    }
     if (next_ < infos_.size()) batch.origin.files = infos_[next_].input_files;
     batch.origin.first_row = row_;
     row_ += batch.block.num_rows();
@@ -44,6 +62,8 @@ class InputStream : public BatchStream {
   std::vector<Block> blocks_;
   std::vector<BlockInfo> infos_;
   const std::atomic<bool>* const cancelled_;
+  arrow::MemoryPool* const pool_;
+  SchemaPtr schema_;  // Null: the blocks have their own.
   std::size_t next_ = 0;
   std::int64_t row_ = 0;
 };
@@ -149,8 +169,10 @@ class ChainBuilder {
       const auto last = items.begin() + static_cast<std::ptrdiff_t>(std::min(end, items.size()));
       return std::decay_t<decltype(items)>(std::move_iterator(first), std::move_iterator(last));
     };
-    StreamPtr stream =
-        std::make_unique<InputStream>(move(input_.blocks), move(input_.infos), context_);
+    auto stream = std::make_unique<InputStream>(move(input_.blocks), move(input_.infos), context_);
+    // What a task writes is one file where it can be.
+    const auto& steps = program_.steps;
+    if (index_ < steps.size() && std::holds_alternative<WriteStep>(steps[index_])) stream->Unify();
     return std::make_unique<CountStream>(std::move(stream), &stats_->rows_in);
   }
 

@@ -1,4 +1,5 @@
 #include <arrow/array.h>
+#include <arrow/array/builder_binary.h>
 #include <arrow/buffer.h>
 #include <arrow/extension/fixed_shape_tensor.h>
 #include <arrow/table.h>
@@ -8,6 +9,7 @@
 #include <algorithm>
 #include <bit>
 #include <cctype>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <numeric>
@@ -18,8 +20,9 @@
 #include "headrace/data/transform/step.h"
 
 // NumPy's .npy files, one unit a file: column "data", a row per element of the first axis, tensors
-// of the other axes' shape. Types: bool, integers, floats, and datetime64 and timedelta64 of s, ms,
-// us or ns. Data in C order and of this machine's byte order is not copied, bools excepted.
+// of the other axes' shape. Types: bool, integers, floats, datetime64 and timedelta64 of s, ms, us
+// or ns, and, with one axis, text and bytes (U and S; without the zeros at their ends, as in
+// numpy). Data in C order and of this machine's byte order is not copied, bools excepted.
 
 namespace headrace {
 
@@ -185,9 +188,68 @@ Result<std::shared_ptr<arrow::Buffer>> DataOf(const NpyHeader& header,
   return copy;
 }
 
+void AppendUtf8(std::uint32_t c, std::string* out) {
+  const auto put = [out](std::uint32_t byte) { out->push_back(static_cast<char>(byte)); };
+  if (c < 0x80) return put(c);
+  if (c < 0x800) {
+    put(0xc0 | c >> 6);
+  } else if (c < 0x10000) {
+    put(0xe0 | c >> 12);
+    put(0x80 | (c >> 6 & 0x3f));
+  } else {
+    put(0xf0 | c >> 18);
+    put(0x80 | (c >> 12 & 0x3f));
+    put(0x80 | (c >> 6 & 0x3f));
+  }
+  put(0x80 | (c & 0x3f));
+}
+
+// An array of U ("U5": five characters of four bytes) or S.
+Result<std::shared_ptr<arrow::Array>> ParseTexts(NpyHeader header,
+                                                 const std::shared_ptr<arrow::Buffer>& file,
+                                                 arrow::MemoryPool* pool) {
+  const bool is_text = header.dtype.front() == 'U';
+  const std::int64_t unit = is_text ? 4 : 1;
+  const std::int64_t length = std::strtoll(header.dtype.c_str() + 1, nullptr, 10);
+  if (length < 0 || length > file->size()) return Status::Invalid("the .npy texts are too long");
+  const std::int64_t count = header.shape.front();
+  header.shape.push_back(length);
+  ARROW_ASSIGN_OR_RAISE(auto data, DataOf(header, file, unit, pool));
+  arrow::StringBuilder texts(pool);
+  arrow::BinaryBuilder bytes(pool);
+  std::string text;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::uint8_t* item = data->data() + i * length * unit;
+    std::int64_t size = length * unit;
+    while (size > 0 && item[size - 1] == 0) --size;
+    if (!is_text) {
+      ARROW_RETURN_NOT_OK(bytes.Append(item, static_cast<std::int32_t>(size)));
+      continue;
+    }
+    text.clear();
+    for (std::int64_t at = 0; at < size; at += unit) {
+      std::uint32_t c;
+      std::memcpy(&c, item + at, 4);
+      if (c > 0x10ffff || (c >= 0xd800 && c < 0xe000)) {
+        return Status::Invalid("item ", i, " of the .npy file is not text");
+      }
+      AppendUtf8(c, &text);
+    }
+    ARROW_RETURN_NOT_OK(texts.Append(text));
+  }
+  arrow::ArrayBuilder* builder = &bytes;
+  if (is_text) builder = &texts;
+  return builder->Finish();
+}
+
 Result<std::shared_ptr<arrow::Table>> ParseNpy(const std::shared_ptr<arrow::Buffer>& file,
                                                arrow::MemoryPool* pool) {
   ARROW_ASSIGN_OR_RAISE(NpyHeader header, ParseHeader(*file));
+  const bool is_text = header.dtype.starts_with('U') || header.dtype.starts_with('S');
+  if (is_text && header.shape.size() == 1) {
+    ARROW_ASSIGN_OR_RAISE(auto texts, ParseTexts(std::move(header), file, pool));
+    return arrow::Table::Make(arrow::schema({arrow::field("data", texts->type())}), {texts});
+  }
   ARROW_ASSIGN_OR_RAISE(auto type, TypeOf(header.dtype));
   const bool is_bool = type->id() == arrow::Type::BOOL;
   const std::int64_t width = is_bool ? 1 : type->byte_width();

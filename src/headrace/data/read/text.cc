@@ -7,8 +7,10 @@
 #include <iconv.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "headrace/data/read/files.h"
@@ -16,7 +18,9 @@
 #include "headrace/data/read/readers.h"
 #include "headrace/data/transform/step.h"
 
-// Text, one unit a file: column "text", a row per line, without its end: "\n", "\r\n" or "\r".
+// Text, one unit a file: column "text", a row per line, without its end. Lines end as those of
+// Python's str.splitlines() do: by "\n", "\r\n" and "\r", and by the rarer U+000B, U+000C, U+001C
+// to U+001E, U+0085, U+2028 and U+2029.
 //
 // Options: encoding (default "utf-8"; others as iconv knows them, read as a whole file), and
 // drop_empty_lines (default true: lines of white space only vanish); compression, see
@@ -88,8 +92,41 @@ std::int64_t FirstNonUtf8(std::string_view text) {
   return static_cast<std::int64_t>(at);
 }
 
+// The bytes with which ends of lines begin; those above 0x7f begin others, too.
+constexpr std::array<bool, 256> kMayEndLine = [] {
+  std::array<bool, 256> may{};
+  for (const int byte : {0x0a, 0x0b, 0x0c, 0x0d, 0x1c, 0x1d, 0x1e, 0xc2, 0xe2}) may[byte] = true;
+  return may;
+}();
+
+// The bytes of the end of a line with which `text`, not empty, begins; 0 if with none.
+std::size_t LineEndSize(std::string_view text) {
+  if (text.front() == '\r') return text.starts_with("\r\n") ? 2 : 1;
+  if (text.front() == '\xc2') return text.starts_with("\xc2\x85") ? 2 : 0;
+  if (text.front() != '\xe2') return 1;
+  return text.starts_with("\xe2\x80\xa8") || text.starts_with("\xe2\x80\xa9") ? 3 : 0;
+}
+
+// White space beyond ASCII (Unicode's property), without the ends of lines.
+constexpr std::string_view kWideSpaces[] = {
+    "\u00a0", "\u1680", "\u2000", "\u2001", "\u2002", "\u2003", "\u2004", "\u2005",
+    "\u2006", "\u2007", "\u2008", "\u2009", "\u200a", "\u202f", "\u205f", "\u3000"};
+
 bool IsBlank(std::string_view line) {
-  return line.find_first_not_of(" \t\r\v\f") == std::string_view::npos;
+  while (!line.empty()) {
+    const auto byte = static_cast<unsigned char>(line.front());
+    if (byte == ' ' || byte == '\t' || byte == 0x1f) {
+      line.remove_prefix(1);
+      continue;
+    }
+    if (byte < 0x80) return false;
+    const auto* space =
+        std::find_if(std::begin(kWideSpaces), std::end(kWideSpaces),
+                     [&](std::string_view space) { return line.starts_with(space); });
+    if (space == std::end(kWideSpaces)) return false;
+    line.remove_prefix(space->size());
+  }
+  return true;
 }
 
 class TextStream : public BatchStream {
@@ -135,14 +172,22 @@ class TextStream : public BatchStream {
   Status Split(std::string_view text) {
     if (!arrow::util::ValidateUTF8(text)) return NotText(begin_ + FirstNonUtf8(text), "utf-8");
     begin_ += static_cast<std::int64_t>(text.size());
-    while (!text.empty()) {
-      const std::size_t end = text.find_first_of("\r\n");
-      const std::string_view line = text.substr(0, end);
-      if (!drop_empty_lines_ || !IsBlank(line)) ARROW_RETURN_NOT_OK(lines_.Append(line));
-      if (end == std::string_view::npos) break;
-      text.remove_prefix(end + (text.substr(end, 2) == "\r\n" ? 2 : 1));
+    std::size_t line = 0;
+    for (std::size_t i = 0; i < text.size();) {
+      const bool may_end = kMayEndLine[static_cast<unsigned char>(text[i])];
+      const std::size_t end = may_end ? LineEndSize(text.substr(i)) : 0;
+      if (end > 0) {
+        ARROW_RETURN_NOT_OK(Append(text.substr(line, i - line)));
+        line = i + end;
+      }
+      i += std::max<std::size_t>(end, 1);
     }
-    return Status::OK();
+    return line < text.size() ? Append(text.substr(line)) : Status::OK();
+  }
+
+  Status Append(std::string_view line) {
+    if (drop_empty_lines_ && IsBlank(line)) return Status::OK();
+    return lines_.Append(line);
   }
 
   const std::shared_ptr<arrow::io::InputStream> input_;
