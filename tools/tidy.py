@@ -537,8 +537,36 @@ def check_private_names(sources: list[Source]) -> Iterator[Finding]:
                     yield Finding(source.path, line, "private-names", f"{name} is in {first}, too")
 
 
+NAMESPACE_OR_TYPE = re.compile(
+    r"^namespace(?P<space>[ \w:]*)\{|^(?P<end>\})  // namespace"
+    r"|^(?:class|struct|enum class|union)\s+(?P<type>[\w:]+)[^;={]*\{",
+    re.M,
+)
+
+
+def check_public_types(sources: list[Source]) -> Iterator[Finding]:
+    """No two types have one name: the linker would take the functions of one for both (ODR)."""
+    seen: dict[str, str] = {}
+    for source in sources:
+        if not source.path.startswith("src/") or not source.is_cpp or source.is_test:
+            continue
+        spaces: list[str] = []
+        for match in NAMESPACE_OR_TYPE.finditer(source.text):
+            if match["space"] is not None:
+                spaces.append(match["space"].strip() or source.path)  # One without a name.
+            elif match["end"] and spaces:
+                spaces.pop()
+            elif match["type"]:
+                name = "::".join([*spaces, match["type"]])
+                first = seen.setdefault(name, source.path)
+                if first != source.path:
+                    line = source.line_at(match.start())
+                    yield Finding(source.path, line, "public-types", f"{name} is in {first}, too")
+
+
 def check(sources: list[Source]) -> list[Finding]:
-    findings = [*check_all_built(sources), *check_private_names(sources)]
+    whole_tree = (check_all_built, check_private_names, check_public_types)
+    findings = [finding for check_tree in whole_tree for finding in check_tree(sources)]
     for source in sources:
         for rule, check_source in RULES.items():
             for line, message in check_source(source):

@@ -147,6 +147,24 @@ def test_private_names_that_two_files_of_a_library_share_are_found(definition):
     assert findings_of(DATA, READ.replace(".cc", "_test.cc")) == []
 
 
+def test_types_of_one_name_are_found():
+    def inside(space, text):
+        return f"namespace {space} {{\n{text}}}  // namespace {space}\n"
+
+    part = "struct Part {\n};\nvoid Put() {\n}\n"
+    public = inside("headrace", part)
+    private = inside("headrace", inside("", part))
+    nested = inside("headrace", inside("inner", part))
+
+    def count(*texts):
+        sources = [tidy.Source(f"src/headrace/{i}.h", text) for i, text in enumerate(texts)]
+        return sum(f.rule == "public-types" for f in tidy.check(sources))
+
+    assert count(public, public) == 1
+    assert count(nested, public, nested) == 1
+    assert count(public, private, private, nested) == 0
+
+
 def test_findings_name_the_line():
     source = tidy.Source(ENGINE, "int x;\n\n/* a\n b */\nint r = rand();\n")
     (finding,) = tidy.check([source, tidy.Source("CMakeLists.txt", "FOLDERS engine DEPENDS\n")])

@@ -89,13 +89,13 @@ class RefLedger {
   std::int64_t live_objects_ = 0;
 };
 
-/// Which output of which task a block is: its name in one run, which no attempt changes. Of blocks
+/// A block's name in one run: which output of which task it is, which no attempt changes. Of blocks
 /// that existed before the run, `task` is their number.
-struct Origin {
+struct BlockName {
   OperatorId op;
   std::uint32_t task = 0;
   std::uint32_t index = 0;
-  friend constexpr auto operator<=>(const Origin&, const Origin&) = default;
+  friend constexpr auto operator<=>(const BlockName&, const BlockName&) = default;
 };
 
 /// Blocks that move through the operators as one item.
@@ -104,12 +104,12 @@ struct RefBundle {
     ObjectRef object;  // Empty: lost, and not made again yet; then it has no bytes.
     BlockInfo info;
     OperatorId owner;  // In whose accounts the bytes stand: the operator that made the block.
-    std::uint32_t task = 0, index = 0;  // As in Origin.
+    std::uint32_t task = 0, index = 0;  // As in BlockName.
     // For who joins blocks into bundles, where large ones need not wait for their turn:
     bool stands_alone = false;  // It is large, and a bundle by itself.
     bool ends_bundle = false;   // Blocks before it and blocks from it on are not neighbours.
 
-    Origin origin() const { return {owner, task, index}; }
+    BlockName name() const { return {owner, task, index}; }
   };
   std::vector<Item> items;
 

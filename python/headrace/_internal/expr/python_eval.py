@@ -18,6 +18,7 @@ from headrace._internal.expr.nodes import (
     BinaryExpr,
     Expr,
     Operation,
+    PyArrowComputeUDFExpr,
     UDFExpr,
     column,
 )
@@ -63,7 +64,8 @@ def evaluate(expr: Expr, table: pa.Table) -> pa.ChunkedArray:
     """Returns the column that `expr` makes of `table`."""
     if is_native(expr):
         return lower(expr, table.schema).evaluate(table)
-    if isinstance(expr, UDFExpr):
+    # The engine calls Arrow's functions, when their arguments are there.
+    if isinstance(expr, UDFExpr) and not isinstance(expr, PyArrowComputeUDFExpr):
         return _call_udf(expr, table)
     if isinstance(expr, DownloadExpr):
         return _download(expr, table)

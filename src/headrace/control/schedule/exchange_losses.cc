@@ -19,7 +19,7 @@ namespace headrace {
 void ExchangeBlocks::Lose(Held& held) {
   StopSpilling(held);
   Update(held, [&] { held.lost = true; });
-  lost_.emplace(held.item.origin(), &held);
+  lost_.emplace(held.item.name(), &held);
 }
 
 /// Gives up a lost block, and asks for it, unless a task still reads it.
@@ -30,7 +30,7 @@ void ExchangeBlocks::Detach(Held& held) {
   ledger_->Release(held.item.owner, place_of(held), bytes);
   held.spilled = false;
   held.item.object = {};
-  missing_.push_back(held.item.origin());
+  missing_.push_back(held.item.name());
 }
 
 /// Brings the place of a block back that was dropped.
@@ -41,33 +41,33 @@ void ExchangeBlocks::TakeBack(Held& held) {
   held.item.info.num_bytes = 0;
   ++queued_blocks_;
   Lose(held);
-  missing_.push_back(held.item.origin());
+  missing_.push_back(held.item.name());
 }
 
-std::vector<Origin> ExchangeBlocks::MarkLost(const std::vector<ObjectId>& objects) {
-  std::vector<Origin> origins;
+std::vector<BlockName> ExchangeBlocks::MarkLost(const std::vector<ObjectId>& objects) {
+  std::vector<BlockName> names;
   for (auto& input : inputs_) {
     for (Held& held : input) {
       if (!held.is_live || held.lost || held.item.object.empty()) continue;
       if (std::find(objects.begin(), objects.end(), held.item.object.id()) == objects.end()) {
         continue;
       }
-      origins.push_back(held.item.origin());
+      names.push_back(held.item.name());
       Lose(held);
       Detach(held);
     }
   }
-  return origins;
+  return names;
 }
 
-std::vector<Origin> ExchangeBlocks::TakeMissing() {
-  std::vector<Origin> missing = std::exchange(missing_, {});
-  std::erase_if(missing, [this](const Origin& origin) { return !lost_.contains(origin); });
+std::vector<BlockName> ExchangeBlocks::TakeMissing() {
+  std::vector<BlockName> missing = std::exchange(missing_, {});
+  std::erase_if(missing, [this](const BlockName& name) { return !lost_.contains(name); });
   return missing;
 }
 
 Status ExchangeBlocks::Restore(RefBundle::Item block) {
-  const auto at = lost_.find(block.origin());
+  const auto at = lost_.find(block.name());
   if (at == lost_.end() || !at->second->item.object.empty()) {  // Nobody waits for it any more.
     Discard(std::move(block), Place::kOutputQueue);
     return Status::OK();

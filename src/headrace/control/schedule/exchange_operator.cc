@@ -341,7 +341,7 @@ void ExchangeBlocks::Drop(Held& held) {
   const std::int64_t bytes = held.item.info.num_bytes;
   StopSpilling(held);
   Update(held, [&] { held.is_live = false; });
-  if (std::exchange(held.lost, false)) lost_.erase(held.item.origin());
+  if (std::exchange(held.lost, false)) lost_.erase(held.item.name());
   --queued_blocks_;
   queued_bytes_ -= bytes;
   ledger_->Release(held.item.owner, place_of(held), bytes);
@@ -428,7 +428,7 @@ ProposedTask ExchangeBlocks::TakeStreamed() {
   --queued_blocks_;
   queued_bytes_ -= item.info.num_bytes;
   work.position = item.info.position;
-  if (keeps_lineage()) lineage_.push_back({work.position, item.origin()});
+  if (keeps_lineage()) lineage_.push_back({work.position, item.name()});
   reading_[tasks_taken_];
   for (std::uint32_t block = 0; block < blocks_.size(); ++block) AddInput(block, {}, &work);
   work.shared_first = spec_.small_input == 0;

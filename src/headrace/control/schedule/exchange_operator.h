@@ -86,8 +86,8 @@ class ExchangeBlocks final : public PhysicalOperator {
   void OnAgainEnd(std::uint64_t ordinal) override;
   void Unread(std::uint64_t ordinal) override;
   void Reread(std::uint64_t ordinal, ProposedTask* work) override;
-  std::vector<Origin> MarkLost(const std::vector<ObjectId>& objects) override;
-  std::vector<Origin> TakeMissing() override;
+  std::vector<BlockName> MarkLost(const std::vector<ObjectId>& objects) override;
+  std::vector<BlockName> TakeMissing() override;
   Status Restore(RefBundle::Item block) override;
   std::int64_t lost_blocks() const override { return static_cast<std::int64_t>(lost_.size()); }
 
@@ -107,7 +107,7 @@ class ExchangeBlocks final : public PhysicalOperator {
   /// A task over a block of the streamed input, without the block.
   struct Streamed {
     Position position;
-    Origin input;
+    BlockName input;
   };
 
   enum class Choice : std::uint8_t { kNone, kOpen, kScatter, kBroadcast };
@@ -167,9 +167,9 @@ class ExchangeBlocks final : public PhysicalOperator {
   std::deque<RefBundle::Item> streamed_;                         // kBroadcast: waiting.
   std::map<std::uint64_t, std::vector<std::uint32_t>> reading_;  // By running task.
   std::map<ObjectId, std::vector<Held*>> spilling_;
-  std::map<Origin, Held*> lost_;
-  std::vector<Origin> missing_;   // Not given by TakeMissing() yet.
-  std::deque<Streamed> lineage_;  // Of each task, if it is kept; kBroadcast.
+  std::map<BlockName, Held*> lost_;
+  std::vector<BlockName> missing_;  // Not given by TakeMissing() yet.
+  std::deque<Streamed> lineage_;    // Of each task, if it is kept; kBroadcast.
   std::int64_t queued_blocks_ = 0;
   std::int64_t queued_bytes_ = 0;
   std::int64_t spillable_bytes_ = 0;

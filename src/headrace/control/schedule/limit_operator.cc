@@ -43,7 +43,7 @@ ProposedTask LimitBlocks::TakeWork() {
   HEADRACE_CHECK(HasWork());
   ProposedTask work{.program = WithRows(*spec_.cut_program, cut_rows_), .held = {}, .position = {}};
   work.position = cut_position_ = cut_->info.position;
-  cut_origin_ = cut_->origin();
+  cut_name_ = cut_->name();
   work.held.items.push_back(*std::exchange(cut_, std::nullopt));
   return work;
 }
@@ -51,7 +51,7 @@ ProposedTask LimitBlocks::TakeWork() {
 ProposedTask LimitBlocks::TakeAgain(std::uint64_t) {
   ProposedTask work{.program = WithRows(*spec_.cut_program, cut_rows_), .held = {}, .position = {}};
   work.position = cut_position_;
-  work.held.items.push_back(Lost(cut_origin_));
+  work.held.items.push_back(Lost(cut_name_));
   return work;
 }
 

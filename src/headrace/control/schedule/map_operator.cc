@@ -78,9 +78,9 @@ ProposedTask MapOperator::TakeWork() {
   queued_bytes_ -= work.held.num_bytes();
   ++tasks_taken_;
   if (keeps_lineage()) {
-    Lineage& lineage = lineage_.emplace_back(work.position, SmallVector<Origin, 1>());
+    Lineage& lineage = lineage_.emplace_back(work.position, SmallVector<BlockName, 1>());
     lineage.inputs.reserve(work.held.items.size());
-    for (const RefBundle::Item& item : work.held.items) lineage.inputs.push_back(item.origin());
+    for (const RefBundle::Item& item : work.held.items) lineage.inputs.push_back(item.name());
   }
   return work;
 }
@@ -93,7 +93,7 @@ void MapOperator::KeepLineage(bool keep) {
 ProposedTask MapOperator::TakeAgain(std::uint64_t ordinal) {
   const Lineage& lineage = lineage_[ordinal];
   ProposedTask work{.program = spec_.program, .held = {}, .position = lineage.position};
-  for (const Origin& origin : lineage.inputs) work.held.items.push_back(Lost(origin));
+  for (const BlockName& name : lineage.inputs) work.held.items.push_back(Lost(name));
   return work;
 }
 

@@ -137,7 +137,7 @@ class PhysicalOperator {
   /// Whether task `ordinal`, which has started once, can run again.
   virtual bool CanTakeAgain(std::uint64_t ordinal) const { return keeps_lineage_; }
   /// Gives the work of task `ordinal`, which has ended, once more. The blocks that it is to hold
-  /// have no object, but their origin; of those that the operator holds, it reads none until
+  /// have no object, but their name; of those that the operator holds, it reads none until
   /// Reread(). Requires: CanTakeAgain().
   [[nodiscard]] virtual ProposedTask TakeAgain(std::uint64_t ordinal);
   /// A task that TakeAgain() gave is over.
@@ -149,10 +149,10 @@ class PhysicalOperator {
   virtual void Reread(std::uint64_t ordinal, ProposedTask* work) {}
 
   /// Notes which of the blocks held here for tasks are among `objects`, whose bytes are gone.
-  /// Returns their origins. Until all are restored, no task may start that reads any.
-  virtual std::vector<Origin> MarkLost(const std::vector<ObjectId>& objects) { return {}; }
+  /// Returns their names. Until all are restored, no task may start that reads any.
+  virtual std::vector<BlockName> MarkLost(const std::vector<ObjectId>& objects) { return {}; }
   /// Gives those that lack, each once: lost ones that no task reads any more.
-  [[nodiscard]] virtual std::vector<Origin> TakeMissing() { return {}; }
+  [[nodiscard]] virtual std::vector<BlockName> TakeMissing() { return {}; }
   /// Takes a block that was made again and stands in its owner's kOutputQueue, in the place of the
   /// lost one. Fails if it is another one.
   virtual Status Restore(RefBundle::Item block);
@@ -196,8 +196,8 @@ class PhysicalOperator {
   }
 
   /// A block that is to be made again.
-  static RefBundle::Item Lost(const Origin& origin) {
-    return {{}, {}, origin.op, origin.task, origin.index};
+  static RefBundle::Item Lost(const BlockName& name) {
+    return {{}, {}, name.op, name.task, name.index};
   }
 
   Ledger* ledger_;

@@ -15,11 +15,11 @@
 //   again, when it has its own inputs, which may have to be made again first ─▶ the wanted output
 //   takes the lost one's place, the others are released ─▶ who waited goes on
 //
-// A block's name is the task and the number of the output (Origin), and a task's work follows from
-// the plan and, for maps, from the names of its inputs, which the operator keeps. So what is known
-// of a block that may get lost is 8 bytes, and of a map task some 60; operators that feed no
-// exchange keep nothing. Tasks that run again are ordinary ones in their operator's table, but for
-// what becomes of their outputs and their end.
+// A block's name is the task and the number of the output, and a task's work follows from the plan
+// and, for maps, from the names of its inputs, which the operator keeps. So what is known of a
+// block that may get lost is 8 bytes, and of a map task some 60; operators that feed no exchange
+// keep nothing. Tasks that run again are ordinary ones in their operator's table, but for what
+// becomes of their outputs and their end.
 //
 // The operator that lacks a block starts nothing until it has it, and what it gave back meanwhile
 // may be spilled, so that the budget holds. Trees of tasks that need several steps are made one
@@ -99,38 +99,38 @@ void SchedulerImpl::ReleaseObjects() {
 
 void SchedulerImpl::On(event::ObjectsLost& e) {
   if (stopping_) return;
-  std::vector<std::pair<Origin, OperatorId>> lost;  // And who reads it.
+  std::vector<std::pair<BlockName, OperatorId>> lost;  // And who reads it.
   for (const std::size_t index : exchanges_) {
-    for (const Origin& origin : runs_[index].op->MarkLost(e.objects)) {
-      lost.emplace_back(origin, runs_[index].id);
+    for (const BlockName& name : runs_[index].op->MarkLost(e.objects)) {
+      lost.emplace_back(name, runs_[index].id);
     }
   }
   for (const OperatorRun& run : runs_) {
     run.tasks.ForEach([&](const TaskRecord& task) {
       for (const RefBundle::Item& item : task.work.held.items) {
         if (item.object.empty() || !Contains(e.objects, item.object.id())) continue;
-        if (remakes_.held.insert(item.object.id()).second) lost.emplace_back(item.origin(), run.id);
+        if (remakes_.held.insert(item.object.id()).second) lost.emplace_back(item.name(), run.id);
       }
     });
   }
   if (lost.empty()) return;
   remakes_.last_loss = e.failure;
-  for (const auto& [origin, reader] : lost) {
-    if (!MayMakeAgain(origin, run(reader))) return;
+  for (const auto& [name, reader] : lost) {
+    if (!MayMakeAgain(name, run(reader))) return;
   }
   for (const std::size_t index : exchanges_) WantMissing(runs_[index], /*nested=*/false);
   RefreshPaused();
 }
 
 /// Counts a loss. Fails the run if the block cannot be made again, or not once more.
-bool SchedulerImpl::MayMakeAgain(const Origin& origin, const OperatorRun& reader) {
-  const OperatorRun& maker = run(origin.op);
+bool SchedulerImpl::MayMakeAgain(const BlockName& name, const OperatorRun& reader) {
+  const OperatorRun& maker = run(name.op);
   std::string why;
   if (maker.spec->As<InputOperator>() != nullptr) {
     why = "the block existed before the run and cannot be made again";
-  } else if (!maker.op->CanTakeAgain(origin.task)) {
+  } else if (!maker.op->CanTakeAgain(name.task)) {
     why = "operator " + maker.spec->name + " merged the block from others, which are gone";
-  } else if (const std::int32_t times = ++remakes_.lost[origin]; times >= maker.max_attempts) {
+  } else if (const std::int32_t times = ++remakes_.lost[name]; times >= maker.max_attempts) {
     why = "the block, of operator " + maker.spec->name + ", was lost " + std::to_string(times) +
           (times == 1 ? " time" : " times") + ", and max_task_attempts is " +
           std::to_string(maker.max_attempts);
@@ -145,13 +145,13 @@ bool SchedulerImpl::MayMakeAgain(const Origin& origin, const OperatorRun& reader
 /// The task failed since blocks that it reads are lost: lets it wait for them. Returns false if
 /// none is, time after time.
 bool SchedulerImpl::AwaitInputs(OperatorRun& run, TaskRecord& task) {
-  std::vector<Origin> lost;
+  std::vector<BlockName> lost;
   for (RefBundle::Item& item : task.work.held.items) {
     if (item.object.empty() || remakes_.held.erase(item.object.id()) == 0) continue;
     ledger_.Release(item.owner, Place::kTaskInput, std::exchange(item.info.num_bytes, 0));
     item.object = {};
     ++task.lacking;
-    lost.push_back(item.origin());
+    lost.push_back(item.name());
   }
   Unread(run, task);
   WantMissing(run, task.again);
@@ -159,7 +159,7 @@ bool SchedulerImpl::AwaitInputs(OperatorRun& run, TaskRecord& task) {
   if (lost.empty() && !run.paused && ++task.inputs_lost > kMissesMax) return false;
   Retry(run, task);
   const std::uint64_t ordinal = task.id.ordinal;
-  for (const Origin& origin : lost) Want(origin, {run.id, ordinal}, task.again);
+  for (const BlockName& name : lost) Want(name, {run.id, ordinal}, task.again);
   return true;
 }
 
@@ -200,50 +200,50 @@ void SchedulerImpl::RefreshPaused() {
 
 /// Asks for what the exchange of `run`, or those whose sides its tasks read, lacks.
 void SchedulerImpl::WantMissing(OperatorRun& run, bool nested) {
-  for (const Origin& origin : run.op->TakeMissing()) Want(origin, {run.id, {}}, nested);
+  for (const BlockName& name : run.op->TakeMissing()) Want(name, {run.id, {}}, nested);
   for (ExchangeBlocks* join : run.sides) {
-    const std::vector<Origin> missing = join->TakeMissing();
+    const std::vector<BlockName> missing = join->TakeMissing();
     if (missing.empty()) continue;
     const auto at = std::find_if(runs_.begin(), runs_.end(), [join](const OperatorRun& other) {
       return other.op.get() == join;
     });
-    for (const Origin& origin : missing) Want(origin, {at->id, {}}, nested);
+    for (const BlockName& name : missing) Want(name, {at->id, {}}, nested);
   }
 }
 
 // ---- Tasks that run again ---------------------------------------------------------------------
 
-void SchedulerImpl::Want(const Origin& origin, const Remakes::Claim& claim, bool nested) {
+void SchedulerImpl::Want(const BlockName& name, const Remakes::Claim& claim, bool nested) {
   if (stopping_) return;
-  OperatorRun& maker = run(origin.op);
-  if (maker.spec->As<InputOperator>() != nullptr) return SupplyInput(origin, claim);
-  if (!maker.op->CanTakeAgain(origin.task)) {
+  OperatorRun& maker = run(name.op);
+  if (maker.spec->As<InputOperator>() != nullptr) return SupplyInput(name, claim);
+  if (!maker.op->CanTakeAgain(name.task)) {
     return FailRemake(maker, "it merged the block from others, which are gone");
   }
-  const Remakes::Key key{origin.op, origin.task};
+  const Remakes::Key key{name.op, name.task};
   const auto [at, is_new] = remakes_.tasks.try_emplace(key);
   Remakes::Remake& remake = at->second;
-  std::vector<Remakes::Claim>& claims = remake.wanted[origin.index];
+  std::vector<Remakes::Claim>& claims = remake.wanted[name.index];
   if (std::find(claims.begin(), claims.end(), claim) == claims.end()) claims.push_back(claim);
   remake.nested |= nested;
   if (is_new) {
     remakes_.waiting.push_back(key);
-  } else if (remake.started && origin.index < maker.tasks.Find(origin.task)->outputs_taken) {
+  } else if (remake.started && name.index < maker.tasks.Find(name.task)->outputs_taken) {
     remake.cut_short = true;
   }
 }
 
 /// Gives a block that existed before the run a second time.
-void SchedulerImpl::SupplyInput(const Origin& origin, const Remakes::Claim& claim) {
+void SchedulerImpl::SupplyInput(const BlockName& name, const Remakes::Claim& claim) {
   ReleaseObjects();
-  const BlockHandle& block = run(origin.op).spec->As<InputOperator>()->blocks[origin.task];
+  const BlockHandle& block = run(name.op).spec->As<InputOperator>()->blocks[name.task];
   const auto kept = inputs_kept_.find(block.object);
   HEADRACE_CHECK(kept != inputs_kept_.end());
-  if (kept->second == 0) return remakes_.inputs_waiting.push_back({origin, claim});
+  if (kept->second == 0) return remakes_.inputs_waiting.push_back({name, claim});
   --kept->second;
-  RefBundle::Item item{refs_.Adopt(block.object, block.info.num_bytes), block.info, origin.op,
-                       origin.task, origin.index};
-  ledger_.Charge(origin.op, Place::kOutputQueue, block.info.num_bytes);
+  RefBundle::Item item{refs_.Adopt(block.object, block.info.num_bytes), block.info, name.op,
+                       name.task, name.index};
+  ledger_.Charge(name.op, Place::kOutputQueue, block.info.num_bytes);
   Supply(claim, std::move(item));
 }
 
@@ -252,8 +252,8 @@ void SchedulerImpl::SupplyInput(const Origin& origin, const Remakes::Claim& clai
 /// on.
 bool SchedulerImpl::StartRemakes(bool force) {
   bool any = false;
-  for (const auto& [origin, claim] : std::exchange(remakes_.inputs_waiting, {})) {
-    if (!IsClosed(claim)) SupplyInput(origin, claim);
+  for (const auto& [name, claim] : std::exchange(remakes_.inputs_waiting, {})) {
+    if (!IsClosed(claim)) SupplyInput(name, claim);
   }
   for (std::size_t i = 0; i < remakes_.waiting.size();) {
     const Remakes::Key key = remakes_.waiting[i];
@@ -321,9 +321,9 @@ void SchedulerImpl::StartRemake(OperatorRun& run, std::uint64_t ordinal, Remakes
   }
   task.lacking = static_cast<std::uint32_t>(task.work.held.items.size());
   EnterRetry(run, task);
-  std::vector<Origin> inputs;
-  for (const RefBundle::Item& item : task.work.held.items) inputs.push_back(item.origin());
-  for (const Origin& origin : inputs) Want(origin, {run.id, ordinal}, /*nested=*/true);
+  std::vector<BlockName> inputs;
+  for (const RefBundle::Item& item : task.work.held.items) inputs.push_back(item.name());
+  for (const BlockName& name : inputs) Want(name, {run.id, ordinal}, /*nested=*/true);
   WantMissing(run, /*nested=*/true);
   RefreshPaused();
 }
@@ -380,17 +380,17 @@ void SchedulerImpl::OnMadeAgain(OperatorRun& run, TaskRecord& task, event::Block
 void SchedulerImpl::Supply(const Remakes::Claim& claim, RefBundle::Item item) {
   OperatorRun& run = this->run(claim.op);
   if (!claim.task) {
-    const Origin origin = item.origin();
+    const BlockName name = item.name();
     const Status restored = run.op->Restore(std::move(item));
     RefreshPaused();
-    if (!restored.ok()) FailRemake(this->run(origin.op), restored.message());
+    if (!restored.ok()) FailRemake(this->run(name.op), restored.message());
     return;
   }
   const std::int64_t bytes = item.info.num_bytes;
   TaskRecord* task = run.tasks.Find(*claim.task);
   if (task != nullptr) {
     for (RefBundle::Item& lacking : task->work.held.items) {
-      if (!lacking.object.empty() || lacking.origin() != item.origin()) continue;
+      if (!lacking.object.empty() || lacking.name() != item.name()) continue;
       ledger_.Move(item.owner, Place::kOutputQueue, Place::kTaskInput, bytes);
       const bool is_other = !task->again && lacking.info.num_rows != item.info.num_rows;
       lacking = std::move(item);

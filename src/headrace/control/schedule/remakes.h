@@ -37,11 +37,11 @@ struct Remakes {
 
   std::map<Key, Remake> tasks;
   // Blocks from before the run that another task holds now, and who wants them next.
-  std::deque<std::pair<Origin, Claim>> inputs_waiting;
-  std::deque<Key> waiting;              // Those that have not started, in the order of the losses.
-  std::int64_t num_deep = 0;            // Of those that have.
-  std::map<Origin, std::int32_t> lost;  // How often, of each block that ever was.
-  std::set<ObjectId> held;              // Lost objects that running tasks hold.
+  std::deque<std::pair<BlockName, Claim>> inputs_waiting;
+  std::deque<Key> waiting;    // Those that have not started, in the order of the losses.
+  std::int64_t num_deep = 0;  // Of those that have.
+  std::map<BlockName, std::int32_t> lost;  // How often, of each block that ever was.
+  std::set<ObjectId> held;                 // Lost objects that running tasks hold.
   Failure last_loss;
 
   bool idle() const { return tasks.empty(); }

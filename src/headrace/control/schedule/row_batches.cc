@@ -38,7 +38,7 @@ ProposedTask RowBatches::TakeWork() {
   do {
     wanted -= Take(next_, wanted, &work);
     if (keeps_lineage()) {
-      lineage_.back().push_back({At(next_).item.origin(), work.ranges.back()});
+      lineage_.back().push_back({At(next_).item.name(), work.ranges.back()});
     }
     if (wanted > 0) ++next_;
   } while (wanted > 0);
@@ -66,8 +66,8 @@ void RowBatches::KeepLineage(bool keep) {
 /// What the blocks that were shared are then, is its own.
 ProposedTask RowBatches::TakeAgain(std::uint64_t ordinal) {
   ProposedTask work{.program = spec_.program, .held = {}, .position = {}};
-  for (const auto& [origin, rows] : lineage_[ordinal]) {
-    work.held.items.push_back(Lost(origin));
+  for (const auto& [name, rows] : lineage_[ordinal]) {
+    work.held.items.push_back(Lost(name));
     work.ranges.push_back(rows);
   }
   work.left_inputs = static_cast<std::uint32_t>(work.held.items.size());

@@ -44,7 +44,7 @@ class RowBatches final : public PhysicalOperator {
     bool used_up() const { return rows_taken == item.info.num_rows; }
   };
   struct Part {
-    Origin origin;
+    BlockName name;
     RowRange rows;
   };
   /// Blocks are numbered in the order in which they came.

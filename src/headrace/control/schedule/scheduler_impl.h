@@ -221,14 +221,14 @@ class SchedulerImpl {
   void FindLineage();
   void DropLineage();
   void ReleaseObjects();
-  bool MayMakeAgain(const Origin& origin, const OperatorRun& reader);
+  bool MayMakeAgain(const BlockName& name, const OperatorRun& reader);
   bool AwaitInputs(OperatorRun& run, TaskRecord& task);
   void Unread(OperatorRun& run, TaskRecord& task);
   void Reread(OperatorRun& run, TaskRecord& task, bool ends);
   void RefreshPaused();
   void WantMissing(OperatorRun& run, bool nested);
-  void Want(const Origin& origin, const Remakes::Claim& claim, bool nested);
-  void SupplyInput(const Origin& origin, const Remakes::Claim& claim);
+  void Want(const BlockName& name, const Remakes::Claim& claim, bool nested);
+  void SupplyInput(const BlockName& name, const Remakes::Claim& claim);
   bool StartRemakes(bool force);
   void GiveUpRemakes();
   bool IsClosed(const Remakes::Claim& claim);

@@ -59,7 +59,7 @@ class LimitBlocks final : public PhysicalOperator {
   std::optional<RefBundle::Item> cut_;  // The block to cut.
   std::int64_t cut_rows_ = 0;           // Rows to keep of it.
   Position cut_position_;               // Of the task,
-  Origin cut_origin_;                   // and what it cuts.
+  BlockName cut_name_;                  // and what it cuts.
   bool input_ended_ = false;
   bool closed_ = false;
 };

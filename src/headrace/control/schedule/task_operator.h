@@ -68,7 +68,7 @@ class MapOperator final : public PhysicalOperator {
   /// What a task was, without the blocks.
   struct Lineage {
     Position position;
-    SmallVector<Origin, 1> inputs;
+    SmallVector<BlockName, 1> inputs;
   };
   void ClosePartial();
   bool SamePiece(const Position& a, const Position& b) const;

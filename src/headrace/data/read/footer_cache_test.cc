@@ -96,10 +96,9 @@ std::vector<std::int64_t> UnitRows(const std::string& path) {
   FileSourceOptions options;
   options.format = "parquet";
   options.paths = {path};
+  const auto source = MakeFileSource(options).ValueOrDie();
   std::vector<std::int64_t> rows;
-  for (const ReadUnit& unit : MakeFileSource(options).ValueOrDie()->units) {
-    rows.push_back(unit.num_rows);
-  }
+  for (const ReadUnit& unit : source->units) rows.push_back(unit.num_rows);
   return rows;
 }
 
