@@ -113,17 +113,17 @@ def lit(value: Any) -> LiteralExpr:
 
 def star() -> StarExpr:
     """All columns of the input."""
-    return StarExpr(_UNKNOWN)
+    return StarExpr()
 
 
 def unnest(expr: Expr) -> UnnestExpr:
     """One column for each field of a struct; for `with_columns`."""
-    return UnnestExpr(_UNKNOWN, expr)
+    return UnnestExpr(expr)
 
 
 def uuid() -> UUIDExpr:
     """A random UUID (version 4) for each row, as a string."""
-    return UUIDExpr(DataType(pa.string()))
+    return UUIDExpr()
 
 
 def random(*, seed: int | None = None, reseed_after_execution: bool = True) -> RandomExpr:
@@ -142,7 +142,7 @@ def random(*, seed: int | None = None, reseed_after_execution: bool = True) -> R
     """
     if seed is not None:
         seed = operator.index(seed)
-    return RandomExpr(DataType(pa.float64()), seed, reseed_after_execution)
+    return RandomExpr(seed, reseed_after_execution)
 
 
 def monotonically_increasing_id() -> MonotonicallyIncreasingIdExpr:
@@ -151,7 +151,7 @@ def monotonically_increasing_id() -> MonotonicallyIncreasingIdExpr:
     The upper 31 bits are the number of the task, the lower 33 the number of the row in it. Where
     blocks come in another order in another run, so do the numbers.
     """
-    return MonotonicallyIncreasingIdExpr(DataType(pa.int64()))
+    return MonotonicallyIncreasingIdExpr()
 
 
 def download(uri_column_name: str, *, filesystem: Any = None) -> DownloadExpr:
@@ -161,7 +161,7 @@ def download(uri_column_name: str, *, filesystem: Any = None) -> DownloadExpr:
         uri_column_name: a column of strings.
         filesystem: a `pyarrow.fs.FileSystem`; default: from each URI.
     """
-    return DownloadExpr(DataType(pa.binary()), uri_column_name, filesystem)
+    return DownloadExpr(uri_column_name, filesystem)
 
 
 def udf(return_dtype: DataType) -> Callable[..., Any]:

@@ -15,7 +15,6 @@ import pytest
 import headrace
 from headrace import ActorPoolStrategy, ExecutionResources, TaskPoolStrategy
 from headrace._internal.expr.lowering import lower
-from headrace._internal.expr.nodes import ColumnExpr
 from headrace._internal.expr.parse import parse
 from headrace._internal.prefetch import Prefetcher
 from headrace._internal.progress import ProgressDisplay, counts_of, wants_progress
@@ -24,7 +23,20 @@ from headrace.aggregate import AggregateFn, AggregateFnV2, Count, Mean, Quantile
 from headrace.context import DataContext
 from headrace.datasource.filename_provider import part_name, row_name
 from headrace.datatype import DataType
-from headrace.expressions import col, download, lit, udf, unnest
+from headrace.expressions import (
+    BinaryExpr,
+    ColumnExpr,
+    LiteralExpr,
+    Operation,
+    StarExpr,
+    UnaryExpr,
+    UUIDExpr,
+    col,
+    download,
+    lit,
+    udf,
+    unnest,
+)
 
 _TABLE = pa.table(
     {"a": [1, 2, None, 4], "s": ["x", "yy", None, "x"], "b": [True, False, None, True]}
@@ -79,9 +91,17 @@ def test_nodes_are_values_that_do_not_change() -> None:
         total._name = "sum"  # type: ignore[misc]
     with pytest.raises(FrozenInstanceError):
         del total._name  # type: ignore[misc]
-    for arguments, named in (((), {}), ((1, 2, 3), {}), ((1, "a"), {"_name": "b"}), ((), {"x": 1})):
+    for arguments, named in (((), {}), ((1, 2), {}), (("a",), {"_name": "b"}), ((), {"x": 1})):
         with pytest.raises(TypeError, match="ColumnExpr"):
             ColumnExpr(*arguments, **named)  # type: ignore[arg-type]
+
+
+def test_nodes_are_made_as_in_ray_data() -> None:
+    total = BinaryExpr(Operation.ADD, ColumnExpr("a"), LiteralExpr(5))
+    assert total.structurally_equals(col("a") + 5)
+    assert UnaryExpr(Operation.IS_NULL, col("a")).structurally_equals(col("a").is_null())
+    assert LiteralExpr(5).data_type == lit(5).data_type == DataType.int64()
+    assert [make().label() for make in (UUIDExpr, StarExpr)] == ["UUID()", "COL(*)"]
 
 
 def test_types_follow_from_the_schema() -> None:
@@ -114,6 +134,21 @@ def test_udfs_of_functions_and_classes() -> None:
 
     ds = headrace.range(3).with_column("one", add_one(col("id")) * 10)
     assert sorted(row["one"] for row in ds.take_all()) == [10, 20, 30]
+
+    @udf(return_dtype=DataType.struct([("x", DataType.int64()), ("s", DataType.string())]))
+    def both(x: Any) -> Any:
+        return pa.StructArray.from_arrays(
+            [pc.add(x, 1).combine_chunks(), pc.cast(x, pa.string()).combine_chunks()], ["x", "s"]
+        )
+
+    ds = headrace.range(2).with_columns(unnest(both(col("id"))))
+    assert sorted(ds.take_all(), key=str) == [
+        {"id": 0, "x": 1, "s": "0"},
+        {"id": 1, "x": 2, "s": "1"},
+    ]
+    padded = add_one(col("id")).cast(DataType.string()).str.lpad(3, "0")
+    ds = headrace.range(2).with_column("r", padded)
+    assert sorted(row["r"] for row in ds.take_all()) == ["001", "002"]
     ds = headrace.range(3).with_column("five", Add(5)(col("id")))
     assert sorted(row["five"] for row in ds.take_all()) == [5, 6, 7]
     kept = headrace.range(5).filter(expr=add_one(col("id")) > 3)

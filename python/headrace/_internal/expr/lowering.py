@@ -108,7 +108,7 @@ def hoist_row_places(
         if isinstance(expr, _OF_ROW_PLACE):
             name = f"__headrace_place_{len(hoisted)}"
             hoisted[name] = expr
-            return ColumnExpr(expr.data_type, name)
+            return ColumnExpr(name, data_type=expr.data_type)
         children = expr.children()
         changed = {id(child): take(child) for child in children}
         if all(changed[id(child)] is child for child in children):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -216,15 +216,15 @@ class Expr(ABC):
         return _binary(Operation.OR, other, self, _BOOL)
 
     def __invert__(self) -> Expr:
-        return UnaryExpr(_BOOL, Operation.NOT, self)
+        return UnaryExpr(Operation.NOT, self, data_type=_BOOL)
 
     def is_null(self) -> Expr:
         """True where the value is null."""
-        return UnaryExpr(_BOOL, Operation.IS_NULL, self)
+        return UnaryExpr(Operation.IS_NULL, self, data_type=_BOOL)
 
     def is_not_null(self) -> Expr:
         """True where the value is not null."""
-        return UnaryExpr(_BOOL, Operation.IS_NOT_NULL, self)
+        return UnaryExpr(Operation.IS_NOT_NULL, self, data_type=_BOOL)
 
     def is_in(self, values: Iterable[Any] | Expr) -> Expr:
         """True where the value is one of `values`; null is in the set only if it has a null."""
@@ -347,6 +347,7 @@ class Expr(ABC):
 class ColumnExpr(Expr):
     """The column of this name."""
 
+    data_type: DataType = field(default=_UNKNOWN, kw_only=True)
     _name: str
 
     @property
@@ -368,7 +369,12 @@ class ColumnExpr(Expr):
 class LiteralExpr(Expr):
     """A constant."""
 
+    data_type: DataType = field(default=_UNKNOWN, kw_only=True)
     value: Any
+
+    def __post_init__(self) -> None:
+        if self.data_type is _UNKNOWN:
+            self.__dict__["data_type"] = DataType.infer_dtype(self.value)
 
     def label(self) -> str:
         return f"LIT({self.value!r})"
@@ -384,6 +390,7 @@ class LiteralExpr(Expr):
 class BinaryExpr(Expr):
     """An operation on two expressions."""
 
+    data_type: DataType = field(default=_UNKNOWN, kw_only=True)
     op: Operation
     left: Expr
     right: Expr
@@ -405,6 +412,7 @@ class BinaryExpr(Expr):
 class UnaryExpr(Expr):
     """An operation on one expression."""
 
+    data_type: DataType = field(default=_UNKNOWN, kw_only=True)
     op: Operation
     operand: Expr
 
@@ -541,11 +549,11 @@ class _NamedFunction:
 
 
 def column(name: str) -> ColumnExpr:
-    return ColumnExpr(_UNKNOWN, name)
+    return ColumnExpr(name)
 
 
 def literal(value: Any) -> LiteralExpr:
-    return LiteralExpr(DataType.infer_dtype(value), value)
+    return LiteralExpr(value)
 
 
 def to_expr(value: Any) -> Expr:
@@ -554,13 +562,13 @@ def to_expr(value: Any) -> Expr:
 
 
 def _binary(op: Operation, left: Any, right: Any, data_type: DataType = _UNKNOWN) -> Expr:
-    return BinaryExpr(data_type, op, to_expr(left), to_expr(right))
+    return BinaryExpr(op, to_expr(left), to_expr(right), data_type=data_type)
 
 
 def _membership(op: Operation, left: Expr, values: Any) -> Expr:
     if not isinstance(values, Expr):
         values = literal(values if isinstance(values, list) else list(values))
-    return BinaryExpr(_BOOL, op, left, values)
+    return BinaryExpr(op, left, values, data_type=_BOOL)
 
 
 def _tree(expr: Expr, indent: str = "") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Any
 
 import pyarrow as pa
@@ -17,11 +18,12 @@ _UNKNOWN = DataType(object)
 class DownloadExpr(Expr):
     """The bytes behind the URIs of a column; null where the URI cannot be read."""
 
+    data_type: DataType = field(default=DataType(pa.binary()), kw_only=True)
     uri_column_name: str
     filesystem: Any = None
 
     def children(self) -> list[Expr]:
-        return [ColumnExpr(_UNKNOWN, self.uri_column_name)]
+        return [ColumnExpr(self.uri_column_name)]
 
     def branches(self) -> list[tuple[str, Expr]]:
         return []
@@ -40,6 +42,8 @@ class DownloadExpr(Expr):
 class UUIDExpr(Expr):
     """A random UUID (version 4) a row, as a string."""
 
+    data_type: DataType = field(default=DataType(pa.string()), kw_only=True)
+
     def label(self) -> str:
         return "UUID()"
 
@@ -51,6 +55,7 @@ class UUIDExpr(Expr):
 class RandomExpr(Expr):
     """A random number in [0, 1) a row; see `headrace.expressions.random`."""
 
+    data_type: DataType = field(default=DataType(pa.float64()), kw_only=True)
     seed: int | None = None
     reseed_after_execution: bool = True
 
@@ -73,6 +78,8 @@ class RandomExpr(Expr):
 class MonotonicallyIncreasingIdExpr(Expr):
     """A number a row that no other row of the run has, increasing within each task."""
 
+    data_type: DataType = field(default=DataType(pa.int64()), kw_only=True)
+
     def label(self) -> str:
         return "MONOTONICALLY_INCREASING_ID()"
 
@@ -90,19 +97,22 @@ class MonotonicallyIncreasingIdExpr(Expr):
 class StarExpr(Expr):
     """All columns of the input, in a projection."""
 
+    data_type: DataType = field(default=_UNKNOWN, kw_only=True)
+
     def label(self) -> str:
         return "COL(*)"
 
     def expand_projection(self, input_schema: pa.Schema | None) -> list[Expr]:
         if input_schema is None:
             return [self]
-        return [ColumnExpr(_UNKNOWN, name) for name in input_schema.names]
+        return [ColumnExpr(name) for name in input_schema.names]
 
 
 @value_class(frozen=True, eq=False, repr=False)
 class UnnestExpr(Expr):
     """One column for each field of a struct, in a projection."""
 
+    data_type: DataType = field(default=_UNKNOWN, kw_only=True)
     expr: Expr
 
     def children(self) -> list[Expr]:

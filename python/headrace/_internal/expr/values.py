@@ -27,14 +27,17 @@ else:
 
     def _init(self: Any, *args: Any, **kwargs: Any) -> None:
         fields = self.__dataclass_fields__
-        values = dict(zip(fields, args))  # noqa: B905
-        if len(args) > len(fields) or kwargs.keys() & values.keys() or kwargs.keys() - fields:
+        values = dict(zip(self.__match_args__, args))  # noqa: B905
+        too_many = len(args) > len(self.__match_args__)
+        if too_many or kwargs.keys() & values.keys() or kwargs.keys() - fields:
             raise TypeError(f"{type(self).__name__} takes {', '.join(fields)}, each once")
         values.update(kwargs)
         for name, field in fields.items():
             if values.setdefault(name, field.default) is MISSING:
                 raise TypeError(f"{type(self).__name__} needs the field {name!r}")
         self.__dict__.update(values)
+        if hasattr(self, "__post_init__"):
+            self.__post_init__()
 
     def _refuse(self: Any, name: str, *value: Any) -> None:
         raise FrozenInstanceError(f"cannot change the field {name!r} of {type(self).__name__}")
