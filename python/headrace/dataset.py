@@ -344,7 +344,22 @@ class MaterializedDataset(Dataset):
         return self
 
     def _rows_at_hand(self) -> list[dict[str, Any]] | None:
-        return self.take(10)
+        from headrace._internal.representation import ROWS_SHOWN
+
+        blocks = [block for block in self._plan.blocks() or [] if block.num_rows > 0]
+        if sum(block.num_rows for block in blocks) <= ROWS_SHOWN:
+            return [row for block in blocks for row in _core.rows_of(block.get())]
+        half = ROWS_SHOWN // 2
+        first: list[dict[str, Any]] = []
+        last: list[dict[str, Any]] = []
+        for block in blocks:
+            if len(first) < half:
+                first += _core.rows_of(block.get().slice(0, half - len(first)))
+        for block in reversed(blocks):
+            if len(last) < half:
+                rest = half - len(last)
+                last[:0] = _core.rows_of(block.get().slice(max(0, block.num_rows - rest)))
+        return first + last
 
     def __reduce__(self) -> Any:
         tables = [block.get() for block in self._plan.blocks() or []]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import cloudpickle
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -85,6 +86,24 @@ def test_a_known_schema_is_drawn() -> None:
         "╰───────┴────────╯",
         "(Showing 1 of 1 rows)",
     ]
+
+
+@pytest.mark.parametrize("rows", [9, 10, 11, 30])
+@pytest.mark.parametrize("blocks", [1, 3, 8])
+def test_of_many_rows_the_first_and_last_are_drawn(rows: int, blocks: int) -> None:
+    ds = headrace.range(rows, override_num_blocks=blocks).sort("id").materialize()
+    cells = [line.strip("│ ") for line in repr(ds).splitlines()[6:-2]]
+    numbers = [str(i) for i in range(rows)]
+    assert cells == (numbers if rows <= 10 else [*numbers[:5], "…", *numbers[-5:]])
+    assert repr(ds).endswith(f"(Showing {min(rows, 10)} of {rows} rows)")
+
+
+def test_long_names_and_types_are_cut_when_drawn() -> None:
+    lines = repr(headrace.from_items([{"a" * 50: np.ones((20, 30, 40, 50))}])).splitlines()
+    assert lines[2].strip("│ ") == "a" * 39 + "…"
+    assert (
+        lines[4].strip("│ ") == "ArrowTensorTypeV2(shape=(20, 30, 40, 50), dtype=double)"[:39] + "…"
+    )
 
 
 def test_an_unknown_schema_shows_the_verbs() -> None:
@@ -222,6 +241,8 @@ def test_bundles_tell_rows_bytes_and_position() -> None:
     assert sum(bundle.size_bytes() for bundle in bundles) == 80
     assert len({bundle.position for bundle in bundles}) == len(bundles)
     assert bundles[0].metadata[0].num_rows == bundles[0].num_rows()
+    (entry,) = bundles[0].blocks
+    assert headrace.get(entry.ref).num_rows == entry.metadata.num_rows == bundles[0].num_rows()
 
 
 def test_limits_and_exclusions_of_the_same_amount_are_refused() -> None:

@@ -406,7 +406,8 @@ def _total(row: dict[str, Any]) -> int:
 @FEW
 @given(values=st.lists(st.one_of(st.none(), st.integers(-50, 50).map(float)), max_size=60))
 def test_approximate_quantiles_of_few_values(values: list[float | None]) -> None:
-    ds = headrace.from_arrow(pa.table({"v": pa.array(values, pa.float64())}))
+    nulls = headrace.from_arrow(pa.table({"v": pa.nulls(3)}))  # A block whose type is not known.
+    ds = nulls.union(headrace.from_arrow(pa.table({"v": pa.array(values, pa.float64())})))
     got = ds.aggregate(kinds.ApproximateQuantile("v", [0.0, 0.5, 1.0]))["approx_quantile(v)"]
     numbers = sorted(value for value in values if value is not None)
     if not numbers:

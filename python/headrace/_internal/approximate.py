@@ -129,7 +129,8 @@ class ApproximateQuantile(AggregateFnV2[QuantileSketch, list[float]]):
 
     def aggregate_block(self, block: Block) -> QuantileSketch:
         values = BlockAccessor.for_block(block).to_arrow().column(self.get_target_column())
-        if not (pa.types.is_primitive(values.type) or pa.types.is_decimal(values.type)):
+        is_number = pa.types.is_primitive(values.type) or pa.types.is_decimal(values.type)
+        if not is_number and not pa.types.is_null(values.type):
             raise ValueError(
                 f"ApproximateQuantile needs a column of numbers: '{self.get_target_column()}' is "
                 f"{values.type}"

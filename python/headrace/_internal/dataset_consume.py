@@ -9,7 +9,7 @@ Rows are dicts of Python scalars, and numpy arrays for tensors; see `block.py` f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
@@ -373,6 +373,13 @@ class ConsumeMixin:
         return next(iter(result.values())) or []
 
 
+class BlockEntry(NamedTuple):
+    """A reference to a block, and what is known of it."""
+
+    ref: ObjectRef[pa.Table]
+    metadata: Any
+
+
 class RefBundle:
     """A block that travels as a reference: `block_refs`, `metadata`, `schema`."""
 
@@ -391,8 +398,8 @@ class RefBundle:
         return [BlockMetadata(block.num_rows, block.num_bytes, None, None, block.input_files)]
 
     @property
-    def blocks(self) -> list[tuple[ObjectRef[pa.Table], Any]]:
-        return list(zip(self.block_refs, self.metadata, strict=True))
+    def blocks(self) -> tuple[BlockEntry, ...]:
+        return tuple(map(BlockEntry, self.block_refs, self.metadata))
 
     @property
     def schema(self) -> pa.Schema:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-_ROWS_SHOWN = 10
+ROWS_SHOWN = 10
 _CELL_LENGTH = 40
 
 
@@ -16,15 +16,20 @@ def describe(
     rows: list[dict[str, Any]] | None,
     type_names: list[str],
 ) -> str:
-    """Returns the drawing of a dataset with a known schema; `rows` only if it is materialized."""
+    """Returns the drawing of a dataset with a known schema.
+
+    `rows` only if it is materialized: all, or of more than ROWS_SHOWN the first and last halves.
+    """
     shape = f"shape: ({'?' if num_rows is None else num_rows}, {len(schema.names)})"
-    header = [schema.names, ["---"] * len(schema.names), type_names]
+    columns = len(schema.names)
+    header = [[_cell(name) for name in schema.names], ["---"] * columns, [*map(_cell, type_names)]]
     body = []
-    if rows is not None:
-        body = [[_cell(row.get(name)) for name in schema.names] for row in rows[:_ROWS_SHOWN]]
     note = "(Dataset isn't materialized)"
     if rows is not None:
+        body = [[_cell(row.get(name)) for name in schema.names] for row in rows]
         note = f"(Showing {len(body)} of {num_rows} rows)"
+        if num_rows is not None and num_rows > len(rows):
+            body.insert(ROWS_SHOWN // 2, ["…"] * columns)
     return "\n".join([shape, *_box(header, body), note])
 
 

@@ -152,11 +152,18 @@ TEST(Write, ArrowKeepsEveryTable) {
   }
 }
 
-TEST(Write, ASchemaThatChangesStartsANewFile) {
+TEST(Write, OneSchemaIsMadeOfThoseThatFitAndOthersStartANewFile) {
   TempDir dir;
-  auto renamed = NumbersTable(0, 2)->RenameColumns({"y", "t"}).ValueOrDie();
-  auto results = RunWrite("parquet", dir.path(), {NumbersTable(0, 2), renamed}).ValueOrDie();
-  EXPECT_EQ(results[0].num_rows(), 2);
+  const auto table = NumbersTable(0, 2);
+  const std::vector<std::string> names = table->schema()->field_names();
+  const auto with_names = [&](const std::string& a, const std::string& b) {
+    return table->RenameColumns({a, b}).ValueOrDie();
+  };
+  auto fits = RunWrite("parquet", dir.path(), {table, with_names("y", names[1])}).ValueOrDie();
+  EXPECT_EQ(fits[0].num_rows(), 1);
+  auto swapped = with_names(names[1], names[0]);  // Of other types.
+  auto others = RunWrite("parquet", dir.path(), {table, swapped}).ValueOrDie();
+  EXPECT_EQ(others[0].num_rows(), 2);
 }
 
 TEST(Write, PartitionColumnsAreDirectories) {
