@@ -210,17 +210,52 @@ class DataType:
         return self.is_of(TypeCategory.TENSOR)
 
     def is_temporal_type(self) -> builtins.bool:
-        return self.is_of(TypeCategory.TEMPORAL)
+        return self._is(pa.types.is_temporal)
+
+    # ---- Of the Arrow type that a numpy dtype or a Python class stands for, too
+
+    def _is(self, *checks: Callable[[pa.DataType], builtins.bool]) -> builtins.bool:
+        try:
+            dtype = self.to_arrow_dtype()
+        except pa.ArrowNotImplementedError:  # An array of objects may hold anything.
+            return False
+        return dtype is not None and any(check(dtype) for check in checks)
 
     def is_numerical_type(self) -> builtins.bool:
-        dtype = self.to_arrow_dtype()
-        return dtype is not None and (
-            pa.types.is_integer(dtype) or pa.types.is_floating(dtype) or pa.types.is_decimal(dtype)
-        )
+        types = pa.types
+        return self._is(types.is_integer, types.is_floating, types.is_decimal)
+
+    def is_integer_type(self) -> builtins.bool:
+        return self._is(pa.types.is_integer)
+
+    def is_uint64_type(self) -> builtins.bool:
+        return self._is(pa.types.is_uint64)
+
+    def is_floating_type(self) -> builtins.bool:
+        return self._is(pa.types.is_floating)
+
+    def is_boolean_type(self) -> builtins.bool:
+        return self._is(pa.types.is_boolean)
+
+    def is_null_type(self) -> builtins.bool:
+        return self._is(pa.types.is_null)
+
+    def is_nested_type(self) -> builtins.bool:
+        """Returns True for lists, structs, maps and unions."""
+        return self._is(pa.types.is_nested)
 
     def is_string_type(self) -> builtins.bool:
-        dtype = self.to_arrow_dtype()
-        return dtype is not None and (pa.types.is_string(dtype) or pa.types.is_large_string(dtype))
+        """Returns True for strings, and for dictionaries of strings."""
+        types = pa.types
+
+        def is_coded_string(dtype: pa.DataType) -> builtins.bool:
+            return types.is_dictionary(dtype) and DataType(dtype.value_type).is_string_type()
+
+        return self._is(types.is_string, types.is_large_string, is_coded_string)
+
+    def is_binary_type(self) -> builtins.bool:
+        types = pa.types
+        return self._is(types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
 
     def __repr__(self) -> str:
         if self.is_arrow_type():

@@ -9,6 +9,7 @@ from dataclasses import FrozenInstanceError, replace
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -415,3 +416,29 @@ def test_addresses_of_clusters(address: str, host: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(connect.socket, "create_connection", answer)
     connect._check_address(address)
     assert asked == [(host, 6379)]
+
+
+_KINDS_OF_TYPES = {
+    "binary": [pa.binary(), pa.large_binary(), pa.binary(3), bytes],
+    "string": [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string()), str, "U3"],
+    "boolean": [pa.bool_(), bool, "?"],
+    "floating numerical": [pa.float16(), pa.float64(), float, "f4"],
+    "integer numerical": [pa.int8(), int, "i4"],
+    "integer numerical uint64": [pa.uint64()],
+    "numerical": [pa.decimal128(5), pa.decimal256(50)],
+    "nested list": [pa.list_(pa.int8()), pa.large_list(pa.int8()), pa.list_(pa.int8(), 2)],
+    "nested struct": [pa.struct([("a", pa.int8())])],
+    "nested map": [pa.map_(pa.string(), pa.int8())],
+    "null": [pa.null()],
+    "temporal": [pa.date32(), pa.timestamp("us"), pa.duration("s"), pa.time32("s"), "M8[s]"],
+    "": [object, list, dict, "O"],
+}
+
+
+@pytest.mark.parametrize("kinds", _KINDS_OF_TYPES)
+def test_types_know_their_kind(kinds: str) -> None:
+    every = {kind for text in _KINDS_OF_TYPES for kind in text.split()}
+    for dtype in _KINDS_OF_TYPES[kinds]:
+        known = DataType(np.dtype(dtype) if isinstance(dtype, str) else dtype)
+        found = {kind for kind in every if getattr(known, f"is_{kind}_type")()}
+        assert found == set(kinds.split()), known
