@@ -27,7 +27,8 @@ import headrace
 BENCH = pathlib.Path(__file__).parents[2] / "bench" / "memory_limit.py"
 MB = 1_000_000
 TOLERANCE = 1.05
-# What a function may take between two looks of a watch that waits for a cpu.
+# What a function may take between two looks of a watch that waits for a cpu. As much is added to the
+# shares of this process when others end, with which it shares the pages of libraries.
 UNSEEN = 20 * MB
 
 
@@ -255,7 +256,7 @@ def test_a_slow_consumer(limit: Any) -> None:
         for _ in range(5):  # That is slow enough.
             peak.look()
     assert seen == rows
-    assert peak.bytes <= most * TOLERANCE
+    assert peak.bytes <= most * TOLERANCE + UNSEEN
 
 
 def test_two_data_sets_at_once(limit: Any) -> None:
