@@ -32,9 +32,22 @@ class Address:
     name: str
     secret: bytes
     pid: int
+    machine: str
+    network: tuple[str, int] | None  # For other machines; None: they cannot come.
 
-    def hello(self, purpose: Purpose, rank: int, depth: int, lease: bytes) -> bytes:
-        return wire.HELLO.pack(self.secret, lease, purpose, rank, depth, os.getpid())
+    def connect(self, purpose: Purpose, rank: int, depth: int, lease: bytes) -> socket.socket:
+        """Raises Closed if nobody listens."""
+        is_here = wire.machine() == self.machine
+        host = b"" if is_here else socket.gethostname().encode()[:64]
+        hello = wire.HELLO.pack(self.secret, lease, purpose, rank, depth, os.getpid(), host)
+        if is_here:
+            return wire.connect(self.name, hello)
+        if self.network is None:
+            raise StreamingSplitError(
+                f"the streaming split of process {self.pid} is on another machine, and only on a "
+                "Ray cluster can its iterators be used from others"
+            )
+        return wire.connect_to(self.network, hello)
 
     def is_gone(self) -> StreamingSplitError:
         return StreamingSplitError(
@@ -122,9 +135,8 @@ class Client:
             _part(sock)
 
     def _connect(self, purpose: Purpose, depth: int = 1) -> socket.socket:
-        hello = self.address.hello(purpose, self._rank, depth, self._lease)
         try:
-            return wire.connect(self.address.name, hello)
+            return self.address.connect(purpose, self._rank, depth, self._lease)
         except Closed:
             raise self.address.is_gone() from None
 

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 class SplitDataIterator(DataIterator):
     """Iterates over one rank's share of a dataset, at the same time as the other ranks.
 
-    An iteration begins when all ranks have asked for one. It can be pickled: in another process of
-    the same machine it goes on to read from the process that made the split, as long as that lives.
+    An iteration begins when all ranks have asked for one. It can be pickled: in another process, of
+    the same machine or of the same Ray cluster, it goes on to read from the process that made the
+    split, as long as that lives.
     """
 
     def __init__(

@@ -21,6 +21,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from headrace import _core
 from headrace._internal.errors import parts_of
 from headrace._internal.streaming_split import wire
 from headrace._internal.streaming_split.client import Address
@@ -42,14 +43,23 @@ class Server:
     def __init__(self, coordinator: Coordinator) -> None:
         self._coordinator = coordinator
         name = f"headrace-split-{os.getpid()}-{secrets.token_hex(8)}"
-        self.address = Address(name, secrets.token_bytes(16), os.getpid())
+        self._listening = [wire.listen(name)]
+        network = _network_host()
+        if network is not None:
+            self._listening.append(wire.listen_to_network(network))
+        self.address = Address(
+            name,
+            secrets.token_bytes(16),
+            os.getpid(),
+            wire.machine(),
+            None if network is None else self._listening[1].getsockname()[:2],
+        )
         self._lock = coordinator.lock
         self._leases: dict[bytes, tuple[int, float]] = {}  # → rank, when it ends.
-        # → thread, rank, process.
-        self._connections: dict[socket.socket, tuple[threading.Thread, int, int]] = {}
+        # → thread, rank, name of the process.
+        self._connections: dict[socket.socket, tuple[threading.Thread, int, str]] = {}
         self._lifelines: dict[socket.socket, set[int]] = {}  # → ranks.
         self._closing = False
-        self._listening = wire.listen(name)
         self._thread = threading.Thread(target=self._accept, name="headrace-split-server")
         self._thread.daemon = True
         self._thread.start()
@@ -105,22 +115,28 @@ class Server:
 
     def _accept(self) -> None:
         poller = select.poll()
-        poller.register(self._listening, select.POLLIN)
+        for listening in self._listening:
+            poller.register(listening, select.POLLIN)
         while not self._is_needless():
-            if not poller.poll(_LOOK_SECONDS * 1000):
-                continue
-            sock = wire.accept(self._listening)
-            if sock is not None:
-                thread = threading.Thread(
-                    target=self._serve, args=(sock,), name="headrace-split-client", daemon=True
-                )
-                with self._lock:
-                    self._connections[sock] = (thread, -1, 0)
-                thread.start()
-        self._listening.close()
+            ready = {descriptor for descriptor, _ in poller.poll(_LOOK_SECONDS * 1000)}
+            for listening in self._listening:
+                if listening.fileno() in ready:
+                    self._admit(wire.accept(listening))
+        for listening in self._listening:
+            listening.close()
         for sock in self._lifelines:
             sock.close()
         self._coordinator.server_has_ended()
+
+    def _admit(self, sock: socket.socket | None) -> None:
+        if sock is None:
+            return
+        thread = threading.Thread(
+            target=self._serve, args=(sock,), name="headrace-split-client", daemon=True
+        )
+        with self._lock:
+            self._connections[sock] = (thread, -1, "")
+        thread.start()
 
     def _is_needless(self) -> bool:
         with self._lock:
@@ -132,19 +148,20 @@ class Server:
 
     def _serve(self, sock: socket.socket) -> None:
         try:
-            sock.settimeout(_HELLO_SECONDS)
-            hello = sock.recv(wire.HELLO.size)
-            sock.settimeout(None)
+            hello = wire.receive_hello(sock, _HELLO_SECONDS)
             if len(hello) != wire.HELLO.size:
                 return
-            secret, lease, purpose, rank, depth, pid = wire.HELLO.unpack(hello)
+            secret, lease, purpose, rank, depth, pid, host = wire.HELLO.unpack(hello)
             if not hmac.compare_digest(secret, self.address.secret) or rank >= self._coordinator.n:
                 return
+            wire.keep_alive(sock)
+            elsewhere = host.rstrip(b"\0").decode()
+            name = f"process {pid} on {elsewhere}" if elsewhere else f"process {pid}"
             with self._lock:
                 thread, _, _ = self._connections[sock]
-                self._connections[sock] = (thread, rank, pid)
+                self._connections[sock] = (thread, rank, name)
                 self._leases.pop(lease, None)
-            consumer = Consumer(f"process {pid}", _asker(weakref.ref(self), pid))
+            consumer = Consumer(name, _asker(weakref.ref(self), name))
             if purpose == Purpose.PRESENCE:
                 self._attend(sock, rank, consumer)
             elif purpose == Purpose.ITERATION:
@@ -158,9 +175,9 @@ class Server:
                 del self._connections[sock]
             sock.close()
 
-    def is_connected(self, pid: int) -> bool:
+    def is_connected(self, process: str) -> bool:
         with self._lock:
-            return any(of == pid for _, _, of in self._connections.values())
+            return any(of == process for _, _, of in self._connections.values())
 
     def _attend(self, sock: socket.socket, rank: int, consumer: Consumer) -> None:
         self._coordinator.expect(rank)
@@ -264,11 +281,20 @@ class Server:
             thread.join(_CLOSE_SECONDS)
 
 
-def _asker(server: weakref.ref[Server], pid: int) -> Callable[[], bool]:
+def _network_host() -> str | None:
+    """Returns the address at which other machines reach this one; None where there are none."""
+    if _core.backend() != "ray":
+        return None
+    import ray
+
+    return str(ray.util.get_node_ip_address())
+
+
+def _asker(server: weakref.ref[Server], process: str) -> Callable[[], bool]:
     """Returns a function that tells if a process is connected; it does not keep the server."""
 
     def is_connected() -> bool:
         found = server()
-        return found is not None and found.is_connected(pid)
+        return found is not None and found.is_connected(process)
 
     return is_connected

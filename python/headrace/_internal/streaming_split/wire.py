@@ -1,13 +1,15 @@
-"""Messages between the server of a split and its clients, on sequenced-packet sockets.
+"""Messages between the server of a split and its clients: on sequenced-packet sockets within a
+machine, on TCP connections between machines.
 
 A message is a kind and bytes. Up to INLINE_BYTES travel in the packet; more of them lie in a memory
 file whose descriptor travels, so that a block costs one copy, into shared memory, which the reader
 maps. The kernel frees it with the last mapping, whoever dies. Memory for tables is lent: the reader
 says when nothing refers to a table any more, and the next one is written over it, which is faster
-than new memory. A reader that keeps its tables gets a file for each.
+than new memory. A reader that keeps its tables gets a file for each. Between machines, all bytes of
+a message are in the stream.
 
-Sockets are in the abstract namespace, which leaves no files. They are closed in forked children:
-the end of a process must show at the other end.
+Sockets within a machine are in the abstract namespace, which leaves no files. All are closed in
+forked children: the end of a process must show at the other end.
 """
 
 from __future__ import annotations
@@ -27,9 +29,14 @@ INLINE_BYTES = 16 << 10
 LOAN_BYTES = 128 << 10  # Smaller tables are not worth the bookkeeping.
 _HEADER = struct.Struct("<BQ")  # Kind, bytes of the payload.
 _LOAN = struct.Struct("<IQ")  # Slot, bytes of the table.
-HELLO = struct.Struct("<16s16sBIIQ")  # Secret, lease, purpose, rank, depth, process.
+# Secret, lease, purpose, rank, depth, process, and its host if that is another.
+HELLO = struct.Struct("<16s16sBIIQ64s")
 
 _ABSTRACT = "\0"
+# A machine that is gone ends no connection: it is asked whether it lives after so many seconds
+# without a word, and again, and given up after so many.
+_SILENT_SECONDS, _AGAIN_SECONDS, _GIVE_UP_SECONDS = 10, 5, 30
+_CONNECT_SECONDS = 10.0
 
 
 class Purpose(enum.IntEnum):
@@ -122,13 +129,97 @@ def connect(name: str, hello: bytes) -> socket.socket:
     with _fork_lock:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         _sockets.add(sock)
+    return _introduce(sock, _ABSTRACT + name, hello)
+
+
+def _introduce(sock: socket.socket, address: Any, hello: bytes) -> socket.socket:
     try:
-        sock.connect(_ABSTRACT + name)
-        sock.send(hello)
+        sock.connect(address)
+        sock.sendall(hello)
     except OSError as error:
         sock.close()
         raise Closed from error
     return sock
+
+
+def receive_hello(sock: socket.socket, seconds: float) -> bytes:
+    """Returns how the other end introduces itself; nothing if it does not do so in time."""
+    sock.settimeout(seconds)
+    try:
+        if _is_stream(sock):
+            return bytes(_read(sock, HELLO.size))
+        return sock.recv(HELLO.size)
+    except (OSError, Closed):
+        return b""
+    finally:
+        sock.settimeout(None)
+
+
+# ---- Between machines ------------------------------------------------------------------------
+
+
+def machine() -> str:
+    """Names what has one kernel and one network: what sockets with a name reach."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return f"{file.read().strip()} {os.readlink('/proc/self/ns/net')}"
+    except OSError:
+        return socket.gethostname()
+
+
+def listen_to_network(host: str) -> socket.socket:
+    """Returns a socket that listens at any free port of that address."""
+    with _fork_lock:
+        sock = socket.create_server((host, 0), family=_family(host), backlog=128)
+        _sockets.add(sock)
+    sock.setblocking(False)
+    return sock
+
+
+def connect_to(address: tuple[str, int], hello: bytes) -> socket.socket:
+    """As `connect`, to a socket that listens to the network."""
+    with _fork_lock:
+        sock = socket.socket(_family(address[0]), socket.SOCK_STREAM)
+        _sockets.add(sock)
+    sock.settimeout(_CONNECT_SECONDS)
+    _introduce(sock, address, hello)
+    sock.settimeout(None)
+    keep_alive(sock)
+    return sock
+
+
+def keep_alive(sock: socket.socket) -> None:
+    """Makes a connection end when the machine at its other end has gone; no effect within one."""
+    if not _is_stream(sock):
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        (socket.TCP_NODELAY, 1),
+        (socket.TCP_KEEPIDLE, _SILENT_SECONDS),
+        (socket.TCP_KEEPINTVL, _AGAIN_SECONDS),
+        (socket.TCP_USER_TIMEOUT, _GIVE_UP_SECONDS * 1000),
+    ):
+        sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _is_stream(sock: socket.socket) -> bool:
+    return sock.family != socket.AF_UNIX
+
+
+def _read(sock: socket.socket, size: int) -> memoryview:
+    """Returns the next `size` bytes. Raises Closed at the end."""
+    buffer = memoryview(bytearray(size))
+    done = 0
+    while done < size:
+        count = sock.recv_into(buffer[done:])
+        if count == 0:
+            raise Closed
+        done += count
+    return buffer
 
 
 def hang_up(sock: socket.socket) -> None:
@@ -146,7 +237,7 @@ def send(sock: socket.socket, kind: Kind, payload: bytes | pa.Buffer = b"") -> N
     """Sends a message. Raises Closed if nobody reads any more."""
     size = len(payload)
     header = _HEADER.pack(kind, size)
-    if size <= INLINE_BYTES:
+    if size <= INLINE_BYTES or _is_stream(sock):
         _send(sock, [header, payload], [])
         return
     descriptor = _memory_file()
@@ -160,7 +251,7 @@ def send(sock: socket.socket, kind: Kind, payload: bytes | pa.Buffer = b"") -> N
 
 def send_table(sock: socket.socket, table: pa.Table) -> None:
     """Sends a table as it is. Raises Closed if nobody reads any more."""
-    if table.nbytes <= INLINE_BYTES // 2:
+    if table.nbytes <= INLINE_BYTES // 2 or _is_stream(sock):
         stream = pa.BufferOutputStream()
         _write_stream(stream, table)
         send(sock, Kind.TABLE, stream.getvalue())
@@ -187,7 +278,11 @@ def _write_stream(sink: Any, table: pa.Table) -> None:
 
 def _send(sock: socket.socket, parts: list[Any], descriptors: list[int]) -> None:
     try:
-        socket.send_fds(sock, parts, descriptors)
+        if _is_stream(sock):
+            for part in parts:
+                sock.sendall(part)
+        else:
+            socket.send_fds(sock, parts, descriptors)
     except OSError as error:
         raise Closed from error
 
@@ -196,6 +291,9 @@ def receive(sock: socket.socket) -> tuple[Kind, pa.Buffer, pa.Buffer | None]:
     """Waits for a message: its kind, its payload, which may be a mapping, and the memory that came
     with it. Raises Closed at the end."""
     try:
+        if _is_stream(sock):
+            number, size = _HEADER.unpack(_read(sock, _HEADER.size))
+            return Kind(number), pa.py_buffer(_read(sock, size)), None
         data, descriptors = _receive(sock)
     except OSError as error:
         raise Closed from error
@@ -247,7 +345,7 @@ class Lender:
 
     def send(self, sock: socket.socket, table: pa.Table) -> None:
         """Sends a table. Raises Closed if nobody reads any more."""
-        if table.nbytes < LOAN_BYTES or not self._free:
+        if table.nbytes < LOAN_BYTES or not self._free or _is_stream(sock):
             send_table(sock, table)
             return
         counter = pa.MockOutputStream()
