@@ -79,6 +79,9 @@ BridgeEvent EventOf(const nb::tuple& item) {
   } else if (kind == "ended") {
     event.kind = Kind::kTaskEnded;
     event.bytes = ViewOf(item[2]);
+  } else if (kind == "capacity") {
+    event.kind = Kind::kCapacity;
+    event.capacity = ToResources(nb::cast<PyResources>(item[2]));
   } else if (kind == "actor_ready") {
     event.kind = Kind::kActorReady;
   } else if (kind == "actor_refused") {
@@ -108,8 +111,8 @@ class PythonJob final : public BridgeJob {
     Drop(&job_);
   }
 
-  Status Register(BridgeKey key, std::string_view program) override {
-    return Telling([&] { job_.attr("register")(key, BytesOf(program)); });
+  Status Register(BridgeKey key, std::string_view program, std::string_view where) override {
+    return Telling([&] { job_.attr("register")(key, BytesOf(program), BytesOf(where)); });
   }
 
   Status Submit(BridgeKey task, const BridgeOrder& order) override {
@@ -142,6 +145,16 @@ class PythonJob final : public BridgeJob {
     return Telling([&] { job_.attr("stop_actor")(actor); });
   }
 
+  Status Want(const std::vector<ResourceDemand>& demands) override {
+    return Telling([&] {
+      nb::list wanted;
+      for (const ResourceDemand& demand : demands) {
+        wanted.append(nb::make_tuple(FromResources(demand.each), demand.count));
+      }
+      job_.attr("want")(wanted);
+    });
+  }
+
   Status Poll(std::vector<BridgeEvent>* events) override {
     return Telling([&] {
       for (nb::handle item : job_.attr("poll")()) {
@@ -166,9 +179,11 @@ class PythonBridge final : public Bridge {
 
   std::string_view name() const override { return name_; }
 
-  Result<std::unique_ptr<BridgeJob>> NewJob(std::function<void()> wake) override {
+  Result<std::unique_ptr<BridgeJob>> NewJob(std::function<void()> wake,
+                                            std::string_view asked) override {
     return Calling([&]() -> std::unique_ptr<BridgeJob> {
-      return std::make_unique<PythonJob>(bridge_.attr("open_job")(nb::cpp_function(wake)));
+      return std::make_unique<PythonJob>(
+          bridge_.attr("open_job")(nb::cpp_function(wake), BytesOf(asked)));
     });
   }
 
@@ -186,16 +201,26 @@ class PythonBridge final : public Bridge {
     static_cast<void>(Telling([&] { bridge_.attr("release")(objects); }));
   }
 
-  Result<Resources> Capacity() override {
-    return Calling(
-        [&] { return ToResources(nb::cast<PyResources>(nb::object(bridge_.attr("capacity")()))); });
+  Result<Resources> Capacity(std::string_view asked) override {
+    return AskResources("capacity", asked);
   }
 
-  Result<std::int64_t> StoreBytes() override {
-    return Calling([&] { return nb::cast<std::int64_t>(bridge_.attr("store_bytes")()); });
+  Result<Resources> PossibleCapacity(std::string_view asked) override {
+    return AskResources("possible_capacity", asked);
+  }
+
+  Result<std::int64_t> StoreBytes(std::string_view asked) override {
+    return Calling(
+        [&] { return nb::cast<std::int64_t>(bridge_.attr("store_bytes")(BytesOf(asked))); });
   }
 
  private:
+  Result<Resources> AskResources(const char* method, std::string_view asked) {
+    return Calling([&] {
+      return ToResources(nb::cast<PyResources>(nb::object(bridge_.attr(method)(BytesOf(asked)))));
+    });
+  }
+
   nb::object bridge_;
   const std::string name_;
 };

@@ -27,8 +27,10 @@ std::int64_t ToMilli(double amount, const char* what) {
 }
 
 Placement* MakePlacement(std::optional<PyResources> cost, std::optional<int> max_tasks,
-                         std::optional<std::tuple<int, int, int>> actors, int max_in_flight) {
+                         std::optional<std::tuple<int, int, int>> actors, int max_in_flight,
+                         const nb::bytes& where) {
   auto placement = std::make_unique<Placement>();
+  placement->where.assign(where.c_str(), where.size());
   if (cost) placement->cost = ToResources(*cost);
   if (actors) {
     ActorPool pool;
@@ -89,7 +91,7 @@ void BindResources(nb::module_& module) {
   nb::class_<Placement>(module, "Placement")
       .def(nb::new_(&MakePlacement), nb::arg("cost") = nb::none(),
            nb::arg("max_tasks") = nb::none(), nb::arg("actors") = nb::none(),
-           nb::arg("max_tasks_in_flight") = 2);
+           nb::arg("max_tasks_in_flight") = 2, nb::arg("where") = nb::bytes("", 0));
 
   using Options = PyExecutionOptions;
   nb::class_<Options>(module, "ExecutionOptions")
@@ -124,6 +126,12 @@ void BindResources(nb::module_& module) {
       .def_rw("event_log_path", &Options::event_log_path)
       .def_rw("seed", &Options::seed)
       .def_rw("run_name", &Options::run_name)
+      .def_prop_rw(
+          "cluster",
+          [](const Options& self) { return nb::bytes(self.cluster.data(), self.cluster.size()); },
+          [](Options& self, const nb::bytes& asked) {
+            self.cluster.assign(asked.c_str(), asked.size());
+          })
       .def_rw("inline_mode", &Options::inline_mode);
 }
 

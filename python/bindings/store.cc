@@ -137,8 +137,18 @@ void BindStore(nb::module_& module) {
         SetWorkerSetup(std::string(payload.c_str(), payload.size()));
       },
       nb::arg("payload"));
-  module.def("capacity", [] { return FromResources(Unwrap(CurrentOne().Capacity())); });
-  module.def("object_store_bytes", [] { return Unwrap(CurrentOne().StoreBytes()); });
+  module.def(
+      "capacity",
+      [](const nb::bytes& cluster) {
+        return FromResources(Unwrap(CurrentOne().Capacity({cluster.c_str(), cluster.size()})));
+      },
+      nb::arg("cluster") = nb::bytes("", 0));
+  module.def(
+      "object_store_bytes",
+      [](const nb::bytes& cluster) {
+        return Unwrap(CurrentOne().StoreBytes({cluster.c_str(), cluster.size()}));
+      },
+      nb::arg("cluster") = nb::bytes("", 0));
   module.def("store_stats", &Stats);
   module.def("worker_pids", [] { return CurrentRuntime().worker_pids(); });
   module.def("shutdown", &ShutdownSession);

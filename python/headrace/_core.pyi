@@ -109,6 +109,7 @@ class Placement:
         max_tasks: int | None = None,
         actors: tuple[int, int, int] | None = None,  # (min, max, initial)
         max_tasks_in_flight: int = 2,
+        where: bytes = b"",  # for the bridge to a cluster
     ) -> None: ...
 
 class Source:
@@ -323,6 +324,7 @@ class ExecutionOptions:
     event_log_path: str
     seed: int  # of random numbers that each run draws anew
     run_name: str  # of temporary files that functions write
+    cluster: bytes  # what the run asks of a cluster, for its bridge
     inline_mode: bool  # everything in the calling thread
 
 class OperatorState:
@@ -444,8 +446,8 @@ def set_worker_setup(payload: bytes) -> None: ...
 def set_inline_runtime(runtime: Any) -> None:
     """The Runtime that serves functions in inline mode."""
 
-def capacity() -> Resources: ...
-def object_store_bytes() -> int: ...
+def capacity(cluster: bytes = b"") -> Resources: ...
+def object_store_bytes(cluster: bytes = b"") -> int: ...
 def store_stats() -> dict[str, int]: ...
 def worker_pids() -> list[int]: ...
 def shutdown() -> None:

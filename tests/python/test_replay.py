@@ -18,7 +18,7 @@ from headrace import _core
 from headrace._internal.cli import main
 
 HEADER = struct.Struct("<BIQ")  # Of a record: kind, checksum, length.
-MAGIC = b"HRLOG007"
+MAGIC = b"HRLOG008"
 
 
 @pytest.fixture

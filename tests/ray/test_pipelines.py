@@ -201,12 +201,6 @@ def test_a_memory_limit_is_refused(settings: Any) -> None:
         dataset().take_all()
 
 
-def test_what_would_place_an_operator_is_refused() -> None:
-    dataset().map_batches(double, scheduling_strategy="SPREAD")
-    with pytest.raises(NotImplementedError, match="runtime_env"):
-        dataset().map_batches(double, runtime_env={"pip": ["numpy"]})
-
-
 def test_inline_mode_is_refused(settings: Any) -> None:
     settings.inline_mode = True
     with pytest.raises(NotImplementedError, match="inline_mode"):

@@ -187,7 +187,8 @@ class ExecutionOptions:
         preserve_order: Blocks leave in the order of the source. Default False.
         actor_locality_enabled: Accepted; one machine has one locality.
         verbose_progress: Show one bar per operator; default True.
-        label_selector: Accepted; one machine has no labels.
+        label_selector: On a Ray cluster, labels of the nodes that tasks run on, beside those that
+            an operator asks for. One machine has no labels.
         memory_limit: Bytes of memory that the whole job may hold; default None: no limit, but for
             that of blocks (`resource_limits.object_store_memory`). Headrace's own: `ray.data` has
             no such option.

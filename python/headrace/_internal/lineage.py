@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from headrace._internal.runtime import check_placing
+from headrace._internal.runtime import with_placing
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -20,9 +20,7 @@ def recorded(verb: _F) -> _F:
 
     @functools.wraps(verb)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if kwargs:
-            check_placing(kwargs)
-        result = verb(*args, **kwargs)
+        result = verb(*args, **(with_placing(kwargs) if kwargs else kwargs))
         if getattr(result, "_recipe", True) is None:
             result._recipe = (call, args, kwargs)
         return result

@@ -12,7 +12,12 @@ from headrace import _core
 from headrace._internal.compute import ActorPoolStrategy, ComputeStrategy, TaskPoolStrategy
 from headrace._internal.dead_letters import policy_of
 from headrace._internal.policy import policy_parts
-from headrace._internal.runtime import check_backend
+from headrace._internal.runtime import (
+    asked_of_cluster,
+    check_backend,
+    chosen_backend,
+    place_on_cluster,
+)
 from headrace.context import DataContext
 
 VALID_BATCH_FORMATS = ["pandas", "pyarrow", "numpy", "cudf", None]
@@ -266,9 +271,9 @@ def make_placement(
 
     Raises:
         ValueError: negative amounts, or remote arguments that nothing knows.
-        NotImplementedError: remote arguments that a cluster would have to obey and does not.
     """
     remote = dict(ray_remote_args or {})
+    where = place_on_cluster(remote)
     num_cpus = remote.pop("num_cpus", None) if num_cpus is None else num_cpus
     num_gpus = remote.pop("num_gpus", None) if num_gpus is None else num_gpus
     memory = remote.pop("memory", None) if memory is None else memory
@@ -295,15 +300,20 @@ def make_placement(
             cost=cost,
             actors=(compute.min_size, _actor_bound(compute, cost), compute.initial_size),
             max_tasks_in_flight=in_flight,
+            where=where,
         )
     max_tasks = compute.size if isinstance(compute, TaskPoolStrategy) else None
-    return _core.Placement(cost=cost, max_tasks=max_tasks, max_tasks_in_flight=in_flight)
+    return _core.Placement(
+        cost=cost, max_tasks=max_tasks, max_tasks_in_flight=in_flight, where=where
+    )
 
 
 def _actor_bound(compute: ActorPoolStrategy, cost: _core.Resources | None) -> int:
     """An unbounded pool may have as many actors as the machine has room for."""
     if not math.isinf(compute.max_size):
         return int(compute.max_size)
+    if chosen_backend() == "ray":  # It may grow: the scheduler starts what there is room for.
+        return max(_MAX_UNBOUNDED_ACTORS, compute.min_size, compute.initial_size)
     there = _core.capacity()
     needed = cost or _core.Resources(cpu=1)
     bounds = [
@@ -327,18 +337,16 @@ def make_options(context: DataContext) -> _core.ExecutionOptions:
     options = _core.ExecutionOptions()
     limits, excluded = asked.resource_limits, asked.exclude_resources
     if not all(math.isinf(x) for x in (limits.cpu, limits.gpu, limits.memory)):
-        there = _core.capacity()
+        bounds = [0 if math.isinf(x) else x for x in (limits.cpu, limits.gpu, limits.memory)]
         options.resource_limits = _core.Resources(
-            cpu=min(limits.cpu, there.cpu),
-            gpu=min(limits.gpu, there.gpu),
-            memory=int(min(limits.memory, there.memory)),
-            custom=there.custom,
+            cpu=bounds[0], gpu=bounds[1], memory=int(bounds[2])
         )
     if not excluded.is_zero():
         options.exclude_resources = _core.Resources(
             cpu=excluded.cpu, gpu=excluded.gpu, memory=int(excluded.memory)
         )
-    options.object_store_bytes = _store_budget(context)
+    options.cluster = asked_of_cluster(context)
+    options.object_store_bytes = _store_budget(context, options.cluster)
     options.memory_limit_bytes = int(asked.memory_limit or 0)
     options.reservation_ratio = context.op_resource_reservation_ratio
     options.preserve_order = asked.preserve_order
@@ -357,14 +365,14 @@ def make_options(context: DataContext) -> _core.ExecutionOptions:
     return options
 
 
-def _store_budget(context: DataContext) -> int:
+def _store_budget(context: DataContext, cluster: bytes) -> int:
     """Bytes for blocks; 0 leaves it to the engine."""
     limit = context.execution_options.resource_limits.object_store_memory
     fraction = context.override_object_store_memory_limit_fraction
     excluded = context.execution_options.exclude_resources.object_store_memory
     if math.isinf(limit) and fraction is None and not excluded:
         return 0
-    there = _core.object_store_bytes()
+    there = _core.object_store_bytes(cluster)
     if math.isinf(limit):
         limit = there * (1.0 if fraction is None else fraction)
     return max(1, int(min(limit, there) - excluded))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headrace import _core
 
+if TYPE_CHECKING:
+    from headrace.context import DataContext
+
 _BACKENDS = ("local", "ray")
 
-# Arguments of verbs that say where, or in what, a worker of a cluster runs. Nothing on one machine.
+# Arguments of verbs that say where, or in what, a worker of a cluster runs: those that are no
+# entries of `ray_remote_args`.
 _PLACING = frozenset({"accelerator_type", "fallback_strategy", "label_selector", "runtime_env"})
 
 # Of the next session: what init() said of its backend. None: nothing.
@@ -137,20 +141,34 @@ def check_backend(asked: str | None) -> None:
         )
 
 
-def check_placing(arguments: dict[str, Any]) -> None:
-    """Raises NotImplementedError for arguments of a verb that a cluster would have to obey."""
+def with_placing(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Returns the arguments of a verb with those that say where, or in what, its tasks run on a
+    cluster among its `ray_remote_args`. One machine has one place."""
+    given = {name for name in _PLACING if arguments.get(name) is not None}
+    if not given or chosen_backend() != "ray":
+        return arguments
+    remote = {**(arguments.get("ray_remote_args") or {}), **{n: arguments[n] for n in given}}
+    rest = {name: value for name, value in arguments.items() if name not in given}
+    return {**rest, "ray_remote_args": remote}
+
+
+def place_on_cluster(remote_args: dict[str, Any]) -> bytes:
+    """Returns what of an operator's remote arguments says where its tasks run, for the bridge;
+    nothing on this machine."""
+    if not remote_args or chosen_backend() != "ray":
+        return b""
+    from headrace._internal.ray_backend import asking
+
+    return asking.place_of(remote_args)
+
+
+def asked_of_cluster(context: DataContext) -> bytes:
+    """Returns what a run under `context` asks of the cluster, for the bridge."""
     if chosen_backend() != "ray":
-        return
-    given = {**(arguments.get("ray_remote_args") or {}), **arguments}
-    asked = {name for name in _PLACING if given.get(name) is not None}
-    if given.get("scheduling_strategy") not in (None, "DEFAULT", "SPREAD"):
-        asked.add("scheduling_strategy")
-    if asked:
-        raise NotImplementedError(
-            f"the ray backend cannot obey {sorted(asked)} of single operators; num_cpus, num_gpus, "
-            "memory and resources say what a task needs, and headrace.init(runtime_env=...) is for "
-            "all workers"
-        )
+        return b""
+    from headrace._internal.ray_backend import asking
+
+    return asking.asked_by(context)
 
 
 def connect() -> Any:

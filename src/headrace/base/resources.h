@@ -32,6 +32,14 @@ struct Resources {
   std::string ToString() const;
 };
 
+/// `count` tasks or actors that would start, each with `each`, if there were room.
+struct ResourceDemand {
+  Resources each;
+  std::int64_t count = 0;
+
+  friend bool operator==(const ResourceDemand&, const ResourceDemand&) = default;
+};
+
 inline Resources operator+(Resources a, const Resources& b) { return a += b; }
 inline Resources operator-(Resources a, const Resources& b) { return a -= b; }
 

@@ -24,6 +24,7 @@ Result<BackendTraits> TraitsOf(Backend& backend, const ExecutionOptions& options
   BackendTraits traits;
   traits.total = backend.capacity();
   traits.total -= options.exclude_resources;
+  traits.possible = backend.possible_capacity() - options.exclude_resources;
   traits.object_store_bytes =
       options.object_store_bytes > 0 ? options.object_store_bytes : backend.object_store_bytes();
   traits.parks_waiting_tasks = backend.parks_waiting_tasks();
@@ -202,7 +203,15 @@ class Execution::Impl {
         scheduler_->Step(events, step_at_);
       }
       PerformAll();
+      if (backend_->may_grow()) TellDemands();
     }
+  }
+
+  void TellDemands() {
+    std::vector<ResourceDemand> demands = scheduler_->Demands();
+    if (demands == demands_) return;
+    demands_ = std::move(demands);
+    backend_->Want(demands_);
   }
 
   void KeepLetters(const Event& event) {
@@ -312,11 +321,12 @@ class Execution::Impl {
   const Instant start_;
 
   // Of the driver.
-  Instant step_at_;                     // When the scheduler took its last step,
-  Instant deadline_;                    // and until when to wait for the next one.
-  std::vector<Action> actions_;         // That it took.
-  std::vector<BlockHandle> delivered_;  // Not handed over yet.
-  std::set<TaskId> again_;              // Tasks that run to make a lost block once more.
+  Instant step_at_;                      // When the scheduler took its last step,
+  Instant deadline_;                     // and until when to wait for the next one.
+  std::vector<Action> actions_;          // That it took.
+  std::vector<ResourceDemand> demands_;  // That the backend knows of.
+  std::vector<BlockHandle> delivered_;   // Not handed over yet.
+  std::set<TaskId> again_;               // Tasks that run to make a lost block once more.
   std::thread driver_;
   std::mutex stop_mutex_;  // Two threads may stop at once; one of them joins.
 

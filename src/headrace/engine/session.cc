@@ -52,18 +52,19 @@ Result<std::shared_ptr<Session>> Session::Make(LocalRuntimeOptions options,
   if (cluster == nullptr) {
     storage = runtime->NewBackend();
   } else {
-    ARROW_ASSIGN_OR_RAISE(storage, cluster->NewBackend());
+    ARROW_ASSIGN_OR_RAISE(storage, cluster->NewBackend(""));
   }
   return std::shared_ptr<Session>(
       new Session(std::move(runtime), std::move(cluster), std::move(storage)));
 }
 
-Result<Resources> Session::Capacity() const {
-  return cluster_ == nullptr ? runtime_->options().total : cluster_->Capacity();
+Result<Resources> Session::Capacity(const std::string& cluster) const {
+  return cluster_ == nullptr ? runtime_->options().total : cluster_->Capacity(cluster);
 }
 
-Result<std::int64_t> Session::StoreBytes() const {
-  return cluster_ == nullptr ? runtime_->options().object_store_bytes : cluster_->StoreBytes();
+Result<std::int64_t> Session::StoreBytes(const std::string& cluster) const {
+  if (cluster_ == nullptr) return runtime_->options().object_store_bytes;
+  return cluster_->StoreBytes(cluster);
 }
 
 Result<std::shared_ptr<Session>> Session::Default() {
@@ -72,7 +73,7 @@ Result<std::shared_ptr<Session>> Session::Default() {
 }
 
 Result<PlanStages> Session::Plan(const LogicalPtr& plan, const ExecutionOptions& options) {
-  ARROW_ASSIGN_OR_RAISE(const Resources capacity, Capacity());
+  ARROW_ASSIGN_OR_RAISE(const Resources capacity, Capacity(options.cluster));
   std::lock_guard lock(mutex_);
   LoweringContext context;
   context.options = Completed(options);
@@ -117,7 +118,7 @@ Result<std::unique_ptr<Execution>> Session::Execute(const LogicalPtr& plan,
                                                     const ExecutionOptions& options,
                                                     const std::set<Position>* done) {
   if (cluster_ == nullptr) return Run(plan, options, runtime_->NewBackend(), done);
-  ARROW_ASSIGN_OR_RAISE(std::shared_ptr<Backend> backend, cluster_->NewBackend());
+  ARROW_ASSIGN_OR_RAISE(std::shared_ptr<Backend> backend, cluster_->NewBackend(options.cluster));
   return Run(plan, options, std::move(backend), done);
 }
 

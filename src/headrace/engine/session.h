@@ -63,8 +63,8 @@ class Session {
   /// True if nothing but the driver runs on this machine.
   bool on_cluster() const { return cluster_ != nullptr; }
   /// What executions may use: of this machine, or of the cluster as it is now.
-  Result<Resources> Capacity() const;
-  Result<std::int64_t> StoreBytes() const;
+  Result<Resources> Capacity(const std::string& cluster = "") const;
+  Result<std::int64_t> StoreBytes(const std::string& cluster = "") const;
   /// A backend that no execution uses, for objects that live between executions.
   const std::shared_ptr<Backend>& storage() const { return storage_; }
 

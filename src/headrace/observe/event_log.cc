@@ -13,7 +13,7 @@
 namespace headrace {
 namespace {
 
-constexpr std::string_view kMagic = "HRLOG007";
+constexpr std::string_view kMagic = "HRLOG008";
 constexpr std::size_t kMagicFamilyBytes = 5;
 constexpr std::uint8_t kRunTag = 'R';
 constexpr std::uint8_t kSchemaTag = 'S';

@@ -17,7 +17,7 @@
 // A run, recorded: what the scheduler was made of, the events that it took in, and the actions
 // that it answered with.
 //
-//   bytes  = "HRLOG007" record { record }
+//   bytes  = "HRLOG008" record { record }
 //   record = kind checksum length body     1, 4 and 8 bytes, and `length`
 //   body   = 'R' plan options traits names of policies     first, and once
 //          | 'S' schema                                    numbered from 1 as they come

@@ -293,6 +293,7 @@ void WriteTraits(const BackendTraits& traits, WireWriter* out) {
   out->I64(traits.memory_free_bytes);
   out->Bool(traits.parks_waiting_tasks);
   out->I64(traits.task_bytes);
+  WriteResources(traits.possible.value_or(traits.total), out);
 }
 
 BackendTraits ReadTraits(WireReader* in) {
@@ -303,6 +304,7 @@ BackendTraits ReadTraits(WireReader* in) {
   traits.memory_free_bytes = in->I64();
   traits.parks_waiting_tasks = in->Bool();
   traits.task_bytes = in->I64();
+  traits.possible = ReadResources(in);
   return traits;
 }
 

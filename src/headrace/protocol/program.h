@@ -187,6 +187,8 @@ struct TaskProgram {
                                // memory at once.
   std::uint64_t seed = 0;      // For random steps: mixed with the task's position.
   std::string run_name;        // Of the run, for the names of temporary files.
+  std::string where;           // On which workers, as the bridge to a cluster understands it. "":
+                               // any. Does not travel.
 };
 using ProgramPtr = std::shared_ptr<const TaskProgram>;
 

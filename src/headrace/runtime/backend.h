@@ -83,6 +83,11 @@ class Backend {
 
   virtual Instant Now() const = 0;
   virtual Resources capacity() const = 0;
+  /// What there may be later, if a cluster can grow. event::CapacityChanged tells when it has.
+  virtual Resources possible_capacity() const { return capacity(); }
+  /// True if it listens to Want(): what waits for resources alone.
+  virtual bool may_grow() const { return false; }
+  virtual void Want(const std::vector<ResourceDemand>& /*demands*/) {}
   virtual std::int64_t object_store_bytes() const = 0;
   virtual bool parks_waiting_tasks() const = 0;
 
@@ -102,15 +107,15 @@ class Backend {
 };
 
 /// Makes the backends of one session where those do not run on this machine. All of them share
-/// their objects. Threads: all methods from any thread.
+/// their objects. `asked` is ExecutionOptions::cluster. Threads: all methods from any thread.
 class BackendSource {
  public:
   virtual ~BackendSource() = default;
 
   /// Returns a backend for one execution. It keeps what it needs of this alive.
-  virtual Result<std::unique_ptr<Backend>> NewBackend() = 0;
-  virtual Result<Resources> Capacity() = 0;
-  virtual Result<std::int64_t> StoreBytes() = 0;
+  virtual Result<std::unique_ptr<Backend>> NewBackend(const std::string& asked) = 0;
+  virtual Result<Resources> Capacity(const std::string& asked) = 0;
+  virtual Result<std::int64_t> StoreBytes(const std::string& asked) = 0;
 };
 
 }  // namespace headrace

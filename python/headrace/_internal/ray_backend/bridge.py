@@ -20,7 +20,7 @@ from ray import exceptions as ray_errors
 
 from headrace import _core
 from headrace._internal import worker_setup
-from headrace._internal.ray_backend import remote
+from headrace._internal.ray_backend import asking, places, remote, watch
 
 # Outputs, of two objects each, that a task may have made and nobody has read.
 _OBJECTS_AHEAD = 4
@@ -29,15 +29,13 @@ _OBJECTS_AHEAD = 4
 _RETRIES = 3
 # How long cancelled tasks may go on before their processes are killed.
 _SECONDS_TO_END = 3.0
-# Of larger inputs the task goes to where they are; else the tasks are spread over the nodes.
-_LARGE_INPUT_BYTES = 50 * 1024 * 1024
 # A program with more bytes is an object of its own, and not a part of each task.
 _LARGE_RECORD_BYTES = 64 * 1024
 # Of the memory for objects; the rest is for blocks that tasks have made and nobody has read, for
 # the inputs of running tasks, and for other users of the cluster.
 _STORE_SHARE = 0.5
-
-_SYSTEM_RESOURCES = frozenset({"CPU", "GPU", "memory", "object_store_memory"})
+# How long one wait for a block lasts before the cluster is looked at.
+_GET_SECONDS = 5.0
 
 Event = tuple[Any, ...]
 
@@ -55,13 +53,14 @@ class Bridge:
         self._owns = owns
         self._token = uuid.uuid4().hex
         self._objects: dict[int, Any] = {}
+        self._watch = watch.Watch(watch.head_address(), self._disconnect)
         self._numbers = itertools.count(1)
         expected = remote.versions()
         self._task = ray.remote(remote.task_function(expected))
         self._actor = ray.remote(remote.actor_class(expected))
 
-    def open_job(self, wake: Callable[[], None]) -> Job:
-        return Job(self, wake)
+    def open_job(self, wake: Callable[[], None], asked: bytes) -> Job:
+        return Job(self, wake, asking.read_asked(asked))
 
     def put(self, table: pa.Table) -> int:
         self.check_open()
@@ -69,22 +68,34 @@ class Bridge:
 
     def get(self, number: int) -> pa.Table:
         self.check_open()
-        return remote.unpack(ray.get(self._objects[number]))
+        while True:
+            try:
+                return remote.unpack(ray.get(self._objects[number], timeout=_GET_SECONDS))
+            except ray_errors.GetTimeoutError:
+                self._watch.check()
 
     def release(self, numbers: list[int]) -> None:
         for number in numbers:
             self._objects.pop(number, None)
 
-    def capacity(self) -> _core.Resources:
+    def capacity(self, asked: bytes) -> _core.Resources:
         self.check_open()
-        return _to_resources(ray.cluster_resources())
+        return places.to_resources(places.there_is(asking.read_asked(asked)))
 
-    def store_bytes(self) -> int:
+    def possible_capacity(self, asked: bytes) -> _core.Resources:
         self.check_open()
-        return int(ray.cluster_resources().get("object_store_memory", 0) * _STORE_SHARE)
+        return places.to_resources(places.there_may_be(asking.read_asked(asked)))
+
+    def store_bytes(self, asked: bytes) -> int:
+        self.check_open()
+        return int(places.store_bytes(asking.read_asked(asked)) * _STORE_SHARE)
 
     def close(self) -> None:
         self._objects.clear()
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        """Ray ends a process whose cluster is lost, a minute later, unless it has let go."""
         if self._owns and ray.is_initialized():
             ray.shutdown()
 
@@ -103,6 +114,10 @@ class Bridge:
     def actor(self) -> Any:
         return self._actor
 
+    @property
+    def watch(self) -> watch.Watch:
+        return self._watch
+
     def hold(self, ref: Any) -> int:
         """Keeps `ref` until `release`; returns its number."""
         number = next(self._numbers)
@@ -113,7 +128,8 @@ class Bridge:
         return [self._objects[number] for number in numbers]
 
     def check_open(self) -> None:
-        """Ray's own calls would start a new cluster."""
+        """Ray's own calls would start a new cluster, or wait for a lost one."""
+        self._watch.check()
         if not ray.is_initialized():
             raise RuntimeError(
                 "the connection to the Ray cluster was closed (ray.shutdown()); call "
@@ -137,6 +153,16 @@ class _Task:
         self.actor = actor
 
 
+class _Program:
+    """A program as workers get it, and what its operator asks for."""
+
+    __slots__ = ("place", "record")
+
+    def __init__(self, record: Any, place: bytes) -> None:
+        self.record = record
+        self.place = place
+
+
 class _Actor:
     """An actor; `handle` is dropped when it should end, `ready` when it has started."""
 
@@ -152,33 +178,41 @@ class _Actor:
 
 
 class Job:
-    """The tasks and actors of one run."""
+    """The tasks and actors of one run. Threads: `lose`, `tell_capacity` and `wanted` are the
+    watch's, the rest is one thread's at a time."""
 
-    def __init__(self, bridge: Bridge, wake: Callable[[], None]) -> None:
+    def __init__(self, bridge: Bridge, wake: Callable[[], None], asked: asking.Asked) -> None:
         self._bridge = bridge
         self._wake = wake
+        self._asked = asked
         self._setup = worker_setup.setup_payload()
-        self._records: dict[int, Any] = {}
+        self._programs: dict[int, _Program] = {}
         self._tasks: dict[int, _Task] = {}
         self._actors: dict[int, _Actor] = {}
         self._hints: collections.deque[int] = collections.deque()
         self._functions: dict[tuple[Any, ...], Any] = {}  # With their options, by what they cost.
         self._killer: threading.Timer | None = None
         self._kill = False
+        self._lost: ConnectionError | None = None
+        self._demands: list[tuple[_core.Resources, int]] = []
+        self._known_capacity = places.there_is(asked)
+        self._new_capacity: places.Amounts | None = None
+        bridge.watch.add(self)
 
     def close(self) -> None:
+        self._bridge.watch.remove(self)
         if self._killer is not None:
             self._killer.cancel()
         self._tasks.clear()
         for actor in list(self._actors.values()):
             self._drop_actor(actor)
 
-    def register(self, key: int, program: bytes) -> None:
+    def register(self, key: int, program: bytes, place: bytes) -> None:
         self._bridge.check_open()
         record = remote.make_record(self._setup, program)
         # In a list, a reference is not replaced by what it refers to.
         large = len(record) > _LARGE_RECORD_BYTES
-        self._records[key] = [ray.put(record)] if large else record
+        self._programs[key] = _Program([ray.put(record)] if large else record, place)
 
     # ---- Tasks.
 
@@ -194,11 +228,12 @@ class Job:
         actor: int | None,
     ) -> None:
         self._bridge.check_open()
-        arguments = (self._bridge.token, program, self._records[program], order)
+        known = self._programs[program]
+        arguments = (self._bridge.token, program, known.record, order)
         blocks = self._bridge.refs(inputs)
         if actor is None:
             assert cost is not None
-            function = self._function(cost, input_bytes >= _LARGE_INPUT_BYTES)
+            function = self._function(cost, known.place, input_bytes >= self._asked.large_bytes)
             task = _Task(key, function.remote(*arguments, *blocks), credit, None)
         else:
             home = self._actors[actor]
@@ -232,19 +267,23 @@ class Job:
             self._killer.daemon = True
             self._killer.start()
 
-    def _function(self, cost: _core.Resources, large: bool) -> Any:
-        key = (cost.cpu, cost.gpu, cost.memory, tuple(sorted(cost.custom.items())), large)
+    def _function(self, cost: _core.Resources, place: bytes, large: bool) -> Any:
+        named = tuple(sorted(cost.custom.items()))
+        key = (cost.cpu, cost.gpu, cost.memory, named, place, large)
         function = self._functions.get(key)
         if function is None:
-            _check_fits(cost)
             function = self._functions[key] = self._bridge.task.options(
                 num_returns="streaming",
                 max_retries=_RETRIES,
-                scheduling_strategy="DEFAULT" if large else "SPREAD",
                 _generator_backpressure_num_objects=_OBJECTS_AHEAD,
-                **_to_options(cost),
+                **self._options(cost, place, large),
             )
         return function
+
+    def _options(self, cost: _core.Resources, place: bytes, large: bool) -> dict[str, Any]:
+        options = places.options_for(cost, asking.read_place(place), self._asked, large=large)
+        places.check_fits(cost, options)
+        return options
 
     def _watch(self, task: _Task) -> None:
         """Asks to be told when the next output of `task` exists, or its end."""
@@ -276,12 +315,14 @@ class Job:
 
     def create_actor(self, key: int, program: int, cost: _core.Resources) -> None:
         self._bridge.check_open()
-        _check_fits(cost)
+        known = self._programs[program]
         made = self._bridge.actor.options(
-            max_restarts=_RETRIES, max_task_retries=_RETRIES, **_to_options(cost)
+            max_restarts=_RETRIES,
+            max_task_retries=_RETRIES,
+            **self._options(cost, known.place, large=False),
         )
         actor = self._actors[key] = _Actor(key, made.remote())
-        actor.ready = actor.handle.start.remote(self._bridge.token, program, self._records[program])
+        actor.ready = actor.handle.start.remote(self._bridge.token, program, known.record)
         self._call_back(actor.ready, key)
 
     def stop_actor(self, key: int) -> None:
@@ -299,8 +340,14 @@ class Job:
     # ---- Events.
 
     def poll(self) -> list[Event]:
-        """Returns what happened, see EventOf in bindings/bridge.cc."""
+        """Returns what happened, see EventOf in bindings/bridge.cc. Raises ConnectionError if the
+        head is lost."""
+        if self._lost is not None:
+            raise self._lost
         events: list[Event] = []
+        amounts, self._new_capacity = self._new_capacity, None
+        if amounts is not None:
+            events.append(("capacity", 0, places.to_resources(amounts)))
         while self._hints:
             key = self._hints.popleft()
             task = self._tasks.get(key)
@@ -386,6 +433,33 @@ class Job:
         if not actor.tasks:
             self._drop_actor(actor)
 
+    # ---- The cluster.
+
+    def want(self, demands: list[tuple[_core.Resources, int]]) -> None:
+        """Notes what waits for resources alone: so many tasks or actors that ask for so much."""
+        self._demands = demands
+
+    def wanted(self) -> list[places.Amounts]:
+        """Returns what an autoscaler should bring, one entry for each task or actor."""
+        if self._asked.group is not None:  # A placement group does not grow.
+            return []
+        wanted = []
+        for each, count in self._demands:
+            wanted += [places.amounts_of(each)] * min(count, watch.MOST_BUNDLES)
+        return [amounts for amounts in wanted if amounts]
+
+    def tell_capacity(self) -> None:
+        """Looks whether what there is has changed."""
+        now = places.there_is(self._asked)
+        if places.differ(now, self._known_capacity):
+            self._known_capacity = self._new_capacity = now
+            self._wake()
+
+    def lose(self, why: ConnectionError) -> None:
+        """Ends everything with this error."""
+        self._lost = why
+        self._wake()
+
     # ---- Tasks that do not end.
 
     def _ask_to_kill(self) -> None:
@@ -405,41 +479,6 @@ class Job:
 
 
 # ---- Parts ----------------------------------------------------------------------------------
-
-
-def _to_resources(amounts: dict[str, float]) -> _core.Resources:
-    return _core.Resources(
-        cpu=amounts.get("CPU", 0),
-        gpu=amounts.get("GPU", 0),
-        memory=int(amounts.get("memory", 0)),
-        custom={name: amount for name, amount in amounts.items() if name not in _SYSTEM_RESOURCES},
-    )
-
-
-def _to_options(cost: _core.Resources) -> dict[str, Any]:
-    options: dict[str, Any] = {"num_cpus": cost.cpu}
-    if cost.gpu:
-        options["num_gpus"] = cost.gpu
-    if cost.memory:
-        options["memory"] = cost.memory
-    if cost.custom:
-        options["resources"] = dict(cost.custom)
-    return options
-
-
-def _check_fits(cost: _core.Resources) -> None:
-    """Raises ValueError if no node has so much: Ray would wait for such a node for ever."""
-    asked = {"CPU": cost.cpu, "GPU": cost.gpu, "memory": cost.memory, **cost.custom}
-    asked = {name: amount for name, amount in asked.items() if amount > 0}
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    for node in nodes:
-        if all(node.get(name, 0) >= amount for name, amount in asked.items()):
-            return
-    most = {name: max((node.get(name, 0) for node in nodes), default=0) for name in asked}
-    shortages = [f"{name} {asked[name]:g} (the most is {most[name]:g})" for name in asked]
-    raise ValueError(
-        "no node of the Ray cluster has what one task or actor asks for: " + ", ".join(shortages)
-    )
 
 
 def _fate(error: BaseException) -> tuple[str, str]:

@@ -76,6 +76,12 @@ std::optional<Resources> JoinCost(const Resources& up, const TaskOperator& down_
   return larger;
 }
 
+// Returns true if the tasks of `up` run where those of `down` may. What asks for nothing follows
+// what comes before it: but a read need not move to the few workers that a function asks for.
+bool SamePlace(const TaskProgram& up, const TaskProgram& down) {
+  return down.where.empty() || up.where == down.where;
+}
+
 // Returns true if all classes in both chains are one and the same function.
 bool SameClass(const TaskProgram& up, const TaskProgram& down) {
   std::optional<std::uint64_t> only;
@@ -100,6 +106,7 @@ FusionBarrier AfterExchange(const ExchangeOperator& up, const TaskOperator& down
     return FusionBarrier::kLane;
   }
   if (!JoinCost(up.cost, down)) return FusionBarrier::kResources;
+  if (!SamePlace(*up.program, *down.program)) return FusionBarrier::kPlace;
   return down.min_bundle_rows > 0 ? FusionBarrier::kBundle : FusionBarrier::kNone;
 }
 
@@ -125,6 +132,7 @@ OperatorSpec FuseAfterExchange(const OperatorSpec& up_spec, const OperatorSpec& 
   auto& exchange = std::get<ExchangeOperator>(fused.kind);
   TaskProgram program = *down.program;
   program.name = fused.name;
+  program.where = exchange.program->where;
   program.steps = exchange.program->steps;
   program.steps.insert(program.steps.end(), down.program->steps.begin(), down.program->steps.end());
   exchange.cost = *JoinCost(exchange.cost, down);
@@ -142,6 +150,7 @@ OperatorSpec Fuse(const OperatorSpec& up_spec, const OperatorSpec& down_spec) {
 
   TaskProgram program = *down.program;
   program.name = fused.name;
+  program.where = up.program->where;
   program.steps = up.program->steps;
   program.steps.insert(program.steps.end(), down.program->steps.begin(), down.program->steps.end());
   program.lane = LaneOf(program.steps);
@@ -232,6 +241,8 @@ std::string_view ToString(FusionBarrier barrier) {
       return "concurrency";
     case FusionBarrier::kResources:
       return "resources";
+    case FusionBarrier::kPlace:
+      return "place";
     case FusionBarrier::kLane:
       return "lane";
     case FusionBarrier::kBundle:
@@ -253,6 +264,7 @@ FusionBarrier FindFusionBarrier(const OperatorSpec& up_spec, const OperatorSpec&
   const FusionBarrier compute = CompareCompute(*up, *down);
   if (compute != FusionBarrier::kNone) return compute;
   if (!JoinCost(up->cost, *down)) return FusionBarrier::kResources;
+  if (!SamePlace(*up->program, *down->program)) return FusionBarrier::kPlace;
   if (!BundleRows(up_spec, down_spec)) return FusionBarrier::kBundle;
   return FusionBarrier::kNone;
 }

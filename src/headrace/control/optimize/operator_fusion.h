@@ -20,6 +20,7 @@ enum class FusionBarrier : std::uint8_t {
   kClass,        // Each has a class of its own: an actor keeps the instances of one operator.
   kConcurrency,  // The upstream's tasks are capped at another number.
   kResources,    // They ask for different resources.
+  kPlace,        // The downstream asks for workers that the upstream does not ask for.
   kLane,         // A user's function after an exchange, whose tasks are C++ alone.
   kBundle,       // The downstream joins blocks first, and the upstream would change their rows.
 };

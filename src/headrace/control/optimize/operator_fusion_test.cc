@@ -137,6 +137,23 @@ TEST(OperatorFusionTest, ResourcesTakeTheLarger) {
             (Resources{.cpu_milli = 1000, .memory_bytes = 1 << 20}));
 }
 
+TEST(OperatorFusionTest, APlaceIsKept) {
+  const auto at = [](std::string where) {
+    logical::Placement placement;
+    placement.where = std::move(where);
+    return placement;
+  };
+  const auto barrier = [&](std::string up, std::string down) {
+    return Barrier(MapBatches(MapBatches(Read(), "f", 0, at(up)), "g", 0, at(down)));
+  };
+  EXPECT_EQ(barrier("here", "here"), FusionBarrier::kNone);
+  EXPECT_EQ(barrier("here", ""), FusionBarrier::kNone);
+  EXPECT_EQ(barrier("", "here"), FusionBarrier::kPlace);
+  EXPECT_EQ(barrier("here", "there"), FusionBarrier::kPlace);
+  const auto fused = Fused(MapBatches(MapBatches(Input(), "f", 0, at("here")), "g"));
+  EXPECT_EQ(fused.operators.back().As<TaskOperator>()->program->where, "here");
+}
+
 TEST(OperatorFusionTest, Bundles) {
   const auto batches = [](LogicalPtr input, std::int64_t rows) {
     return MapBatches(std::move(input), "g", rows);

@@ -31,6 +31,7 @@ namespace logical {
 struct Placement {
   std::optional<Resources> cost;   // Unset: 1 cpu.
   std::optional<Compute> compute;  // Unset: tasks, or one actor for a class.
+  std::string where{};             // As in TaskProgram. "": any worker.
   bool operator==(const Placement&) const = default;
 };
 

@@ -154,6 +154,7 @@ class Lowering {
       task.compute = ActorPool{};
     }
     task.max_attempts = context_.options.max_task_attempts;
+    program.where = placement.where;
     task.program = std::make_shared<const TaskProgram>(std::move(program));
     return task;
   }

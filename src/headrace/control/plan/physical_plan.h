@@ -169,6 +169,7 @@ struct ExecutionOptions {
   std::uint64_t seed = 0;      // Of random numbers that each run draws anew.
   std::string run_name;        // Of temporary files that functions write.
   std::string event_log_path;  // Record the run here; see engine/event_recorder.h. "": do not.
+  std::string cluster;         // What the run asks of a cluster, as its bridge understands it.
   std::vector<PolicyFactory> policies;  // Of the user: what may hold work back.
 };
 

@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <variant>
+
 #include "headrace/base/check.h"
 #include "headrace/control/schedule/scheduler_impl.h"
 
@@ -25,6 +28,31 @@ std::vector<OperatorState> SchedulerImpl::Snapshot() const {
     states.push_back(std::move(state));
   }
   return states;
+}
+
+std::vector<ResourceDemand> SchedulerImpl::Demands() const {
+  std::vector<ResourceDemand> demands;
+  for (const OperatorRun& run : runs_) {
+    if (run.task_spec == nullptr && run.spec->As<ExchangeOperator>() == nullptr) continue;
+    if (run.finished || run.closed || !run.has_work()) continue;
+    const Resources& each = run.pool ? run.task_spec->cost : run.task_cost;
+    if (Fits(each)) continue;
+    const std::int64_t known = run.op->tasks_total() - run.stats.tasks_started;
+    std::int64_t count = std::max({known, run.op->queued_blocks(), std::int64_t{1}});
+    if (run.pool) {
+      const ActorPool& spec = run.pool->spec();
+      count = count / std::max(spec.max_tasks_in_flight, 1) - run.pool->num_starting();
+      count = std::clamp<std::int64_t>(count, run.pool->num_live() == 0 ? 1 : 0,
+                                       spec.max_size - run.pool->num_live());
+    } else if (const auto* tasks = run.task_spec == nullptr
+                                       ? nullptr
+                                       : std::get_if<TaskPool>(&run.task_spec->compute);
+               tasks != nullptr && tasks->max_tasks) {
+      count = std::min(count, *tasks->max_tasks - loads_[run.index()].tasks_running);
+    }
+    if (count > 0) demands.push_back({each, count});
+  }
+  return demands;
 }
 
 void SchedulerImpl::CheckInvariants() const {

@@ -292,7 +292,7 @@ void SchedulerImpl::On(event::OutputConsumed& e) {
 }
 
 void SchedulerImpl::On(event::CapacityChanged& e) {
-  total_ = Limited(e.total, options_.resource_limits);
+  total_ = Limited(e.total - options_.exclude_resources, options_.resource_limits);
   needs_stale_ = true;
 }
 
@@ -311,7 +311,8 @@ Result<std::unique_ptr<Scheduler>> Scheduler::Make(
     PhysicalPlan plan, ExecutionOptions options, BackendTraits traits,
     std::vector<std::unique_ptr<BackpressurePolicy>> policies) {
   ARROW_RETURN_NOT_OK(CheckShape(plan));
-  ARROW_RETURN_NOT_OK(CheckFeasible(plan, Limited(traits.total, options.resource_limits), options,
+  const Resources possible = traits.possible.value_or(traits.total);
+  ARROW_RETURN_NOT_OK(CheckFeasible(plan, Limited(possible, options.resource_limits), options,
                                     traits.memory_bytes));
   auto impl = std::make_unique<SchedulerImpl>(std::move(plan), std::move(options),
                                               std::move(traits), std::move(policies));
@@ -324,6 +325,7 @@ void Scheduler::TakeActions(std::vector<Action>* actions) { impl_->TakeActions(a
 std::optional<Instant> Scheduler::NextDeadline() const { return std::nullopt; }
 bool Scheduler::finished() const { return impl_->finished(); }
 std::vector<OperatorState> Scheduler::Snapshot() const { return impl_->Snapshot(); }
+std::vector<ResourceDemand> Scheduler::Demands() const { return impl_->Demands(); }
 std::int64_t Scheduler::charged_bytes() const { return impl_->ledger().charged(); }
 std::int64_t Scheduler::peak_charged_bytes() const { return impl_->ledger().peak_charged(); }
 std::int64_t Scheduler::charged_heap_bytes() const { return impl_->memory().charged(); }

@@ -34,6 +34,7 @@ struct BackendTraits {
   std::int64_t memory_bytes = 0;        // Where the job has a memory limit: what the engine leaves
   std::int64_t memory_free_bytes = 0;   // of it to runs, and of that, other runs.
   std::int64_t task_bytes = 0;          // With fewer, a task costs more to start than to run.
+  std::optional<Resources> possible{};  // As `total`, of what there may be later. Unset: no more.
 };
 
 /// Returns the budget for blocks: at most half of what is free below a memory limit, so that the
@@ -116,6 +117,9 @@ class Scheduler {
   bool finished() const;
 
   std::vector<OperatorState> Snapshot() const;
+
+  /// What waits for resources alone, by operator.
+  std::vector<ResourceDemand> Demands() const;
 
   /// Bytes charged in the ledger, against the budget; the most there ever were.
   std::int64_t charged_bytes() const;

@@ -112,6 +112,7 @@ class SchedulerImpl {
 
   // report.cc
   std::vector<OperatorState> Snapshot() const;
+  std::vector<ResourceDemand> Demands() const;
   void CheckInvariants() const;
   const Ledger& ledger() const { return ledger_; }
   const JobMemory& memory() const { return memory_; }

@@ -58,6 +58,30 @@ TEST(Scheduler, RefusesWhatCannotRun) {
   EXPECT_FALSE(Scheduler::Make(plan, options, kTraits).ok());
 }
 
+TEST(Scheduler, WaitsForWhatMayCome) {
+  PhysicalPlan plan{{Task("big", {}, 3)}};
+  std::get<TaskOperator>(plan.operators[0].kind).cost.cpu_milli = 8000;
+  BackendTraits traits = kTraits;
+  traits.possible = Resources{.cpu_milli = 10'000};
+  ExecutionOptions options;
+  options.exclude_resources = Resources{.cpu_milli = 1000};
+  auto scheduler = *Scheduler::Make(plan, options, traits);
+  scheduler->Step(event::OutputWanted{0, 5}, Instant{1});
+  EXPECT_TRUE(Actions(scheduler.get()).empty());
+  const Resources each{.cpu_milli = 8000};
+  EXPECT_EQ(scheduler->Demands(), (std::vector<ResourceDemand>{{each, 3}}));
+  // What the options exclude is not for this run.
+  scheduler->Step(event::CapacityChanged{{.cpu_milli = 8500}}, Instant{2});
+  EXPECT_TRUE(Actions(scheduler.get()).empty());
+  scheduler->Step(event::CapacityChanged{{.cpu_milli = 9000}}, Instant{3});
+  EXPECT_EQ(Actions(scheduler.get()).size(), 1U);
+  EXPECT_EQ(scheduler->Demands(), (std::vector<ResourceDemand>{{each, 2}}));
+  // Less than what runs needs: nothing more starts.
+  scheduler->Step(event::CapacityChanged{{.cpu_milli = 2000}}, Instant{4});
+  EXPECT_TRUE(Actions(scheduler.get()).empty());
+  scheduler->CheckInvariants();
+}
+
 TEST(Scheduler, FinishesAtOnceWithNothingToDo) {
   auto scheduler = *Scheduler::Make(PhysicalPlan{{Task("empty", {}, 0)}}, {}, kTraits);
   EXPECT_EQ(Actions(scheduler.get()), std::vector<std::string>{"finish"});

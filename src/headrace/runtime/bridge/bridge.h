@@ -47,6 +47,7 @@ struct BridgeEvent {
     kTaskFailed,  // The task gave no report; see `failure`.
     kActorReady,
     kActorLost,  // With EncodeFailure() in `bytes`, or `failure`.
+    kCapacity,   // The cluster, or the part of it that was asked for, has `capacity` now.
   };
   Kind kind = Kind::kTaskFailed;
   BridgeKey key = 0;  // Of the task or the actor.
@@ -54,6 +55,7 @@ struct BridgeEvent {
   std::string bytes;
   std::int64_t credit_bytes = 0;
   std::optional<Failure> failure;
+  Resources capacity;
 };
 
 /// The tasks and actors of one execution. An order that cannot be given ends in an event, as one
@@ -63,8 +65,8 @@ class BridgeJob {
   /// Drops what the job holds; its tasks have ended, its actors are killed.
   virtual ~BridgeJob() = default;
 
-  /// Makes a program known under `key`, for the life of the job.
-  virtual Status Register(BridgeKey key, std::string_view program) = 0;
+  /// Makes a program known under `key`, for the life of the job. `where` is TaskProgram::where.
+  virtual Status Register(BridgeKey key, std::string_view program, std::string_view where) = 0;
 
   virtual Status Submit(BridgeKey task, const BridgeOrder& order) = 0;
   /// Raises the credit of `task` to this total. Credit is kept as in protocol/event.h, but for
@@ -77,6 +79,9 @@ class BridgeJob {
   /// Ends the actor after its tasks. Harmless if it is lost.
   virtual Status StopActor(BridgeKey actor) = 0;
 
+  /// Says what the tasks and actors ask for that would start if the cluster had room: it may grow.
+  virtual Status Want(const std::vector<ResourceDemand>& demands) = 0;
+
   /// Appends what happened since. Does not wait.
   virtual Status Poll(std::vector<BridgeEvent>* events) = 0;
 };
@@ -88,18 +93,22 @@ class Bridge {
   virtual ~Bridge() = default;
   virtual std::string_view name() const = 0;
 
-  /// `wake` is called, from any thread, when Poll() may have something.
-  virtual Result<std::unique_ptr<BridgeJob>> NewJob(std::function<void()> wake) = 0;
+  /// `wake` is called, from any thread, when Poll() may have something. `asked` is, here and below,
+  /// what a run asks of the cluster: bytes that only the bridge and its users understand.
+  virtual Result<std::unique_ptr<BridgeJob>> NewJob(std::function<void()> wake,
+                                                    std::string_view asked) = 0;
 
   virtual Result<BridgeObject> Put(const Block& block) = 0;
   /// Returns the rows of an object; waits while it is on its way.
   virtual Result<std::shared_ptr<arrow::Table>> Get(BridgeObject object) = 0;
   virtual void Release(const std::vector<BridgeObject>& objects) = 0;
 
-  /// What the cluster has in all.
-  virtual Result<Resources> Capacity() = 0;
+  /// What the cluster, or the part of it that is asked for, has in all.
+  virtual Result<Resources> Capacity(std::string_view asked) = 0;
+  /// What it may have once it has grown as far as it can.
+  virtual Result<Resources> PossibleCapacity(std::string_view asked) { return Capacity(asked); }
   /// Bytes for blocks in the memory of its nodes, of which one run should fill no more.
-  virtual Result<std::int64_t> StoreBytes() = 0;
+  virtual Result<std::int64_t> StoreBytes(std::string_view asked) = 0;
 };
 
 }  // namespace headrace

@@ -44,7 +44,8 @@ BridgeBackend::BridgeBackend(std::shared_ptr<BridgeStore> store, std::shared_ptr
       generation_(ForkGeneration()),
       start_nanos_(SteadyNanos()) {}
 
-Result<std::unique_ptr<Backend>> BridgeBackend::Make(std::shared_ptr<BridgeStore> store) {
+Result<std::unique_ptr<Backend>> BridgeBackend::Make(std::shared_ptr<BridgeStore> store,
+                                                     const std::string& asked) {
   auto mailbox = std::make_shared<Mailbox>();
   auto wake = [mailbox] {
     {
@@ -55,9 +56,10 @@ Result<std::unique_ptr<Backend>> BridgeBackend::Make(std::shared_ptr<BridgeStore
   };
   std::unique_ptr<BridgeBackend> backend(new BridgeBackend(std::move(store), std::move(mailbox)));
   Bridge& bridge = backend->store_->bridge();
-  ARROW_ASSIGN_OR_RAISE(backend->capacity_, bridge.Capacity());
-  ARROW_ASSIGN_OR_RAISE(backend->store_bytes_, bridge.StoreBytes());
-  ARROW_ASSIGN_OR_RAISE(backend->job_, bridge.NewJob(std::move(wake)));
+  ARROW_ASSIGN_OR_RAISE(backend->capacity_, bridge.Capacity(asked));
+  ARROW_ASSIGN_OR_RAISE(backend->possible_, bridge.PossibleCapacity(asked));
+  ARROW_ASSIGN_OR_RAISE(backend->store_bytes_, bridge.StoreBytes(asked));
+  ARROW_ASSIGN_OR_RAISE(backend->job_, bridge.NewJob(std::move(wake), asked));
   return backend;
 }
 
@@ -114,7 +116,8 @@ Status BridgeBackend::Register(const TaskProgram& program) {
   ARROW_RETURN_NOT_OK(CheckTravels(program));
   WireWriter bytes;
   WriteProgram(program, &bytes);
-  ARROW_RETURN_NOT_OK(job_->Register(static_cast<BridgeKey>(program.id), bytes.bytes()));
+  ARROW_RETURN_NOT_OK(
+      job_->Register(static_cast<BridgeKey>(program.id), bytes.bytes(), program.where));
   programs_.insert(program.id);
   return Status::OK();
 }
@@ -184,6 +187,11 @@ void BridgeBackend::Release(std::span<const ObjectId> objects) {
   store_->Release(references_.Take(objects));
 }
 
+void BridgeBackend::Want(const std::vector<ResourceDemand>& demands) {
+  // If that cannot be said, the connection is gone, which Poll() tells.
+  static_cast<void>(job_->Want(demands));
+}
+
 void BridgeBackend::SpillObjects(std::vector<ObjectId> objects) {
   Post(event::ObjectsSpilled{objects, objects, std::nullopt});
 }
@@ -237,6 +245,9 @@ void BridgeBackend::Poll(std::vector<Event>* events) {
 
 void BridgeBackend::Translate(BridgeEvent event, std::vector<Event>* events) {
   using Kind = BridgeEvent::Kind;
+  if (event.kind == Kind::kCapacity) {
+    return events->push_back(event::CapacityChanged{std::move(event.capacity)});
+  }
   if (event.kind == Kind::kActorReady || event.kind == Kind::kActorLost) {
     auto actor = actors_.find(event.key);
     if (actor == actors_.end()) return;  // It was stopped.
@@ -315,9 +326,15 @@ class BridgeSource : public BackendSource {
   explicit BridgeSource(std::shared_ptr<Bridge> bridge)
       : store_(std::make_shared<BridgeStore>(std::move(bridge))) {}
 
-  Result<std::unique_ptr<Backend>> NewBackend() override { return BridgeBackend::Make(store_); }
-  Result<Resources> Capacity() override { return store_->bridge().Capacity(); }
-  Result<std::int64_t> StoreBytes() override { return store_->bridge().StoreBytes(); }
+  Result<std::unique_ptr<Backend>> NewBackend(const std::string& asked) override {
+    return BridgeBackend::Make(store_, asked);
+  }
+  Result<Resources> Capacity(const std::string& asked) override {
+    return store_->bridge().Capacity(asked);
+  }
+  Result<std::int64_t> StoreBytes(const std::string& asked) override {
+    return store_->bridge().StoreBytes(asked);
+  }
 
  private:
   const std::shared_ptr<BridgeStore> store_;

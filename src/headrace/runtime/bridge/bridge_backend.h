@@ -25,7 +25,9 @@ namespace headrace {
 /// has made beyond its credit, the bridge bounds.
 class BridgeBackend : public Backend {
  public:
-  static Result<std::unique_ptr<Backend>> Make(std::shared_ptr<BridgeStore> store);
+  /// `asked` is what the run asks of the cluster; see Bridge::NewJob().
+  static Result<std::unique_ptr<Backend>> Make(std::shared_ptr<BridgeStore> store,
+                                               const std::string& asked);
   ~BridgeBackend() override;
 
   std::string_view name() const override { return store_->bridge().name(); }
@@ -46,6 +48,9 @@ class BridgeBackend : public Backend {
 
   Instant Now() const override;
   Resources capacity() const override { return capacity_; }
+  Resources possible_capacity() const override { return possible_; }
+  bool may_grow() const override { return true; }
+  void Want(const std::vector<ResourceDemand>& demands) override;
   std::int64_t object_store_bytes() const override { return store_bytes_; }
   bool parks_waiting_tasks() const override { return false; }
   /// A task costs the cluster some 20 ms of cpu, and each of its inputs a millisecond.
@@ -82,7 +87,8 @@ class BridgeBackend : public Backend {
   const std::uint64_t generation_;
   const std::int64_t start_nanos_;
   std::unique_ptr<BridgeJob> job_;
-  Resources capacity_;
+  Resources capacity_;  // At the beginning: after that, events tell.
+  Resources possible_;
   std::int64_t store_bytes_ = 0;
 
   // Of the thread that drives.

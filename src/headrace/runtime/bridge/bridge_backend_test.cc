@@ -25,7 +25,7 @@ class BridgeBackendTest : public ::testing::Test {
   BridgeBackendTest()
       : cluster(std::make_shared<FakeCluster>()),
         source(MakeBridgeSource(std::make_shared<FakeBridge>(cluster))),
-        driver(source->NewBackend().ValueOrDie()) {}
+        driver(source->NewBackend("").ValueOrDie()) {}
 
   std::size_t NumObjects() {
     std::lock_guard lock(cluster->mutex);
@@ -95,6 +95,27 @@ TEST_F(BridgeBackendTest, AProgramGoesOverOnce) {
   EXPECT_EQ(cluster->registered, 1);
 }
 
+TEST_F(BridgeBackendTest, AProgramSaysWhereItsTasksRun) {
+  auto program = RangeProgram(Lane::kThread, 4, 100);
+  program->where = "near the files";
+  driver.backend->StartTask(MakeTaskId(0), UnitOrder(program, 0, 1));
+  ASSERT_TRUE(driver.WaitForEnds(1));
+  EXPECT_EQ(cluster->places, std::vector<std::string>{"near the files"});
+}
+
+TEST_F(BridgeBackendTest, TellsDemandsAndHearsOfGrowth) {
+  const std::vector<ResourceDemand> demands = {{Resources{.gpu_milli = 1000}, 2}};
+  driver.backend->Want(demands);
+  EXPECT_EQ(cluster->demands, demands);
+  cluster->capacities = {Resources{.cpu_milli = 7000}};
+  driver.backend->StartTask(MakeTaskId(0), UnitOrder(RangeProgram(Lane::kThread, 1, 1), 0, 1));
+  std::vector<Event> events;
+  driver.backend->Wait(kNever, &events);
+  const auto* changed = std::get_if<event::CapacityChanged>(&events.at(0));
+  ASSERT_NE(changed, nullptr);
+  EXPECT_EQ(changed->total.cpu_milli, 7000);
+}
+
 TEST_F(BridgeBackendTest, ALostTaskEndsAsLost) {
   cluster->lost_tasks = {1};
   driver.backend->StartTask(MakeTaskId(0), UnitOrder(RangeProgram(Lane::kThread, 4, 100), 0, 1));
@@ -148,7 +169,7 @@ TEST_F(BridgeBackendTest, ALostHeadEndsEverything) {
 }
 
 TEST_F(BridgeBackendTest, ObjectsLiveAsLongAsTheirLastReference) {
-  auto other = source->NewBackend().ValueOrDie();
+  auto other = source->NewBackend("").ValueOrDie();
   driver.backend->StartTask(MakeTaskId(0), UnitOrder(RangeProgram(Lane::kThread, 2, 100), 0, 2));
   ASSERT_TRUE(driver.WaitForEnds(1));
   const std::vector<BlockHandle>& blocks = driver.blocks[MakeTaskId(0)];

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -29,9 +30,12 @@ struct FakeCluster {
   std::map<BridgeObject, std::shared_ptr<arrow::Table>> objects;
   BridgeObject next_object = 1;
   std::int64_t registered = 0;
-  std::vector<Resources> costs;    // Of the tasks, in the order of their start.
-  std::set<BridgeKey> lost_tasks;  // Those whose process dies before their first output.
-  bool head_lost = false;          // Every call fails from now on.
+  std::vector<std::string> places;      // Of the programs, as they were registered.
+  std::vector<ResourceDemand> demands;  // The last that were told.
+  std::vector<Resources> capacities;    // Changes to tell.
+  std::vector<Resources> costs;         // Of the tasks, in the order of their start.
+  std::set<BridgeKey> lost_tasks;       // Those whose process dies before their first output.
+  bool head_lost = false;               // Every call fails from now on.
 
   BridgeObject Hold(std::shared_ptr<arrow::Table> table) {
     std::lock_guard lock(mutex);
@@ -53,9 +57,10 @@ class FakeJob final : public BridgeJob {
   FakeJob(std::shared_ptr<FakeCluster> cluster, std::function<void()> wake)
       : cluster_(std::move(cluster)), wake_(std::move(wake)) {}
 
-  Status Register(BridgeKey key, std::string_view program) override {
+  Status Register(BridgeKey key, std::string_view program, std::string_view where) override {
     ARROW_ASSIGN_OR_RAISE(programs_[key], ReadRemoteProgram(program));
     std::lock_guard lock(cluster_->mutex);
+    cluster_->places.emplace_back(where);
     ++cluster_->registered;
     return Status::OK();
   }
@@ -105,8 +110,22 @@ class FakeJob final : public BridgeJob {
 
   Status StopActor(BridgeKey actor) override { return Status::OK(); }
 
+  Status Want(const std::vector<ResourceDemand>& demands) override {
+    std::lock_guard lock(cluster_->mutex);
+    cluster_->demands = demands;
+    return Status::OK();
+  }
+
   Status Poll(std::vector<BridgeEvent>* events) override {
     ARROW_RETURN_NOT_OK(cluster_->Check());
+    {
+      std::lock_guard lock(cluster_->mutex);
+      for (Resources& capacity : std::exchange(cluster_->capacities, {})) {
+        BridgeEvent& event = events->emplace_back();
+        event.kind = BridgeEvent::Kind::kCapacity;
+        event.capacity = std::move(capacity);
+      }
+    }
     for (BridgeEvent& event : pending_) events->push_back(std::move(event));
     pending_.clear();
     std::vector<BridgeKey> ended;
@@ -178,7 +197,7 @@ class FakeBridge final : public Bridge {
 
   std::string_view name() const override { return "fake"; }
 
-  Result<std::unique_ptr<BridgeJob>> NewJob(std::function<void()> wake) override {
+  Result<std::unique_ptr<BridgeJob>> NewJob(std::function<void()> wake, std::string_view) override {
     return std::make_unique<FakeJob>(cluster_, std::move(wake));
   }
 
@@ -194,8 +213,8 @@ class FakeBridge final : public Bridge {
     for (const BridgeObject object : objects) cluster_->objects.erase(object);
   }
 
-  Result<Resources> Capacity() override { return Resources{.cpu_milli = 2000}; }
-  Result<std::int64_t> StoreBytes() override { return 64 << 20; }
+  Result<Resources> Capacity(std::string_view) override { return Resources{.cpu_milli = 2000}; }
+  Result<std::int64_t> StoreBytes(std::string_view) override { return 64 << 20; }
 
  private:
   const std::shared_ptr<FakeCluster> cluster_;
