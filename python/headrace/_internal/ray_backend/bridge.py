@@ -53,7 +53,7 @@ class Bridge:
         self._owns = owns
         self._token = uuid.uuid4().hex
         self._objects: dict[int, Any] = {}
-        self._watch = watch.Watch(watch.head_address(), self._disconnect)
+        self._watch = watch.Watch(watch.head_address())
         self._numbers = itertools.count(1)
         expected = remote.versions()
         self._task = ray.remote(remote.task_function(expected))
@@ -92,10 +92,6 @@ class Bridge:
 
     def close(self) -> None:
         self._objects.clear()
-        self._disconnect()
-
-    def _disconnect(self) -> None:
-        """Ray ends a process whose cluster is lost, a minute later, unless it has let go."""
         if self._owns and ray.is_initialized():
             ray.shutdown()
 

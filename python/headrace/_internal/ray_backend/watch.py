@@ -1,7 +1,8 @@
-"""Looks after the cluster while jobs run on it: is its head there, how large is it, should it grow.
+"""Looks after the cluster: is its head there, how large is it, should it grow.
 
-Two threads, which end with the last job: one asks the head for its name on the network, which
-never takes long; the other asks Ray, which may wait for a lost head for a minute.
+Two threads, which end with the last job, so with the session, whose own storage is one. One knocks
+at the head's door, which never takes long; the other asks Ray, which may wait for a lost head for a
+minute.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ray
 from ray.autoscaler.sdk import request_resources
@@ -41,12 +42,10 @@ class Watch:
 
     Args:
         head: where the head of the cluster listens: host and port.
-        leave: called when the head is lost and no job is left.
     """
 
-    def __init__(self, head: str, leave: Callable[[], None]) -> None:
+    def __init__(self, head: str) -> None:
         self._head = head
-        self._leave = leave
         self._lock = threading.Lock()
         self._jobs: list[Job] = []
         self._ended = threading.Event()
@@ -69,20 +68,18 @@ class Watch:
         with self._lock:
             if job in self._jobs:
                 self._jobs.remove(job)
-            if self._jobs:
-                return
-            self._ended.set()
-        if self._lost is None:
+            left = list(self._jobs)
+            if not left:
+                self._ended.set()
+        if self._lost is None and not any(each.wanted() for each in left):
             self._stop_asking()
-        else:
-            self._leave()
 
     def check(self) -> None:
         """Raises ConnectionError if the head is lost."""
         if self._lost is not None:
             raise self._lost
 
-    def _run(self, look: Any, ended: threading.Event) -> None:
+    def _run(self, look: Callable[[], None], ended: threading.Event) -> None:
         while not ended.wait(_LOOK_SECONDS) and self._lost is None:
             try:
                 look()
