@@ -26,6 +26,7 @@ from leftovers import descendants, wait_until
 
 import headrace
 from headrace import _core
+from headrace._internal.streaming_split import server
 from headrace.exceptions import StreamingSplitError, UserCodeException
 
 SECONDS = 60  # After which a test has hung.
@@ -62,6 +63,21 @@ def nothing_of_a_split_left() -> Iterator[None]:
     )
     wait_until(lambda: not split_sockets(), f"sockets are left: {split_sockets()}")
     assert _core.store_stats()["objects"] <= objects
+
+
+@pytest.fixture
+def far(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where asked for, other processes are as on another machine: they come over the network."""
+    if request.param:
+        make = server.Address
+        monkeypatch.setattr(server, "_network_host", lambda: "127.0.0.1")
+        monkeypatch.setattr(server, "Address", lambda *at: make(*at[:3], "another", at[4]))
+
+
+def near_and_far(test: Any) -> Any:
+    """Makes a test run with its processes on this machine, and as on another one."""
+    as_asked = pytest.mark.parametrize("far", [False, True], ids=["near", "far"], indirect=True)
+    return pytest.mark.usefixtures("far")(as_asked(test))
 
 
 class Consumers:
@@ -201,6 +217,7 @@ def sorted_table(iterator: Any) -> pa.Table:
     return pa.concat_tables(tables).sort_by("i").combine_chunks()
 
 
+@near_and_far
 def test_columns_of_all_kinds_arrive_as_they_are(consumers: Callable[..., Consumers]) -> None:
     table = all_kinds()
     ds = headrace.from_arrow([table.slice(0, 15_000), table.slice(15_000)])
@@ -214,6 +231,7 @@ def rows_and_sum(iterator: Any) -> tuple[int, int]:
     return len(ids), sum(ids)
 
 
+@near_and_far
 def test_blocks_of_all_sizes_arrive(consumers: Callable[..., Consumers]) -> None:
     """In a packet, in a file, in lent memory, and at the borders between them."""
     sizes = [1, 900, 1000, 1020, 1030, 1500, 1900, 2000, 2100, 5000, 16_000, 17_000, 200_000]
@@ -269,6 +287,7 @@ def all_methods(iterator: Any) -> Any:
     )
 
 
+@near_and_far
 def test_all_methods_work_in_another_process(consumers: Callable[..., Consumers]) -> None:
     ds = headrace.range(40, override_num_blocks=4)
     ds.context.max_task_attempts = 9
@@ -315,6 +334,7 @@ def break_in_rank_0(iterator: Any) -> int:
     return break_early_then_read(iterator) if iterator._rank == 0 else read_twice(iterator)
 
 
+@near_and_far
 def test_an_early_break_in_one_process(consumers: Callable[..., Consumers]) -> None:
     shards = headrace.range(100, override_num_blocks=20).streaming_split(2, equal=True)
     assert consumers("fork", shards, break_in_rank_0).results() == [50, 50]
@@ -326,6 +346,7 @@ def fail_at_13(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
+@near_and_far
 def test_a_function_that_raises_raises_in_every_process(
     consumers: Callable[..., Consumers],
 ) -> None:
@@ -399,6 +420,7 @@ def read_once_and_die(iterator: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@near_and_far
 def test_a_consumer_that_dies_between_epochs(consumers: Callable[..., Consumers]) -> None:
     here, there = headrace.range(20, override_num_blocks=4).streaming_split(2)
     started = consumers("spawn", [there], read_once_and_die)
@@ -410,6 +432,7 @@ def test_a_consumer_that_dies_between_epochs(consumers: Callable[..., Consumers]
     assert sorted(ids(here) + started.result(0)) == list(range(20))
 
 
+@near_and_far
 def test_nobody_is_left_who_could_come(consumers: Callable[..., Consumers]) -> None:
     here, there = headrace.range(20, override_num_blocks=4).streaming_split(2)
     started = consumers("spawn", [there], ids)
@@ -480,6 +503,7 @@ class ReadWhenTold:
         return rows
 
 
+@near_and_far
 def test_a_reader_that_was_busy_when_the_split_was_closed_is_told(
     tmp_path: Path, consumers: Callable[..., Consumers]
 ) -> None:
@@ -539,6 +563,7 @@ def test_ctrl_c_ends_the_wait_for_the_others(arguments: str) -> None:
 # ---- What stays -------------------------------------------------------------------------------
 
 
+@near_and_far
 def test_no_descriptor_or_process_stays(consumers: Callable[..., Consumers]) -> None:
     def run() -> None:
         started = Consumers(

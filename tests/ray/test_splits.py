@@ -22,6 +22,7 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 ROWS = 900
 RANKS = 3
+SECONDS = 120  # After which something hangs.
 
 
 @ray.remote(num_cpus=0, scheduling_strategy="SPREAD")
@@ -64,25 +65,25 @@ def dataset() -> headrace.Dataset:
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_actors_read_their_shards_epoch_after_epoch(elsewhere: bool) -> None:
     made = trainers(dataset(), elsewhere)
-    assert len(set(ray.get([trainer.node.remote() for trainer in made], timeout=60))) > 1
+    assert len(set(ray.get([trainer.node.remote() for trainer in made], timeout=SECONDS))) > 1
     for _ in range(3):
-        shards = ray.get([trainer.epoch.remote() for trainer in made], timeout=60)
+        shards = ray.get([trainer.epoch.remote() for trainer in made], timeout=SECONDS)
         assert [len(shard) for shard in shards] == [ROWS // RANKS] * RANKS
         assert sorted(i for shard in shards for i in shard) == list(range(ROWS))
-    assert ray.get(made[0].schema.remote(), timeout=60) == ["id", "payload"]
+    assert ray.get(made[0].schema.remote(), timeout=SECONDS) == ["id", "payload"]
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_a_trainer_that_dies_is_named(elsewhere: bool) -> None:
     made = trainers(dataset(), elsewhere)
-    ray.get([trainer.epoch.remote() for trainer in made], timeout=60)
+    ray.get([trainer.epoch.remote() for trainer in made], timeout=SECONDS)
     dying = made[1].die_in_mid_epoch.remote()
     others = [made[0].epoch.remote(), made[2].epoch.remote()]
     with pytest.raises(ray.exceptions.ActorDiedError):
-        ray.get(dying, timeout=60)
+        ray.get(dying, timeout=SECONDS)
     for other in others:
         with pytest.raises(StreamingSplitError, match="rank 1"):
-            ray.get(other, timeout=60)
+            ray.get(other, timeout=SECONDS)
 
 
 def test_a_users_error_reaches_all_trainers() -> None:
@@ -92,4 +93,4 @@ def test_a_users_error_reaches_all_trainers() -> None:
     made = trainers(dataset().map_batches(fail), elsewhere=True)
     for reference in [trainer.epoch.remote() for trainer in made]:
         with pytest.raises(ValueError, match="the reason"):
-            ray.get(reference, timeout=60)
+            ray.get(reference, timeout=SECONDS)
