@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import pathlib
 import sys
@@ -185,6 +186,20 @@ def grow() -> Iterator[Callable[..., None]]:
         ray_cluster.cluster().remove_node(node)
 
 
+def in_background(work: Callable[[], set[str]]) -> concurrent.futures.Future[set[str]]:
+    """Nodes can be added by the main thread alone, so the run is another one's."""
+    result: concurrent.futures.Future[set[str]] = concurrent.futures.Future()
+
+    def run() -> None:
+        try:
+            result.set_result(work())
+        except BaseException as error:
+            result.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return result
+
+
 def test_a_run_uses_a_node_that_comes_in_mid_run(
     grow: Callable[..., None], tmp_path: pathlib.Path, settings: Any
 ) -> None:
@@ -201,16 +216,12 @@ def test_a_run_uses_a_node_that_comes_in_mid_run(
             time.sleep(0.02)
         return {**batch, "node": [node] * len(batch["id"])}
 
-    def add_when_all_are_busy() -> None:
-        while len(list(tmp_path.glob("task-*"))) < ray_cluster.NODES:
-            time.sleep(0.02)
-        grow()
-
-    growing = threading.Thread(target=add_when_all_are_busy, daemon=True)
-    growing.start()
-    nodes = nodes_of(dataset().map_batches(wait_for_new_node))
-    growing.join()
-    assert len(nodes - old) == 1
+    nodes = in_background(lambda: nodes_of(dataset().map_batches(wait_for_new_node)))
+    while len(list(tmp_path.glob("task-*"))) < ray_cluster.NODES:
+        assert not nodes.done(), nodes.result()
+        time.sleep(0.02)
+    grow()
+    assert len(nodes.result() - old) == 1
 
 
 def test_the_autoscaler_is_asked_for_what_is_missing(
@@ -218,17 +229,20 @@ def test_the_autoscaler_is_asked_for_what_is_missing(
 ) -> None:
     """No node has what the operator asks for, but one of a kind that can be started has."""
     requests: list[list[dict[str, float]]] = []
+    asked, withdrawn = threading.Event(), threading.Event()
 
     def request(bundles: list[dict[str, float]]) -> None:
         requests.append(bundles)
-        if len([bundle for asked in requests for bundle in asked if "late" in bundle]) == 1:
-            grow(resources={"late": 1})
+        (asked if bundles else withdrawn).set()
 
     monkeypatch.setattr(watch, "request_resources", request)
     monkeypatch.setattr(places, "most_by_autoscaler", lambda: {"CPU": 8, "late": 1})
     ds = headrace.range(ROWS, override_num_blocks=1).map_batches(note_node, resources={"late": 1})
-    assert len(nodes_of(ds)) == 1
+    nodes = in_background(lambda: nodes_of(ds))
+    assert asked.wait(60)
+    grow(resources={"late": 1})
+    assert len(nodes.result()) == 1
     # One task waited, and each of the nodes is to stay.
     assert [bundle for bundle in requests[0] if "late" in bundle] == [{"CPU": 1, "late": 1}]
     assert len(requests[0]) >= ray_cluster.NODES + 1
-    assert requests[-1] == []
+    assert withdrawn.wait(60)
