@@ -85,7 +85,7 @@ class Backend {
   virtual Resources capacity() const = 0;
   /// What there may be later, if a cluster can grow. event::CapacityChanged tells when it has.
   virtual Resources possible_capacity() const { return capacity(); }
-  /// True if it listens to Want(): what waits for resources alone.
+  /// True if it listens to Want(): what waits for resources.
   virtual bool may_grow() const { return false; }
   virtual void Want(const std::vector<ResourceDemand>& /*demands*/) {}
   virtual std::int64_t object_store_bytes() const = 0;

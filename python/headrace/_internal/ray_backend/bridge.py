@@ -432,7 +432,7 @@ class Job:
     # ---- The cluster.
 
     def want(self, demands: list[tuple[_core.Resources, int]]) -> None:
-        """Notes what waits for resources alone: so many tasks or actors that ask for so much."""
+        """Notes what waits for resources: so many tasks or actors that ask for so much."""
         self._demands = demands
 
     def wanted(self) -> list[places.Amounts]:

@@ -33,8 +33,7 @@ std::vector<OperatorState> SchedulerImpl::Snapshot() const {
 std::vector<ResourceDemand> SchedulerImpl::Demands() const {
   std::vector<ResourceDemand> demands;
   for (const OperatorRun& run : runs_) {
-    if (run.task_spec == nullptr && run.spec->As<ExchangeOperator>() == nullptr) continue;
-    if (run.finished || run.closed || !run.has_work()) continue;
+    if (!run.runs_tasks || run.finished || run.closed || !run.has_work()) continue;
     const Resources& each = run.pool ? run.task_spec->cost : run.task_cost;
     if (Fits(each)) continue;
     const std::int64_t known = run.op->tasks_total() - run.stats.tasks_started;

@@ -118,7 +118,7 @@ class Scheduler {
 
   std::vector<OperatorState> Snapshot() const;
 
-  /// What waits for resources alone, by operator.
+  /// What waits for resources, by operator; there may be no credit yet for all of it.
   std::vector<ResourceDemand> Demands() const;
 
   /// Bytes charged in the ledger, against the budget; the most there ever were.
