@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import ray
 from ray import cloudpickle
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import headrace
 from headrace._internal.streaming_split import wire
@@ -25,7 +27,7 @@ RANKS = 3
 SECONDS = 120  # After which something hangs.
 
 
-@ray.remote(num_cpus=0, scheduling_strategy="SPREAD")
+@ray.remote(num_cpus=0)
 class Trainer:
     """Reads a shard. `elsewhere`: as if it were on another machine than the driver."""
 
@@ -51,8 +53,13 @@ class Trainer:
 
 
 def trainers(ds: headrace.Dataset, elsewhere: bool) -> list[Any]:
-    shards = ds.streaming_split(RANKS, equal=True)
-    return [Trainer.remote(cloudpickle.dumps(shard), elsewhere) for shard in shards]
+    nodes = itertools.cycle([node["NodeID"] for node in ray.nodes() if node["Alive"]])
+    return [
+        Trainer.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(next(nodes), soft=False)
+        ).remote(cloudpickle.dumps(shard), elsewhere)
+        for shard in ds.streaming_split(RANKS, equal=True)
+    ]
 
 
 def dataset() -> headrace.Dataset:
@@ -65,7 +72,8 @@ def dataset() -> headrace.Dataset:
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_actors_read_their_shards_epoch_after_epoch(elsewhere: bool) -> None:
     made = trainers(dataset(), elsewhere)
-    assert len(set(ray.get([trainer.node.remote() for trainer in made], timeout=SECONDS))) > 1
+    nodes = ray.get([trainer.node.remote() for trainer in made], timeout=SECONDS)
+    assert len(set(nodes)) == RANKS
     for _ in range(3):
         shards = ray.get([trainer.epoch.remote() for trainer in made], timeout=SECONDS)
         assert [len(shard) for shard in shards] == [ROWS // RANKS] * RANKS
