@@ -27,8 +27,8 @@ import headrace
 BENCH = pathlib.Path(__file__).parents[2] / "bench" / "memory_limit.py"
 MB = 1_000_000
 TOLERANCE = 1.05
-# What a function may take between two looks of a watch that waits for a cpu. As much is added to the
-# shares of this process when others end, with which it shares the pages of libraries.
+# What a function may take between two looks of a watch that waits for a cpu. As much is added to
+# the share of this process when others end, with which it shares the pages of libraries.
 UNSEEN = 20 * MB
 
 
