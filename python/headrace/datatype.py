@@ -209,9 +209,6 @@ class DataType:
     def is_tensor_type(self) -> builtins.bool:
         return self.is_of(TypeCategory.TENSOR)
 
-    def is_temporal_type(self) -> builtins.bool:
-        return self._is(pa.types.is_temporal)
-
     # ---- Of the Arrow type that a numpy dtype or a Python class stands for, too
 
     def _is(self, *checks: Callable[[pa.DataType], builtins.bool]) -> builtins.bool:
@@ -236,6 +233,9 @@ class DataType:
 
     def is_boolean_type(self) -> builtins.bool:
         return self._is(pa.types.is_boolean)
+
+    def is_temporal_type(self) -> builtins.bool:
+        return self._is(pa.types.is_temporal)
 
     def is_null_type(self) -> builtins.bool:
         return self._is(pa.types.is_null)

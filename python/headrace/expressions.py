@@ -98,8 +98,6 @@ __all__ = [
     "uuid",
 ]
 
-_UNKNOWN = DataType(object)
-
 
 def col(name: str) -> ColumnExpr:
     """The column of this name. A missing column raises when the dataset runs, or earlier."""

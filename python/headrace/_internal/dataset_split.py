@@ -62,11 +62,10 @@ class SplitMixin:
 
         A consumer is a thread, or another process of this machine or, with the backend "ray", of
         any node of the cluster: an iterator can be pickled, and reads from this process as long as
-        it lives. An iteration begins when all `n` have asked
-        for one, and runs the dataset once; each further iteration runs it again. A consumer that
-        leaves early does not stop the others; one that dies, or a function that fails, raises in
-        all of them. One that lags is named in a warning after
-        `DataContext.streaming_split_warn_after_s`.
+        it lives. An iteration begins when all `n` have asked for one, and runs the dataset once;
+        each further iteration runs it again. A consumer that leaves early does not stop the others;
+        one that dies, or a function that fails, raises in all of them. One that lags is named in a
+        warning after `DataContext.streaming_split_warn_after_s`.
 
         Args:
             equal: each gets exactly as many rows; what is left over (fewer than `n`) is dropped,

@@ -136,9 +136,7 @@ bool SchedulerImpl::MayMakeAgain(const BlockName& name, const OperatorRun& reade
           std::to_string(maker.max_attempts);
   }
   if (why.empty()) return true;
-  Failure failure = remakes_.last_loss;
-  failure.context = "operator " + reader.spec->name + ": " + why;
-  FailRun(reader, std::move(failure));
+  FailRemake(reader, why);
   return false;
 }
 
@@ -402,21 +400,18 @@ void SchedulerImpl::Supply(const Remakes::Claim& claim, RefBundle::Item item) {
   ledger_.Release(item.owner, Place::kOutputQueue, bytes);
 }
 
-/// Fails the run, as a block that was lost comes otherwise than before, or not at all.
-void SchedulerImpl::FailRemake(const OperatorRun& maker, const std::string& why) {
+/// Fails the run at `run`, as a block that was lost comes otherwise than before, or not at all.
+void SchedulerImpl::FailRemake(const OperatorRun& run, const std::string& why) {
   Failure failure = remakes_.last_loss;
-  failure.context = "operator " + maker.spec->name + ": " + why;
-  FailRun(maker, std::move(failure));
+  failure.context = "operator " + run.spec->name + ": " + why;
+  FailRun(run, std::move(failure));
 }
 
 /// Nothing can go on: what was lost cannot be made again as things stand. An end with an error, as
 /// it would have been without lineage, and not a run that hangs.
 void SchedulerImpl::GiveUpRemakes() {
-  Failure failure = remakes_.last_loss;
-  failure.context =
-      "operator " + last().spec->name +
-      ": blocks were lost, and to make them again something is missing that cannot be had";
-  FailRun(last(), std::move(failure));
+  FailRemake(last(),
+             "blocks were lost, and to make them again something is missing that cannot be had");
 }
 
 /// A task that ran again is over.

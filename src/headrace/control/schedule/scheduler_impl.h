@@ -238,7 +238,7 @@ class SchedulerImpl {
   void EnterRetry(OperatorRun& run, TaskRecord& task);
   void OnMadeAgain(OperatorRun& run, TaskRecord& task, event::BlockYielded& e);
   void Supply(const Remakes::Claim& claim, RefBundle::Item item);
-  void FailRemake(const OperatorRun& maker, const std::string& why);
+  void FailRemake(const OperatorRun& run, const std::string& why);
   void EndAgain(OperatorRun& run, TaskRecord& task, const event::TaskEnded& e);
   void EndRemake(OperatorRun& run, std::uint64_t ordinal);
   void CloseRemakes();
