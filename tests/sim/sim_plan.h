@@ -322,6 +322,8 @@ inline void LoseBlocks(Rng* rng, Case* out) {
   sim.lossy = LossyOperators(out->plan);
   if (rng->Chance(0.4)) sim.block_lost_chance = rng->Chance(0.9) ? 0.02 : 0.3;
   if (rng->Chance(0.02)) sim.blocks_always_lost = true;
+  // To make one block again takes many tasks behind a few exchanges, which may lose blocks, too.
+  sim.losses_max = rng->Chance(0.9) ? 100 : 1000;
 }
 
 /// Makes the case of `seed`.

@@ -45,9 +45,10 @@ struct SimOptions {
   double all_lost_chance = 0;           // then, of all that is on disk.
   double block_lost_chance = 0;         // Of each other block of `lossy` operators, when read.
   std::set<std::int32_t> lossy;
-  double noise_chance = 0;        // Duplicate, stale and unknown events, after each event.
-  std::int32_t max_attempts = 4;  // A task loses its worker less often than this, and a
-                                  // block is lost less often.
+  std::int64_t losses_max = INT64_MAX;  // Of blocks in a run, unless blocks_always_lost.
+  double noise_chance = 0;              // Duplicate, stale and unknown events, after each event.
+  std::int32_t max_attempts = 4;        // A task loses its worker less often than this, and a
+                                        // block is lost less often.
 
   std::set<std::pair<TaskId, std::uint32_t>> lose_at;  // The attempt, and before which output.
 

@@ -34,7 +34,8 @@ void SimBackend::LoseInputs(Task* task) {
 void SimBackend::Lose(Object* object) {
   if (object->lost || !object->name) return;
   std::int32_t& times = losses_[*object->name];
-  if (!options_.blocks_always_lost && times + 1 >= options_.max_attempts) return;
+  const bool may = lost_objects_ < options_.losses_max && times + 1 < options_.max_attempts;
+  if (!options_.blocks_always_lost && !may) return;
   ++times;
   ++lost_objects_;
   object->lost = true;
