@@ -3,11 +3,14 @@
     python bench/tpch/one_query.py ENGINE NUMBER FOLDER SCALE_FACTOR
 
 Headrace and Ray Data run the same program, queries/qNN.py, the others sql/qNN.sql. The clock
-starts when the engine is imported, and Ray's cluster up; it ends with all rows in memory.
+starts when the engine is imported, and Ray's cluster up; it ends with all rows in memory. As engine
+`pyarrow` computes nothing: it reads the columns that the program reads, as a measure of what
+reading with Arrow costs.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import os
@@ -70,6 +73,22 @@ def daft_answer(sql: str, files: dict[str, str]) -> Answer:
     return daft.sql(sql, **tables).collect().to_pylist  # type: ignore[no-any-return]
 
 
+def reads_of(number: int) -> list[tuple[str, ...]]:
+    """Returns what the program of a query reads: a table and its columns each time."""
+    program = ast.parse((HERE / "queries" / f"q{number:02}.py").read_text())
+    calls = [node for node in ast.walk(program) if isinstance(node, ast.Call)]
+    reads = [call for call in calls if ast.unparse(call.func) == "tables.read"]
+    return [tuple(map(ast.literal_eval, call.args)) for call in reads]
+
+
+def pyarrow_reads(number: int, files: dict[str, str]) -> Answer:
+    from pyarrow import parquet
+
+    for name, *columns in reads_of(number):
+        parquet.read_table(files[name], columns=columns)
+    return list
+
+
 SQL_ENGINES = {"duckdb": duckdb_answer, "polars": polars_answer, "daft": daft_answer}
 
 
@@ -78,10 +97,12 @@ def main() -> None:
     folder, scale_factor = Path(sys.argv[3]), float(sys.argv[4])
     files = {path.stem: str(path) for path in sorted(folder.glob("*.parquet"))}
     sql = sql_of(number, scale_factor)
-    worker.prepare(engine)
+    worker.prepare("pyarrow.dataset" if engine == "pyarrow" else engine)
     start = time.perf_counter()
     if engine in SQL_ENGINES:
         answer = SQL_ENGINES[engine](sql, files)
+    elif engine == "pyarrow":
+        answer = pyarrow_reads(number, files)
     else:
         answer = dataset_answer(engine, number, folder, scale_factor)
     seconds = time.perf_counter() - start

@@ -82,7 +82,8 @@ def render(header: texts.Header, scale_factor: float, outcomes: Outcomes) -> str
         "Headrace and Ray Data run the programs in queries/, the others the SQL in sql/, over the"
         " same Parquet files. Every answer is compared with DuckDB's. Each run is a process of its"
         " own, the engines take turns; the clock starts after the imports, and ends with the rows"
-        " in memory.",
+        " in memory. The column pyarrow, where there is one, is no answer: it is the time in which"
+        " Arrow's reader, with all cores, reads the columns that Headrace's program reads.",
         "## Seconds: median (lowest … highest)",
         texts.table(["query", *engines], times),
         "## Times as long as Headrace",

@@ -17,7 +17,16 @@ from headrace.expressions import col
 def query(tables: Tables) -> Dataset:
     price, discount, tax = "l_extendedprice", "l_discount", "l_tax"
     groups = ["l_returnflag", "l_linestatus"]
-    lines = tables.read("lineitem", *groups, "l_quantity", price, discount, tax, "l_shipdate")
+    lines = tables.read(
+        "lineitem",
+        "l_returnflag",
+        "l_linestatus",
+        "l_quantity",
+        "l_extendedprice",
+        "l_discount",
+        "l_tax",
+        "l_shipdate",
+    )
     one = Decimal(1)
     discounted = (col(price) * (one - col(discount))).cast(
         DataType.from_arrow(pa.decimal128(18, 4))
